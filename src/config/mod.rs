@@ -1,0 +1,1 @@
+//! Configuration: files and environment in, resolved sources out.

@@ -1,0 +1,1 @@
+//! The unified model: no I/O, no async, no vendor's word.

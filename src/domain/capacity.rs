@@ -58,7 +58,10 @@ impl Fill for Capacity {
         fill(&mut self.cpu_cores, other.cpu_cores);
         fill(&mut self.cpu_allocatable_cores, other.cpu_allocatable_cores);
         fill(&mut self.memory_bytes, other.memory_bytes);
-        fill(&mut self.memory_allocatable_bytes, other.memory_allocatable_bytes);
+        fill(
+            &mut self.memory_allocatable_bytes,
+            other.memory_allocatable_bytes,
+        );
         fill(&mut self.storage_bytes, other.storage_bytes);
         fill(&mut self.pods, other.pods);
     }

@@ -8,11 +8,14 @@ use utoipa::ToSchema;
 
 use super::fill::fill;
 use super::{
-    Accelerator, Capacity, ClusterId, Cost, Fill, Kind, Orchestrator, SourceName, Status, Utilization,
+    Accelerator, Capacity, ClusterId, Cost, Fill, Kind, Orchestrator, SourceName, Status,
+    Utilization,
 };
 
 /// Whether a provider runs a cluster or watches one that runs elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Vantage {
     /// The provider runs it.
@@ -37,7 +40,20 @@ impl Vantage {
 /// How sure the inventory is that the cluster still exists.
 ///
 /// Only a complete successful listing can remove a cluster.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
     /// In the last good listing of its source.
@@ -238,7 +254,13 @@ pub struct Cluster {
 
 impl Cluster {
     /// Begins a cluster of which only the identity is known.
-    pub fn new(source: &SourceName, provider: Kind, native_id: impl Into<String>, name: impl Into<String>, vantage: Vantage) -> Self {
+    pub fn new(
+        source: &SourceName,
+        provider: Kind,
+        native_id: impl Into<String>,
+        name: impl Into<String>,
+        vantage: Vantage,
+    ) -> Self {
         let native_id = native_id.into();
         Self {
             id: ClusterId::new(source, &native_id),
@@ -379,15 +401,29 @@ mod tests {
         let mut detail = cluster();
         detail.status.state = State::Running;
         detail.status.native = Some("ready".into());
-        detail.nodes = Some(NodeCounts { total: Some(3), ..NodeCounts::default() });
+        detail.nodes = Some(NodeCounts {
+            total: Some(3),
+            ..NodeCounts::default()
+        });
         let mut listed = cluster();
         listed.status.state = State::Failed;
         listed.location.region = Some("eu".into());
-        listed.nodes = Some(NodeCounts { total: Some(9), ready: Some(2), ..NodeCounts::default() });
+        listed.nodes = Some(NodeCounts {
+            total: Some(9),
+            ready: Some(2),
+            ..NodeCounts::default()
+        });
         detail.fill(listed);
         assert_eq!(detail.status.state, State::Running);
         assert_eq!(detail.location.region.as_deref(), Some("eu"));
-        assert_eq!(detail.nodes, Some(NodeCounts { total: Some(3), ready: Some(2), ..NodeCounts::default() }));
+        assert_eq!(
+            detail.nodes,
+            Some(NodeCounts {
+                total: Some(3),
+                ready: Some(2),
+                ..NodeCounts::default()
+            })
+        );
     }
 
     #[test]

@@ -8,7 +8,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 /// What stays as it is in the native half of a [`ClusterId`]; everything else is percent-encoded.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'~').remove(b'-');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'-');
 
 /// A kind of upstream, such as `latitude`: open, so that the domain does not change when a provider is added.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,8 +54,14 @@ impl SourceName {
         let shaped = (1..=63).contains(&name.len())
             && !name.starts_with('-')
             && !name.ends_with('-')
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if shaped { Ok(Self(name.into())) } else { Err(InvalidName(name)) }
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if shaped {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidName(name))
+        }
     }
 
     /// The name as text.
@@ -99,7 +109,9 @@ impl ClusterId {
         SourceName::new(source).ok()?;
         let shaped = !native.is_empty()
             && text.len() <= 1024
-            && native.bytes().all(|b| b.is_ascii_alphanumeric() || b".%_~-".contains(&b));
+            && native
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".%_~-".contains(&b));
         shaped.then(|| Self(text.into()))
     }
 
@@ -129,7 +141,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_id_is_refused() {
-        for text in ["", "x", "x:", "X:1", "x:a b", "x:a/b", "x:../../etc", "-x:1"] {
+        for text in [
+            "",
+            "x",
+            "x:",
+            "X:1",
+            "x:a b",
+            "x:a/b",
+            "x:../../etc",
+            "-x:1",
+        ] {
             assert_eq!(ClusterId::parse(text), None, "{text:?}");
         }
     }

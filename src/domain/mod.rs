@@ -20,7 +20,8 @@ mod version;
 pub use accelerator::{Accelerator, Interconnect};
 pub use capacity::{Capacity, Utilization};
 pub use cluster::{
-    Agent, Cluster, Identifier, Location, Network, NodeCounts, Owner, Presence, Project, Step, Vantage,
+    Agent, Cluster, Identifier, Location, Network, NodeCounts, Owner, Presence, Project, Step,
+    Vantage,
 };
 pub use fill::Fill;
 pub use id::{ClusterId, InvalidName, Kind, SourceName};

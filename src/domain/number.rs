@@ -3,7 +3,9 @@
 /// Keeps a count that is not negative and fits.
 pub fn count(value: i128) -> Option<u64> {
     // JSON readers of our answers hold integers exactly up to 2^53.
-    u64::try_from(value).ok().filter(|value| *value <= (1 << 53))
+    u64::try_from(value)
+        .ok()
+        .filter(|value| *value <= (1 << 53))
 }
 
 /// Keeps a finite number that is not negative.

@@ -7,7 +7,20 @@ use super::Fill;
 use super::fill::fill;
 
 /// The family of orchestrator.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OrchestratorType {
     /// Kubernetes, of any distribution.
@@ -25,7 +38,13 @@ pub enum OrchestratorType {
 
 impl OrchestratorType {
     /// Every family.
-    pub const ALL: [Self; 5] = [Self::Kubernetes, Self::Slurm, Self::Ray, Self::None, Self::Unknown];
+    pub const ALL: [Self; 5] = [
+        Self::Kubernetes,
+        Self::Slurm,
+        Self::Ray,
+        Self::None,
+        Self::Unknown,
+    ];
 
     /// The word used in answers and filters.
     pub const fn as_str(self) -> &'static str {

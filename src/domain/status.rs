@@ -8,7 +8,20 @@ use super::Fill;
 use super::fill::fill;
 
 /// The normalized state; the vendor's own word is always beside it in `status.native`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Recorded or accepted, nothing built yet.

@@ -11,7 +11,10 @@ pub fn timestamp(text: &str) -> Option<Timestamp> {
         return Some(instant);
     }
     let naive: DateTime = text.parse().ok()?;
-    naive.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    naive
+        .to_zoned(TimeZone::UTC)
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]
@@ -22,7 +25,12 @@ mod tests {
     fn every_style_of_the_five_vendors_is_read() {
         let expected = timestamp("2026-07-01T12:00:00Z");
         assert!(expected.is_some());
-        for text in ["2026-07-01T12:00:00.000000", "2026-07-01T14:00:00+02:00", "2026-07-01T12:00:00.000Z", "2026-07-01 12:00:00"] {
+        for text in [
+            "2026-07-01T12:00:00.000000",
+            "2026-07-01T14:00:00+02:00",
+            "2026-07-01T12:00:00.000Z",
+            "2026-07-01 12:00:00",
+        ] {
             assert_eq!(timestamp(text), expected, "{text}");
         }
         for text in ["", "yesterday", "2026-13-01T00:00:00Z", "1"] {

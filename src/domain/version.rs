@@ -18,18 +18,34 @@ impl Version {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
         let (numbers, rest) = text.split_at(end);
-        let numbers: Option<Vec<u64>> = numbers.trim_end_matches('.').split('.').map(|n| n.parse().ok()).collect();
+        let numbers: Option<Vec<u64>> = numbers
+            .trim_end_matches('.')
+            .split('.')
+            .map(|n| n.parse().ok())
+            .collect();
         let numbers = numbers.filter(|numbers| !numbers.is_empty() && numbers.len() <= 4)?;
         let rest = rest.trim_start_matches(['-', '+', '.', ' ']);
-        let is_prerelease = ["alpha", "beta", "rc"].iter().any(|word| rest.starts_with(word));
+        let is_prerelease = ["alpha", "beta", "rc"]
+            .iter()
+            .any(|word| rest.starts_with(word));
         let rest = (!rest.is_empty()).then(|| rest.to_owned());
         Some(if is_prerelease {
             let bare = rest.map(|rest| rest.split('+').next().unwrap_or_default().to_owned());
-            Self { numbers, prerelease: bare, suffix: None }
+            Self {
+                numbers,
+                prerelease: bare,
+                suffix: None,
+            }
         } else {
-            Self { numbers, prerelease: None, suffix: rest }
+            Self {
+                numbers,
+                prerelease: None,
+                suffix: rest,
+            }
         })
     }
 
@@ -45,7 +61,9 @@ impl Version {
     /// The distribution that a build suffix gives away, such as `rke2` in `+rke2r1`.
     pub fn distribution(&self) -> Option<&'static str> {
         let suffix = self.suffix.as_deref()?.to_ascii_lowercase();
-        ["rke2", "k3s", "k0s", "eks", "gke", "aks", "lks"].into_iter().find(|name| suffix.starts_with(name))
+        ["rke2", "k3s", "k0s", "eks", "gke", "aks", "lks"]
+            .into_iter()
+            .find(|name| suffix.starts_with(name))
     }
 }
 
@@ -57,7 +75,8 @@ impl PartialOrd for Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        let prerelease = |version: &Self| (version.prerelease.is_none(), version.prerelease.clone());
+        let prerelease =
+            |version: &Self| (version.prerelease.is_none(), version.prerelease.clone());
         self.numbers
             .cmp(&other.numbers)
             .then_with(|| prerelease(self).cmp(&prerelease(other)))
@@ -82,14 +101,20 @@ mod tests {
         assert_eq!(normalized("1.35").as_deref(), Some("1.35"));
         assert_eq!(normalized("v1.29.3-gke.1286000").as_deref(), Some("1.29.3"));
         assert_eq!(normalized("v1.30.4-eks-a737599").as_deref(), Some("1.30.4"));
-        assert_eq!(normalized("1.32.0-rc.1+build").as_deref(), Some("1.32.0-rc.1"));
+        assert_eq!(
+            normalized("1.32.0-rc.1+build").as_deref(),
+            Some("1.32.0-rc.1")
+        );
         assert_eq!(normalized("latest"), None);
         assert_eq!(normalized("1.99999999999999999999"), None);
     }
 
     #[test]
     fn the_suffix_names_the_distribution() {
-        assert_eq!(Version::parse("v1.34.3+rke2r1").unwrap().distribution(), Some("rke2"));
+        assert_eq!(
+            Version::parse("v1.34.3+rke2r1").unwrap().distribution(),
+            Some("rke2")
+        );
         assert_eq!(Version::parse("1.36.1").unwrap().distribution(), None);
     }
 

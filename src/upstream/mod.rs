@@ -1,1 +1,15 @@
-//! Outbound HTTP.
+//! Outbound HTTP to one vendor, as layers; it knows nothing of clusters.
+//!
+//! From outermost to innermost: retry, breaker, pace, concurrency, timeout, authorize, transport.
+
+mod call;
+mod dialect;
+mod error;
+mod settings;
+mod stack;
+
+pub use call::{Answer, Call, Target};
+pub use dialect::{Dialect, Quota, Refusal};
+pub use error::{FailureKind, UpstreamError, excerpt};
+pub use settings::{Credential, Rate, Scheme, StackSettings, TokenSource};
+pub use stack::{BreakerState, Stack, StackError, Vitals};

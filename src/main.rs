@@ -1,1 +1,3 @@
+//! The `clustergate` command.
+
 fn main() {}

@@ -135,12 +135,9 @@ fn syntax(text: &str) -> Vec<Mistake> {
 /// The `[[sources]]` tables with their numbers; `None` when the file has none.
 fn sources_written(root: &mut Section<'_>) -> Option<Vec<(usize, Table)>> {
     let wrong = "must be a list of tables: write [[sources]] before each source";
-    let rows = match root.take("sources")? {
-        Value::Array(rows) => rows,
-        _ => {
-            root.reject("sources", wrong);
-            return Some(Vec::new());
-        }
+    let Value::Array(rows) = root.take("sources")? else {
+        root.reject("sources", wrong);
+        return Some(Vec::new());
     };
     let mut tables = Vec::new();
     for (index, row) in rows.into_iter().enumerate() {
@@ -251,7 +248,7 @@ fn nothing_configured(catalog: &[Entry]) -> String {
             (None, [first, ..]) => format!(" and {first}"),
             _ => String::new(),
         };
-        text.push_str(&format!("\n    {}: {tokens}{address}", entry.title));
+        text = format!("{text}\n    {}: {tokens}{address}", entry.title);
     }
     text.push_str("\n  To look around without any account, run `clustergate demo`");
     text

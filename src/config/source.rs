@@ -115,7 +115,7 @@ fn name(section: &mut Section<'_>) -> Option<SourceName> {
                 section.reject(
                     "name",
                     "must be 1 to 63 lower-case letters, digits and inner hyphens",
-                )
+                );
             })
             .ok(),
         Some(_) => {

@@ -62,7 +62,7 @@ const fn entry(
         scheme,
         rate: Rate {
             calls: 60,
-            per: Duration::from_secs(60),
+            per: Duration::from_mins(1),
         },
         capabilities: &CAPABILITIES,
         dialect: Dialect::PLAIN,

@@ -23,7 +23,7 @@ impl Health {
         match self.ask().await {
             Ok(()) => Ok(Exit::Ok),
             Err(failure) => {
-                printer.remark(&format!("error: {failure}"));
+                printer.remark(&format!("error: {}", failure.report().unwrap_or_default()));
                 Ok(Exit::Failure)
             }
         }

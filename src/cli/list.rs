@@ -36,7 +36,7 @@ pub struct List {
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
     /// Order, such as -cost,name
-    #[arg(long, value_name = "KEYS")]
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
     pub sort: Option<String>,
     /// Fields of each cluster, such as name,status,nodes; they become the columns of a table
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

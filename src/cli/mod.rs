@@ -98,12 +98,14 @@ pub struct Completions {
 
 /// The command with everything that the help says.
 pub fn command() -> clap::Command {
-    let codes: String = Exit::ALL
+    let codes: Vec<String> = Exit::ALL
         .iter()
-        .map(|exit| format!("  {}  {}\n", exit.code(), exit.meaning()))
+        .map(|exit| format!("  {}  {}", exit.code(), exit.meaning()))
         .collect();
-    let help =
-        format!("Exit codes:\n{codes}  `health` ends with 0 or 1 only, as container probes expect");
+    let help = format!(
+        "Exit codes:\n{}\n  `health` ends with 0 or 1 only, as container probes expect",
+        codes.join("\n")
+    );
     Cli::command().after_help(help)
 }
 

@@ -98,34 +98,21 @@ fn until(time: &str, now: Timestamp) -> String {
     }
 }
 
+/// Whether calls to the vendor go out.
 fn breaker(source: &Value) -> Option<String> {
-    first(
-        source,
-        &[
-            "/breaker",
-            "/breaker/state",
-            "/upstream/breaker",
-            "/upstream/breaker/state",
-        ],
-    )
+    let is_open = source.pointer("/upstream/breaker/open")?.as_bool()?;
+    Some(if is_open { "open" } else { "closed" }.to_owned())
 }
 
 /// `left/limit` of the vendor's last statement.
 fn quota(source: &Value) -> Option<String> {
-    let left = first(source, &["/quota/remaining", "/upstream/quota/remaining"]);
-    let limit = first(source, &["/quota/limit", "/upstream/quota/limit"]);
-    match (left, limit) {
-        (None, None) => None,
-        (left, limit) => Some(format!(
-            "{}/{}",
-            left.as_deref().unwrap_or("?"),
-            limit.as_deref().unwrap_or("?")
-        )),
+    let left = at(source, "/upstream/quota/remaining");
+    let limit = at(source, "/upstream/quota/limit");
+    if left.is_none() && limit.is_none() {
+        return None;
     }
-}
-
-fn first(value: &Value, pointers: &[&str]) -> Option<String> {
-    pointers.iter().find_map(|pointer| at(value, pointer))
+    let or_unknown = |count: Option<String>| count.unwrap_or_else(|| "?".to_owned());
+    Some(format!("{}/{}", or_unknown(left), or_unknown(limit)))
 }
 
 #[cfg(test)]
@@ -139,7 +126,7 @@ mod tests {
         let items = [
             json!({"source": "main", "provider": "latitude", "state": "fresh", "clusters": 12,
                 "fetched_at": "2026-07-01T11:59:30Z", "error": null, "next_attempt_at": "2026-07-01T12:00:30Z",
-                "breaker": {"state": "closed"}, "quota": {"limit": 60, "remaining": 41}}),
+                "upstream": {"breaker": {"open": false, "until": null}, "quota": {"limit": 60, "remaining": 41}}}),
             json!({"source": "eu", "provider": "runtime", "state": "never", "clusters": 0, "fetched_at": null,
                 "error": {"code": "UPSTREAM_UNAUTHORIZED", "next_attempt_at": "2026-07-01T11:59:59Z"}}),
         ];

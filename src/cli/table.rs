@@ -1,9 +1,14 @@
 //! Tables: drawing is a function of rows and [`Style`].
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width,
+};
 
 use super::text::UNKNOWN;
+
+/// Blanks between columns.
+const GAP: u16 = 2;
 
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,20 +79,85 @@ pub(super) fn number(text: Option<String>) -> Cell {
     known(text).set_alignment(CellAlignment::Right)
 }
 
-/// Draws a table with a header line; the columns share the width that there is.
+/// Draws a table with a header line.
+///
+/// Where the width does not hold it, columns of which nothing is known go first; then the others share the width, none
+/// narrower than its title as long as there is room for all titles.
 pub(super) fn render(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<Cell>>,
     style: Style,
 ) -> String {
-    let mut table = begin(style);
-    table.set_header(
-        header
+    let titles = header.iter().map(|title| title_cell(title)).collect();
+    let rows: Vec<Vec<Cell>> = rows.into_iter().collect();
+    let mut table = fill(titles, rows.clone(), style);
+    if let Some(width) = style.width
+        && natural_width(&table) > usize::from(width)
+    {
+        let kept: Vec<usize> = (0..header.len())
+            .filter(|&column| rows.is_empty() || rows.iter().any(|row| is_known(row, column)))
+            .collect();
+        let titles = kept
             .iter()
-            .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
-    );
-    table.add_rows(rows);
+            .map(|&column| title_cell(header[column]))
+            .collect();
+        let rows = rows
+            .into_iter()
+            .map(|row| {
+                let cells = row.into_iter().enumerate();
+                cells
+                    .filter(|(column, _)| kept.contains(column))
+                    .map(|(_, cell)| cell)
+                    .collect()
+            })
+            .collect();
+        table = fill(titles, rows, style);
+        keep_titles_whole(&mut table, usize::from(width));
+    }
     finish(&mut table)
+}
+
+fn title_cell(title: &str) -> Cell {
+    Cell::new(title).add_attribute(Attribute::Bold)
+}
+
+fn fill(titles: Vec<Cell>, rows: Vec<Vec<Cell>>, style: Style) -> Table {
+    let mut table = begin(style);
+    table.set_header(titles);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP));
+    }
+    table
+}
+
+fn is_known(row: &[Cell], column: usize) -> bool {
+    row.get(column)
+        .is_some_and(|cell| cell.content() != UNKNOWN)
+}
+
+fn natural_width(table: &Table) -> usize {
+    let widths = table.column_max_content_widths();
+    widths.iter().map(|width| usize::from(width + GAP)).sum()
+}
+
+fn keep_titles_whole(table: &mut Table, width: usize) {
+    let titles: Vec<u16> = table
+        .header()
+        .map(|header| {
+            let cells = header.cell_iter();
+            cells
+                .map(|cell| u16::try_from(cell.content().chars().count()).unwrap_or(u16::MAX))
+                .collect()
+        })
+        .unwrap_or_default();
+    let needed: usize = titles.iter().map(|title| usize::from(title + GAP)).sum();
+    if needed <= width {
+        let bounds = titles
+            .into_iter()
+            .map(|title| ColumnConstraint::LowerBoundary(Width::Fixed(title + GAP)));
+        table.set_constraints(bounds);
+    }
 }
 
 /// Draws names and values, one pair on each line.
@@ -121,9 +191,6 @@ fn begin(style: Style) -> Table {
 }
 
 fn finish(table: &mut Table) -> String {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
     let lines: Vec<String> = table
         .lines()
         .map(|line| line.trim_end().to_owned())
@@ -152,6 +219,23 @@ mod tests {
         assert!(!text.contains('\u{1b}'));
         assert_eq!(text.lines().count(), 3);
         assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
+    }
+
+    #[test]
+    fn a_column_of_which_nothing_is_known_goes_first() {
+        let draw = |width| {
+            let row = vec![Cell::new("one"), known(None), Cell::new("two words")];
+            render(
+                &["FIRST", "SECOND", "THIRD"],
+                [row],
+                Style {
+                    width: Some(width),
+                    colour: false,
+                },
+            )
+        };
+        assert!(draw(80).contains("SECOND"));
+        assert_eq!(draw(18), "FIRST  THIRD\none    two words");
     }
 
     #[test]

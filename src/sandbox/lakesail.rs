@@ -1,0 +1,687 @@
+//! LakeSail: the platform's own records under `/me`, the clouds' clusters under `/infra`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::fleet::{Arrangement, BASE36, BASE62, Dice, Profile, Style, ago, stamp};
+use super::prime::seconds;
+use super::world::{Answer, Api, Call, Context, Kind, Problem};
+use super::{Truth, Vendor};
+
+const ME_LIST: &[&str] = &["/items", "/included/clusters", "/included/externalClusters"];
+const INFRA_LIST: &[&str] = &["/items", "/included/clusters"];
+const ME_ITEM: &[&str] = &["/item", "/included/clusters", "/included/externalClusters"];
+const INFRA_ITEM: &[&str] = &["/item", "/included/clusters"];
+const REGIONS: [&str; 6] = [
+    "us-east-1",
+    "us-west-2",
+    "eu-west-1",
+    "eu-central-1",
+    "ap-southeast-1",
+    "sa-east-1",
+];
+const CANARY: &str = "SECRET-CANARY";
+
+pub(super) struct LakeSail {
+    context: Context,
+    token: String,
+    organization: String,
+}
+
+/// Which of the two lists a cluster is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Both,
+    /// Known to the organization, not to any team of the caller: no platform record.
+    InfraOnly,
+    /// Registered by hand: no cloud infrastructure of LakeSail's making.
+    SelfRegistered,
+}
+
+struct Record {
+    serial: u64,
+    home: Home,
+    id: String,
+    external: String,
+    connection: u64,
+    name: String,
+    region: &'static str,
+    status: Option<&'static str>,
+    message: Option<String>,
+    version: String,
+    nodes: u64,
+    created: String,
+    updated: String,
+    checked: String,
+    odd: bool,
+}
+
+impl LakeSail {
+    pub(super) fn new(context: Context) -> Self {
+        let token = format!(
+            "lsk_{}",
+            Dice::new(&[context.seed, 903]).letters(BASE62, 44)
+        );
+        let organization = format!("OR{}", Dice::new(&[context.seed, 904]).letters(BASE36, 8));
+        Self {
+            context,
+            token,
+            organization,
+        }
+    }
+
+    fn named(&self, prefix: &str, number: u64, salt: u64) -> String {
+        format!(
+            "{prefix}{}",
+            Dice::new(&[self.context.seed, number, salt]).letters(BASE36, 8)
+        )
+    }
+
+    fn connections(&self) -> u64 {
+        (self.context.initial as u64 / 10).clamp(1, 40)
+    }
+
+    fn connection_id(&self, number: u64) -> String {
+        self.named("CN", number, 31)
+    }
+
+    fn home(&self, serial: u64) -> Home {
+        // The first three show all there is, however small the fleet.
+        match if serial < 3 {
+            serial * 4
+        } else {
+            Dice::new(&[self.context.seed, serial, 2]).below(10)
+        } {
+            4 | 5 => Home::InfraOnly,
+            8 | 9 => Home::SelfRegistered,
+            _ => Home::Both,
+        }
+    }
+
+    fn record(&self, serial: u64, revision: u64) -> Record {
+        let Context {
+            seed,
+            anchor,
+            quirks,
+            ..
+        } = self.context;
+        let profile = Profile::draw(seed, serial, anchor);
+        let mut dice = Dice::new(&[seed, serial, 3]);
+        let odd = quirks && dice.percent(15);
+        let home = self.home(serial);
+        let status = match dice.below(14) {
+            _ if home == Home::SelfRegistered => None,
+            _ if odd && dice.percent(50) => {
+                Some(dice.pick(&["Active", "provisioning", "draining", "destroyed"]))
+            }
+            0 => Some("pending"),
+            1 => Some("failed"),
+            _ => Some("active"),
+        };
+        let mut moving = Dice::new(&[seed, serial, revision, 4]);
+        let moved = i64::try_from(moving.below(3_000)).unwrap_or(0);
+        let message = match status {
+            Some("failed") => Some(format!("quota reached, attempt {}", revision + 1)),
+            Some(_) if odd => Some(String::new()),
+            _ => None,
+        };
+        Record {
+            serial,
+            home,
+            id: self.named("CL", serial, 21),
+            external: self.named("EX", serial, 22),
+            connection: serial % self.connections(),
+            name: profile.name,
+            region: REGIONS[profile.place % REGIONS.len()],
+            status,
+            message,
+            version: format!("1.{}", dice.between(32, 35)),
+            nodes: profile.nodes,
+            created: stamp(
+                profile.created,
+                if odd { Style::Offset } else { Style::Seconds },
+            ),
+            updated: stamp(ago(anchor, 4_000 - moved), Style::Seconds),
+            checked: stamp(ago(anchor, 3_300 - moved), Style::Micros),
+            odd,
+        }
+    }
+
+    fn network_id(&self, record: &Record) -> String {
+        self.named("NW", record.connection * 2 + record.serial % 2, 32)
+    }
+
+    fn me_reference(&self, record: &Record) -> Value {
+        if record.home == Home::SelfRegistered {
+            return json!({"id": record.id, "externalClusterId": Value::Null, "connectionId": Value::Null});
+        }
+        json!({"id": record.id, "externalClusterId": record.external, "connectionId": self.connection_id(record.connection)})
+    }
+
+    fn platform_cluster(&self, record: &Record) -> Value {
+        let member = self.named("MB", 1, 33);
+        if record.home == Home::SelfRegistered {
+            let mut cluster = json!({"id": record.id, "name": record.name, "externalClusterId": Value::Null,
+                "createdAt": record.created, "createdBy": member});
+            if !record.odd {
+                cluster["region"] = json!(record.region);
+                cluster["updatedAt"] = json!(record.updated);
+            }
+            return cluster;
+        }
+        json!({"id": record.id, "name": record.name, "region": record.region, "externalClusterId": record.external,
+            "connectionId": self.connection_id(record.connection), "networkId": self.network_id(record),
+            "externalStatus": record.status, "operationId": self.named("OP", record.serial, 34),
+            "createdAt": record.created, "createdBy": member, "updatedAt": record.updated, "updatedBy": member})
+    }
+
+    fn external_cluster(&self, record: &Record) -> Value {
+        let member = self.named("MB", 1, 33);
+        let types = if record.odd {
+            json!([["m7g.large", "m7g.xlarge"]])
+        } else {
+            json!(["m7g.large"])
+        };
+        let mut cluster = json!({"id": record.external, "connectionId": self.connection_id(record.connection),
+            "networkId": self.network_id(record),
+            "clusterId": (record.home == Home::Both).then_some(&record.id), "name": record.name, "region": record.region,
+            "status": record.status, "statusMessage": record.message,
+            "config": {"kubernetesVersion": record.version, "systemNodeGroup": {"name": "system", "instanceTypes": types,
+                "minSize": 1, "maxSize": record.nodes + 2, "desiredSize": record.nodes, "diskSizeGb": 100},
+                "publicAccessCidrs": if record.odd { json!([]) } else { json!(["203.0.113.0/24"]) }},
+            "providerMetadata": {"clusterName": record.name,
+                "clusterArn": format!("arn:aws:eks:{}:123456789012:cluster/{}", record.region, record.name)},
+            "iacState": {"projectName": "lakesail-byoc-cluster", "stackName": format!("lakesail-{}", record.external.to_lowercase())},
+            "iacOutputs": {"vpcId": "vpc-0123", "adminSecret": format!("{CANARY}-iac-output")},
+            "jobRunnerRoleArn": format!("arn:aws:iam::123456789012:role/{CANARY}-job-runner"),
+            "lastHealthStatus": if record.status == Some("active") { "healthy" } else { "unknown" },
+            "lastHealthMessage": Value::Null, "lastHealthCheckAt": record.checked,
+            "createdAt": record.created, "createdBy": member, "updatedAt": record.updated, "updatedBy": member});
+        if record.odd {
+            cluster["tier"] = json!({"added": "lately"});
+            cluster["providerMetadata"] = Value::Null;
+            cluster["lastHealthStatus"] = Value::Null;
+        }
+        cluster
+    }
+
+    fn connection(&self, number: u64) -> Value {
+        json!({"id": self.connection_id(number), "name": format!("aws-{number}"), "provider": "aws",
+            "providerConfig": {"accountId": "123456789012", "region": "us-east-1", "roleArn": format!("arn:aws:iam::123456789012:role/{CANARY}-connection"),
+                "externalIdSecretArn": format!("{CANARY}-external-id"), "stackArn": format!("{CANARY}-stack")},
+            "status": "active", "statusMessage": Value::Null, "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
+    }
+
+    fn network(&self, number: u64) -> Value {
+        json!({"id": self.named("NW", number, 32), "connectionId": self.connection_id(number / 2), "name": format!("vpc-{number}"),
+            "region": REGIONS[0], "providerNetworkId": format!("vpc-{number:04x}"), "config": {"cidr": format!("10.{}.0.0/16", number % 250)},
+            "status": "active", "statusMessage": Value::Null, "iacOutputs": {"secret": format!("{CANARY}-network")},
+            "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
+    }
+
+    fn operation(&self, record: &Record) -> Value {
+        let failed = record.status == Some("failed");
+        let done = !matches!(record.status, Some("pending" | "provisioning"));
+        let error = failed.then(|| {
+            json!({"code": "quota_exceeded", "message": "quota reached", "errorType": "provider",
+                "details": {"retryable": true, "retryAfter": 30, "fieldErrors": {}, "requestId": "r-1", "causedBy": "provider"}})
+        });
+        json!({"id": self.named("OP", record.serial, 34), "organizationId": self.organization, "memberId": self.named("MB", 1, 33),
+            "operation": "provision", "status": if failed { "failed" } else if done { "succeeded" } else { "running" },
+            "resourceType": "cluster", "resourceId": record.external, "result": Value::Null, "error": error,
+            "progress": {"stage": "nodes", "message": "creating", "resources": [],
+                "summary": {"total": 40, "pending": 0, "running": 0, "succeeded": 40, "failed": 0, "unchanged": 0}},
+            "createdAt": record.created, "updatedAt": record.updated, "startedAt": record.created,
+            "completedAt": done.then_some(&record.updated)})
+    }
+
+    /// Connections the records refer to, each once; a target is missing now and then.
+    fn sideloaded(&self, records: &[Record]) -> Vec<Value> {
+        let mut numbers: Vec<u64> = records
+            .iter()
+            .filter(|record| {
+                record.home != Home::SelfRegistered && !(record.odd && record.serial % 2 == 1)
+            })
+            .map(|record| record.connection)
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+            .into_iter()
+            .map(|number| self.connection(number))
+            .collect()
+    }
+
+    fn me_included(&self, records: &[Record]) -> Value {
+        let external = records.iter().filter(|record| record.home == Home::Both);
+        let mut networks: Vec<u64> = external
+            .clone()
+            .map(|record| record.connection * 2 + record.serial % 2)
+            .collect();
+        networks.sort_unstable();
+        networks.dedup();
+        json!({"clusters": records.iter().map(|record| self.platform_cluster(record)).collect::<Vec<_>>(),
+            "connections": self.sideloaded(records),
+            "networks": networks.into_iter().map(|number| self.network(number)).collect::<Vec<_>>(),
+            "externalClusters": external.map(|record| self.external_cluster(record)).collect::<Vec<_>>()})
+    }
+
+    fn infra_included(&self, records: &[Record]) -> Value {
+        let operations = records
+            .iter()
+            .filter(|record| record.status != Some("active"))
+            .map(|record| self.operation(record));
+        json!({"clusters": records.iter().map(|record| self.external_cluster(record)).collect::<Vec<_>>(),
+            "connections": self.sideloaded(records), "operations": operations.collect::<Vec<_>>()})
+    }
+
+    fn records(&self, call: &Call, serials: &[u64]) -> Vec<Record> {
+        serials
+            .iter()
+            .map(|serial| self.record(*serial, call.revision()))
+            .collect()
+    }
+
+    fn me_list(&self, call: &Call) -> Answer {
+        let (limit, page) = match (
+            limit(call),
+            call.query("page").map_or(Ok(1), str::parse::<usize>),
+        ) {
+            (Some(limit), Ok(page)) if page >= 1 => (limit, page),
+            _ => return bad("limit must be 0..100 and page at least 1"),
+        };
+        if call.query("sortBy").is_some_and(|by| by != "name") {
+            return bad("sortBy must be name");
+        }
+        let mut order = call.visible(&call.members.arrangement.main).into_owned();
+        match call.query("sortDirection") {
+            Some("desc") => order.reverse(),
+            None | Some("asc") => {}
+            Some(_) => return bad("sortDirection must be asc or desc"),
+        }
+        let start = call
+            .start((page - 1).saturating_mul(limit))
+            .min(order.len());
+        let records = self.records(call, &order[start..order.len().min(start + limit)]);
+        let items: Vec<Value> = records
+            .iter()
+            .map(|record| self.me_reference(record))
+            .collect();
+        Answer::ok(json!({"total": call.total(order.len()), "items": items, "included": self.me_included(&records)}))
+            .rows(ME_LIST)
+            .first(page == 1)
+    }
+
+    /// A list of external clusters, all of them or those of one connection.
+    fn infra_list(&self, call: &Call, order: &[u64]) -> Answer {
+        let Some(limit) = limit(call) else {
+            return bad("limit must be 0..100");
+        };
+        let marker = call.cursor(call.query("marker"));
+        let after = match marker.map(unmark) {
+            None => None,
+            Some(Some(serial)) => Some(serial),
+            Some(None) => return bad("marker is not valid"),
+        };
+        let order = call.visible(order);
+        let start = after.map_or(0, |after| order.partition_point(|serial| *serial <= after));
+        let page = &order[start..order.len().min(start + limit)];
+        let next = page
+            .last()
+            .filter(|_| start + page.len() < order.len())
+            .map(|serial| mark(*serial));
+        let records = self.records(call, page);
+        let items: Vec<Value> = records
+            .iter()
+            .map(|record| json!({"id": record.external, "connectionId": self.connection_id(record.connection)}))
+            .collect();
+        let total = if call.fault == Some(super::Fault::MissingCursor) {
+            order.len() + 1_000
+        } else {
+            order.len()
+        };
+        let mut body =
+            json!({"total": total, "items": items, "included": self.infra_included(&records)});
+        match call.next(next) {
+            Some(next) => body["marker"] = json!(next),
+            None if call.number.is_multiple_of(2) => body["marker"] = Value::Null,
+            None => {}
+        }
+        Answer::ok(body).rows(INFRA_LIST).first(after.is_none())
+    }
+
+    /// The record of a path, if the id is of the kind the path takes.
+    fn find(&self, call: &Call, id: &str, external: bool) -> Option<Record> {
+        let record = self.record(call.serial(id)?, call.revision());
+        let fits = if external {
+            record.home != Home::SelfRegistered && record.external == id
+        } else {
+            record.home != Home::InfraOnly && record.id == id
+        };
+        fits.then_some(record)
+    }
+
+    fn me_item(&self, record: Record) -> Answer {
+        let item = self.me_reference(&record);
+        Answer::ok(json!({"item": item, "included": self.me_included(&[record])})).rows(ME_ITEM)
+    }
+
+    fn infra_item(&self, record: Record) -> Answer {
+        let item =
+            json!({"id": record.external, "connectionId": self.connection_id(record.connection)});
+        Answer::ok(json!({"item": item, "included": self.infra_included(&[record])}))
+            .rows(INFRA_ITEM)
+    }
+
+    fn health(record: &Record) -> Answer {
+        let ready = if record.status == Some("active") {
+            record.nodes - u64::from(record.serial % 9 == 4)
+        } else {
+            0
+        };
+        let status = if ready == record.nodes {
+            "healthy"
+        } else {
+            "degraded"
+        };
+        Answer::ok(
+            json!({"status": status, "providerMetadata": {"status": "ACTIVE"},
+            "nodeGroups": [{"name": "system", "status": "ACTIVE", "desiredSize": record.nodes, "readyNodes": ready, "message": Value::Null}],
+            "systemPods": [{"name": "coredns-1", "namespace": "kube-system", "ready": true, "phase": "Running", "restartCount": 0, "message": Value::Null}],
+            "totalNodes": record.nodes, "readyNodes": ready, "lastCheckedAt": record.checked}),
+        )
+    }
+
+    fn metrics(record: &Record) -> Answer {
+        let series = |value: f64| json!([{"timestamp": record.checked, "value": value}]);
+        Answer::ok(
+            json!({"cpuUtilization": series(41.5), "memoryUtilization": series(60.25), "estimatedCost": series(0.31), "activeJobCount": []}),
+        )
+    }
+
+    /// Connections and networks are listed as whole objects.
+    fn objects(call: &Call, count: u64, object: impl Fn(u64) -> Value, included: bool) -> Answer {
+        let Some(limit) = limit(call) else {
+            return bad("limit must be 0..100");
+        };
+        let start = match call.cursor(call.query("marker")).map(unmark) {
+            None => 0,
+            Some(Some(last)) => last + 1,
+            Some(None) => return bad("marker is not valid"),
+        };
+        let end = count.min(start + limit as u64);
+        let mut body =
+            json!({"total": count, "items": (start..end).map(object).collect::<Vec<_>>()});
+        if included {
+            body["included"] = json!({"operations": []});
+        }
+        if end < count && end > 0 {
+            body["marker"] = json!(mark(end - 1));
+        }
+        Answer::ok(body)
+    }
+
+    fn of_connection(&self, call: &Call, id: &str) -> Option<Vec<u64>> {
+        let number = (0..self.connections()).find(|number| self.connection_id(*number) == id)?;
+        let at = usize::try_from(number).ok()?;
+        Some(
+            call.members
+                .arrangement
+                .groups
+                .get(at)
+                .cloned()
+                .unwrap_or_default(),
+        )
+    }
+}
+
+fn limit(call: &Call) -> Option<usize> {
+    call.query("limit")
+        .map_or(Some(100), |text| text.parse().ok())
+        .filter(|limit| *limit <= 100)
+}
+
+fn mark(serial: u64) -> String {
+    URL_SAFE_NO_PAD.encode(format!("after:{serial}"))
+}
+
+fn unmark(marker: &str) -> Option<u64> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(marker).ok()?).ok()?;
+    text.strip_prefix("after:")?.parse().ok()
+}
+
+fn bad(message: &str) -> Answer {
+    Answer::json(
+        400,
+        json!({"code": "bad_request", "message": message, "errorType": "validation", "details": {"retryable": false}}),
+    )
+}
+
+fn missing() -> Answer {
+    Answer::json(
+        404,
+        json!({"code": "not_found", "message": "not found or not accessible", "errorType": "not_found", "details": {"retryable": false}}),
+    )
+}
+
+/// The path behind the documented prefix, which may be left out.
+fn route<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
+    match path {
+        ["api", "v1", rest @ ..] => rest,
+        rest => rest,
+    }
+}
+
+impl Api for LakeSail {
+    fn token(&self) -> &str {
+        &self.token
+    }
+
+    fn base_path(&self) -> &'static str {
+        "/api/v1"
+    }
+
+    fn features(&self) -> &'static [(&'static str, bool)] {
+        &[("organization-header", false), ("dpop", false)]
+    }
+
+    fn ids(&self, serial: u64) -> Vec<String> {
+        let (id, external) = (self.named("CL", serial, 21), self.named("EX", serial, 22));
+        match self.home(serial) {
+            Home::Both => vec![external, id],
+            Home::InfraOnly => vec![external],
+            Home::SelfRegistered => vec![id],
+        }
+    }
+
+    fn arrange(&self, alive: &[u64], _revision: u64) -> Arrangement {
+        let of = |unwanted: Home| {
+            alive
+                .iter()
+                .copied()
+                .filter(move |serial| self.home(*serial) != unwanted)
+        };
+        let mut main: Vec<u64> = of(Home::InfraOnly).collect();
+        main.sort_by_cached_key(|serial| {
+            Profile::draw(self.context.seed, *serial, self.context.anchor).name
+        });
+        let other: Vec<u64> = of(Home::SelfRegistered).collect();
+        let connections = self.connections();
+        let mut groups = vec![Vec::new(); usize::try_from(connections).unwrap_or(1)];
+        for serial in &other {
+            if let Some(group) = usize::try_from(serial % connections)
+                .ok()
+                .and_then(|at| groups.get_mut(at))
+            {
+                group.push(*serial);
+            }
+        }
+        Arrangement {
+            main,
+            other,
+            groups,
+        }
+    }
+
+    fn truth(&self, serial: u64, revision: u64) -> Truth {
+        let record = self.record(serial, revision);
+        let own = record.home == Home::SelfRegistered;
+        Truth {
+            vendor: Vendor::LakeSail,
+            id: if own { record.id } else { record.external },
+            name: record.name,
+            status: record.status.map(str::to_owned),
+            region: (!own || !record.odd).then(|| record.region.to_owned()),
+            version: (!own).then_some(record.version),
+            nodes: (!own).then_some(record.nodes),
+            family: if own { "me" } else { "infra" },
+            parent: (!own).then(|| self.connection_id(record.connection)),
+        }
+    }
+
+    fn kind(&self, call: &Call) -> Kind {
+        match route(&call.path()) {
+            ["me", "clusters"] => Kind::list("me-list"),
+            ["me", "clusters", _] => Kind::detail("me-detail"),
+            ["infra", "clusters"] => Kind::list("infra-list"),
+            ["infra", "clusters", _] => Kind::detail("infra-detail"),
+            ["infra", "connections", _, "clusters"] => Kind::list("connection-list"),
+            ["infra", "connections", _, "clusters", _] => Kind::detail("connection-detail"),
+            ["infra", "connections", _, "clusters", _, "health"] => Kind::other("health"),
+            ["infra", "connections", _, "clusters", _, "metrics"] => Kind::other("metrics"),
+            ["infra", "connections", _, "clusters", _, "kubeconfig"] => Kind::secret("kubeconfig"),
+            ["infra", "connections", _, "clusters", _, "provision"] => Kind::secret("provision"),
+            ["infra", "connections"] => Kind::other("connections"),
+            ["infra", "connections", _, "provider-networks"] => Kind::other("provider-networks"),
+            ["infra", "networks"] => Kind::other("networks"),
+            ["operations", _] => Kind::other("operation"),
+            _ => Kind::UNKNOWN,
+        }
+    }
+
+    fn authorized(&self, call: &Call) -> bool {
+        let organization =
+            call.header("lakesail-organization-id") == Some(self.organization.as_str());
+        call.bearer() == Some(self.token.as_str())
+            && !call.feature("dpop")
+            && (organization || !call.feature("organization-header"))
+    }
+
+    fn answer(&self, call: &Call, kind: Kind) -> Answer {
+        let path = call.path();
+        if kind.name == "kubeconfig" {
+            return Answer::ok(
+                json!({"kubeconfig": format!("{CANARY}-kubeconfig"), "clusterEndpoint": "https://example.com", "clusterCertificateAuthority": "x"}),
+            );
+        }
+        if !call.is(&Method::GET) {
+            return Answer::json(405, json!({"message": "method not allowed"}));
+        }
+        let of_connection = |connection: &str, id: &str| {
+            self.find(call, id, true)
+                .filter(|record| self.connection_id(record.connection) == connection)
+        };
+        let found = match route(&path) {
+            ["me", "clusters"] => Some(self.me_list(call)),
+            ["me", "clusters", id] => self
+                .find(call, id, false)
+                .map(|record| self.me_item(record)),
+            ["infra", "clusters"] => Some(self.infra_list(call, &call.members.arrangement.other)),
+            ["infra", "clusters", id] => self
+                .find(call, id, true)
+                .map(|record| self.infra_item(record)),
+            ["infra", "connections", connection, "clusters"] => self
+                .of_connection(call, connection)
+                .map(|serials| self.infra_list(call, &serials)),
+            ["infra", "connections", connection, "clusters", id] => {
+                of_connection(connection, id).map(|record| self.infra_item(record))
+            }
+            ["infra", "connections", connection, "clusters", id, "health"] => {
+                of_connection(connection, id).map(|record| Self::health(&record))
+            }
+            [
+                "infra",
+                "connections",
+                connection,
+                "clusters",
+                id,
+                "metrics",
+            ] => of_connection(connection, id).map(|record| Self::metrics(&record)),
+            ["infra", "connections"] => Some(Self::objects(
+                call,
+                self.connections(),
+                |number| self.connection(number),
+                true,
+            )),
+            ["infra", "connections", _, "provider-networks"] => Some(Answer::ok(
+                json!([{"vpcId": "vpc-0000", "cidr": "10.0.0.0/16", "name": "main", "azCount": 3, "state": "available", "tags": {}}]),
+            )),
+            ["infra", "networks"] => Some(Self::objects(
+                call,
+                self.connections() * 2,
+                |number| self.network(number),
+                false,
+            )),
+            ["operations", id] => call
+                .members
+                .arrangement
+                .other
+                .iter()
+                .find(|serial| self.named("OP", **serial, 34) == *id)
+                .map(|serial| Answer::ok(self.operation(&self.record(*serial, call.revision())))),
+            _ => None,
+        };
+        found.unwrap_or_else(missing)
+    }
+
+    fn problem(&self, call: &Call, problem: Problem) -> Answer {
+        let error = |status, code: &str, message: &str| {
+            Answer::json(
+                status,
+                json!({"code": code, "message": message, "errorType": code, "details": {"retryable": status >= 429}}),
+            )
+        };
+        match problem {
+            Problem::BadRequest => bad("malformed request"),
+            Problem::Unauthorized if call.feature("dpop") => {
+                error(401, "unauthorized", "organization requires DPoP")
+                    .header("www-authenticate", "DPoP algs=\"ES256\"")
+            }
+            Problem::Unauthorized if call.bearer() == Some(self.token.as_str()) => {
+                error(401, "unauthorized", "organization is not selected")
+            }
+            Problem::Unauthorized => Answer::json(401, json!({"message": "Unauthorized"}))
+                .header("www-authenticate", "Bearer"),
+            Problem::Expired => error(401, "token_expired", "the access token expired").header(
+                "www-authenticate",
+                "Bearer error=\"invalid_token\", error_description=\"The access token expired\"",
+            ),
+            Problem::Forbidden => error(403, "forbidden", "permission denied"),
+            Problem::NotFound => missing(),
+            Problem::TooMany(wait) => {
+                let answer = error(429, "too_many_requests", "too many requests");
+                match wait {
+                    Some(wait) => answer.header("retry-after", seconds(wait)),
+                    None => answer,
+                }
+            }
+            Problem::Internal => error(500, "internal", "internal error"),
+            Problem::Unavailable => Answer::json(503, json!({"error": "service unavailable"})),
+        }
+    }
+
+    fn legacy(&self, _call: &Call, answer: Answer) -> Answer {
+        // The deprecated product answers the objects themselves, without references and sideloads.
+        let clusters = answer.body()["included"]["clusters"].clone();
+        Answer::ok(json!({"clusters": clusters, "nextMarker": Value::Null}))
+    }
+}
+
+impl LakeSail {
+    /// The organization that its optional header has to name.
+    pub(super) fn organization(&self) -> &str {
+        &self.organization
+    }
+}

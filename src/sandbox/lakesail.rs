@@ -483,6 +483,10 @@ impl Api for LakeSail {
         "/api/v1"
     }
 
+    fn organization(&self) -> Option<&str> {
+        Some(&self.organization)
+    }
+
     fn features(&self) -> &'static [(&'static str, bool)] {
         &[("organization-header", false), ("dpop", false)]
     }
@@ -676,12 +680,5 @@ impl Api for LakeSail {
         // The deprecated product answers the objects themselves, without references and sideloads.
         let clusters = answer.body()["included"]["clusters"].clone();
         Answer::ok(json!({"clusters": clusters, "nextMarker": Value::Null}))
-    }
-}
-
-impl LakeSail {
-    /// The organization that its optional header has to name.
-    pub(super) fn organization(&self) -> &str {
-        &self.organization
     }
 }

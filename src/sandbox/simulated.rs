@@ -209,6 +209,11 @@ impl Simulated {
         self.inner.api.token().to_owned()
     }
 
+    /// The organization that LakeSail's optional header has to name.
+    pub fn organization(&self) -> Option<String> {
+        self.inner.api.organization().map(str::to_owned)
+    }
+
     /// Makes it misbehave from the next request on, or behave again.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.inner.flips.store(0, Ordering::Relaxed);

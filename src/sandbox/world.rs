@@ -40,6 +40,11 @@ pub(super) trait Api: Send + Sync + 'static {
         ""
     }
 
+    /// The organization a caller may have to name.
+    fn organization(&self) -> Option<&str> {
+        None
+    }
+
     /// Switches it knows, and how they stand in the beginning.
     fn features(&self) -> &'static [(&'static str, bool)] {
         &[]

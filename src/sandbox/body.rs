@@ -17,6 +17,8 @@ use super::stats::InFlight;
 /// How large the bodies are that are too large.
 pub(super) const HUGE: usize = 256 << 20;
 const CHUNK: usize = 64 << 10;
+/// White space is packed in pieces of this size.
+const UNIT: usize = 1 << 20;
 const DROP_BYTES: usize = 16;
 const DROP_EVERY: Duration = Duration::from_millis(250);
 
@@ -159,8 +161,11 @@ pub(super) fn padding(byte: u8) -> Part {
 ///
 /// One MiB is packed once to whole bytes and repeated, because packing all of it would take seconds each time.
 pub(super) fn gzip_bomb(tail: &[u8]) -> io::Result<Bytes> {
+    packed_spaces(HUGE / UNIT, tail)
+}
+
+fn packed_spaces(units: usize, tail: &[u8]) -> io::Result<Bytes> {
     static SPACES: OnceLock<(Vec<u8>, Crc)> = OnceLock::new();
-    const UNIT: usize = 1 << 20;
     let unit = if let Some(unit) = SPACES.get() {
         unit
     } else {
@@ -173,7 +178,7 @@ pub(super) fn gzip_bomb(tail: &[u8]) -> io::Result<Bytes> {
 
     let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
     let mut check = Crc::new();
-    for _ in 0..HUGE / UNIT {
+    for _ in 0..units {
         packed.extend_from_slice(&unit.0);
         check.combine(&unit.1);
     }
@@ -190,7 +195,7 @@ pub(super) fn gzip_bomb(tail: &[u8]) -> io::Result<Bytes> {
 
 /// Deflates to a whole number of bytes, without the mark of the last block, so that more can follow.
 fn deflated(plain: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(plain)?;
     encoder.flush()?;
     // What is written by then ends with the empty stored block of the flush; `finish` would add the last block.
@@ -211,13 +216,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bomb_is_small_and_its_unit_unpacks() {
-        let bomb = gzip_bomb(b"{}").unwrap();
-        assert!(bomb.len() < 1 << 20, "{} bytes", bomb.len());
-        let mut start = vec![0; 4 << 20];
-        flate2::read::GzDecoder::new(&bomb[..])
-            .read_exact(&mut start)
+    fn the_bomb_is_small() {
+        assert!(gzip_bomb(b"{}").unwrap().len() < 1 << 19);
+    }
+
+    #[test]
+    fn packed_spaces_unpack_to_the_last_checked_byte() {
+        let packed = packed_spaces(3, b"{\"data\":[]}").unwrap();
+        let mut plain = String::new();
+        flate2::read::GzDecoder::new(&packed[..])
+            .read_to_string(&mut plain)
             .unwrap();
-        assert!(start.iter().all(|byte| *byte == b' '));
+        assert_eq!(plain.len(), (3 << 20) + 11);
+        assert_eq!(plain.trim_start(), "{\"data\":[]}");
     }
 }

@@ -13,7 +13,9 @@ const BEYOND_64_BITS: &str = "@@beyond-64-bits@@";
 pub(super) const HUGE_STRING: &str = "@@huge-string@@";
 
 /// Changes a good answer as the fault has it.
-pub(super) fn distort(answer: &mut Answer, fault: Fault, canary: &str) {
+///
+/// What varies from call to call follows from the call's `number`.
+pub(super) fn distort(answer: &mut Answer, fault: Fault, canary: &str, number: u64) {
     let (rows, first) = (answer.rows, answer.first_page);
     let Payload::Json(body) = &mut answer.payload else {
         return;
@@ -40,7 +42,7 @@ pub(super) fn distort(answer: &mut Answer, fault: Fault, canary: &str) {
                 .flat_map(|row| [row.clone(), row.clone()])
                 .collect();
         }),
-        Fault::TotalOverflow => totals(body),
+        Fault::TotalOverflow => totals(body, number),
         Fault::NegativeNumbers => each(body, rows, negative),
         Fault::BadDates => each(body, rows, bad_dates),
         _ => {}
@@ -187,8 +189,8 @@ fn bad_dates(value: &mut Value) {
     });
 }
 
-fn totals(body: &mut Value) {
-    let mut count = 0;
+fn totals(body: &mut Value, number: u64) {
+    let mut count = number;
     walk(body, &mut |name, value| {
         if value.is_number() && (name.starts_with("total") || name == "count") {
             *value = match count % 3 {
@@ -219,11 +221,14 @@ fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &mut Value)) {
 fn foreign(body: &mut Value, main: &str, canary: &str) {
     let host = canary.trim_start_matches("http://");
     let mut spoiled: HashMap<String, String> = HashMap::new();
-    if let Some(Value::Array(rows)) = body.pointer(main) {
-        for (at, row) in rows.iter().take(5).enumerate() {
-            let Some(id) = row.get("id").and_then(Value::as_str) else {
+    if let Some(Value::Array(rows)) = body.pointer_mut(main) {
+        for (at, row) in rows.iter_mut().take(5).enumerate() {
+            let Some(field) = row.get_mut("id") else {
                 continue;
             };
+            let id = field
+                .as_str()
+                .map_or_else(|| field.to_string(), str::to_owned);
             let bad = match at {
                 0 => format!("../../{id}"),
                 1 => format!("{id}\r\nX-Injected: 1"),
@@ -231,7 +236,8 @@ fn foreign(body: &mut Value, main: &str, canary: &str) {
                 3 => format!("@{host}/{id}"),
                 _ => format!("{canary}/{id}"),
             };
-            spoiled.insert(id.to_owned(), bad);
+            *field = json!(bad);
+            spoiled.insert(id, bad);
         }
     }
     replace_all(body, &spoiled);
@@ -276,7 +282,7 @@ mod tests {
 
     fn text(fault: Fault) -> String {
         let mut answer = answer();
-        distort(&mut answer, fault, "http://canary");
+        distort(&mut answer, fault, "http://canary", 0);
         String::from_utf8_lossy(&write(&answer.body(), Some(fault))).into_owned()
     }
 
@@ -297,7 +303,7 @@ mod tests {
             std::str::from_utf8(&write(
                 &{
                     let mut bad = answer();
-                    distort(&mut bad, Fault::InvalidUtf8, "");
+                    distort(&mut bad, Fault::InvalidUtf8, "", 0);
                     bad.body()
                 },
                 Some(Fault::InvalidUtf8)

@@ -1,6 +1,7 @@
 //! What clusters there are: everything follows from a seed and a serial number, so that nothing need be stored.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -66,7 +67,7 @@ pub(super) struct Members {
     /// Serial numbers in ascending order.
     pub(super) alive: Vec<u64>,
     /// Native id to serial number, for all ids a cluster is known by.
-    pub(super) ids: HashMap<String, u64>,
+    pub(super) ids: Arc<HashMap<String, u64>>,
     pub(super) arrangement: Arrangement,
 }
 

@@ -316,9 +316,16 @@ impl Latitude {
             .start(usize::try_from((page - 1).saturating_mul(size)).unwrap_or(usize::MAX))
             .min(all.len());
         let size = usize::try_from(size).unwrap_or(100);
-        let rows: Vec<Value> = all[start..]
+        // Without cursors a walk ends at a short page, so one that is not to end needs pages that are full.
+        let endless = all
             .iter()
-            .take(size)
+            .cycle()
+            .take(if call.restarts() { size } else { 0 });
+        let rest = all[start..]
+            .iter()
+            .take(if call.restarts() { 0 } else { size });
+        let rows: Vec<Value> = rest
+            .chain(endless)
             .map(|number| self.project(*number))
             .collect();
         let mut body = json!({"data": rows, "meta": {}});

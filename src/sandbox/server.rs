@@ -271,7 +271,7 @@ fn answer(inner: &Inner, call: &Call, kind: Kind) -> Answer {
     if fault == Fault::LegacyGeneration && matches!(kind.scope, Scope::List | Scope::Detail) {
         return inner.api.legacy(call, answer);
     }
-    distort(&mut answer, fault, &call.canary);
+    distort(&mut answer, fault, &call.canary, call.number);
     answer
 }
 

@@ -76,7 +76,10 @@ impl Inner {
         canary: Arc<str>,
     ) -> Self {
         let features = Arc::new(api.features().iter().copied().collect());
-        let members = assemble(api.as_ref(), (0..clusters).collect(), 0);
+        let ids = (0..clusters)
+            .flat_map(|serial| api.ids(serial).into_iter().map(move |id| (id, serial)))
+            .collect();
+        let members = Members::assemble(api.as_ref(), (0..clusters).collect(), Arc::new(ids), 0);
         let settings = Settings {
             fault: None,
             probability: 1.0,
@@ -168,19 +171,20 @@ impl Inner {
     }
 }
 
-fn assemble(api: &dyn Api, alive: Vec<u64>, revision: u64) -> Members {
-    let mut ids = HashMap::with_capacity(alive.len());
-    for serial in &alive {
-        for id in api.ids(*serial) {
-            ids.insert(id, *serial);
+impl Members {
+    fn assemble(
+        api: &dyn Api,
+        alive: Vec<u64>,
+        ids: Arc<HashMap<String, u64>>,
+        revision: u64,
+    ) -> Self {
+        let arrangement = api.arrange(&alive, revision);
+        Self {
+            revision,
+            alive,
+            ids,
+            arrangement,
         }
-    }
-    let arrangement = api.arrange(&alive, revision);
-    Members {
-        revision,
-        alive,
-        ids,
-        arrangement,
     }
 }
 
@@ -305,12 +309,12 @@ impl Simulated {
 
     /// Takes a cluster away, by any id it is known by; false when there is none.
     pub fn remove(&self, id: &str) -> bool {
-        let _changing = self
-            .inner
+        let inner = &self.inner;
+        let _changing = inner
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let members = self.inner.members();
+        let members = inner.members();
         let Some(serial) = members.ids.get(id).copied() else {
             return false;
         };
@@ -320,45 +324,54 @@ impl Simulated {
             .copied()
             .filter(|other| *other != serial)
             .collect();
-        self.inner
-            .put(assemble(self.inner.api.as_ref(), alive, members.revision));
+        let mut ids = HashMap::clone(&members.ids);
+        ids.retain(|_, other| *other != serial);
+        inner.put(Members::assemble(
+            inner.api.as_ref(),
+            alive,
+            Arc::new(ids),
+            members.revision,
+        ));
         true
     }
 
     /// Adds a cluster and returns its native id.
     pub fn add(&self) -> String {
-        let mut next = self
-            .inner
+        let inner = &self.inner;
+        let mut next = inner
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let serial = *next;
         *next += 1;
-        let members = self.inner.members();
+        let members = inner.members();
         let mut alive = members.alive.clone();
         alive.push(serial);
-        self.inner
-            .put(assemble(self.inner.api.as_ref(), alive, members.revision));
-        self.inner
-            .api
-            .ids(serial)
-            .into_iter()
-            .next()
-            .unwrap_or_default()
+        let added = inner.api.ids(serial);
+        let mut ids = HashMap::clone(&members.ids);
+        ids.extend(added.iter().map(|id| (id.clone(), serial)));
+        inner.put(Members::assemble(
+            inner.api.as_ref(),
+            alive,
+            Arc::new(ids),
+            members.revision,
+        ));
+        added.into_iter().next().unwrap_or_default()
     }
 
     /// Moves every cluster on: costs, utilization, freshness or messages change.
     pub fn touch(&self) {
-        let _changing = self
-            .inner
+        let inner = &self.inner;
+        let _changing = inner
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let members = self.inner.members();
-        let alive = members.alive.clone();
-        self.inner.put(assemble(
-            self.inner.api.as_ref(),
+        let members = inner.members();
+        let (alive, ids) = (members.alive.clone(), Arc::clone(&members.ids));
+        inner.put(Members::assemble(
+            inner.api.as_ref(),
             alive,
+            ids,
             members.revision + 1,
         ));
     }

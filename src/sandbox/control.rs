@@ -152,7 +152,7 @@ fn act(
             vendor.set_fault_probability(1.0);
         }
         ("PUT", "latency") => {
-            vendor.set_latency(Duration::from_millis(read::<LatencyBody>(body)?.ms))
+            vendor.set_latency(Duration::from_millis(read::<LatencyBody>(body)?.ms));
         }
         ("DELETE", "latency") => vendor.set_latency(Duration::ZERO),
         ("PUT", "quota") => {

@@ -149,7 +149,7 @@ impl Inner {
         self.with(|settings| {
             let Quota { calls, per } = settings.quota.unwrap_or(Quota {
                 calls: AMPLE,
-                per: Duration::from_secs(60),
+                per: Duration::from_mins(1),
             });
             let (since, used) = match settings.window {
                 Some((since, used)) if now.duration_since(since) < per => (since, used),

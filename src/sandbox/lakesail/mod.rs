@@ -1,61 +1,28 @@
 //! LakeSail: the platform's own records under `/me`, the clouds' clusters under `/infra`.
 
+mod record;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::fleet::{Arrangement, BASE36, BASE62, Dice, Profile, Style, ago, stamp};
+use super::fleet::{Arrangement, BASE36, BASE62, Dice, Profile};
 use super::prime::seconds;
 use super::world::{Answer, Api, Call, Context, Kind, Problem};
 use super::{Truth, Vendor};
+use record::{Home, Record};
 
 const ME_LIST: &[&str] = &["/items", "/included/clusters", "/included/externalClusters"];
 const INFRA_LIST: &[&str] = &["/items", "/included/clusters"];
 const ME_ITEM: &[&str] = &["/item", "/included/clusters", "/included/externalClusters"];
 const INFRA_ITEM: &[&str] = &["/item", "/included/clusters"];
-const REGIONS: [&str; 6] = [
-    "us-east-1",
-    "us-west-2",
-    "eu-west-1",
-    "eu-central-1",
-    "ap-southeast-1",
-    "sa-east-1",
-];
 const CANARY: &str = "SECRET-CANARY";
 
 pub(super) struct LakeSail {
     context: Context,
     token: String,
     organization: String,
-}
-
-/// Which of the two lists a cluster is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Home {
-    Both,
-    /// Known to the organization, not to any team of the caller: no platform record.
-    InfraOnly,
-    /// Registered by hand: no cloud infrastructure of LakeSail's making.
-    SelfRegistered,
-}
-
-struct Record {
-    serial: u64,
-    home: Home,
-    id: String,
-    external: String,
-    connection: u64,
-    name: String,
-    region: &'static str,
-    status: Option<&'static str>,
-    message: Option<String>,
-    version: String,
-    nodes: u64,
-    created: String,
-    updated: String,
-    checked: String,
-    odd: bool,
 }
 
 impl LakeSail {
@@ -98,143 +65,6 @@ impl LakeSail {
             8 | 9 => Home::SelfRegistered,
             _ => Home::Both,
         }
-    }
-
-    fn record(&self, serial: u64, revision: u64) -> Record {
-        let Context {
-            seed,
-            anchor,
-            quirks,
-            ..
-        } = self.context;
-        let profile = Profile::draw(seed, serial, anchor);
-        let mut dice = Dice::new(&[seed, serial, 3]);
-        let odd = quirks && dice.percent(15);
-        let home = self.home(serial);
-        let status = match dice.below(14) {
-            _ if home == Home::SelfRegistered => None,
-            _ if odd && dice.percent(50) => {
-                Some(dice.pick(&["Active", "provisioning", "draining", "destroyed"]))
-            }
-            0 => Some("pending"),
-            1 => Some("failed"),
-            _ => Some("active"),
-        };
-        let mut moving = Dice::new(&[seed, serial, revision, 4]);
-        let moved = i64::try_from(moving.below(3_000)).unwrap_or(0);
-        let message = match status {
-            Some("failed") => Some(format!("quota reached, attempt {}", revision + 1)),
-            Some(_) if odd => Some(String::new()),
-            _ => None,
-        };
-        Record {
-            serial,
-            home,
-            id: self.named("CL", serial, 21),
-            external: self.named("EX", serial, 22),
-            connection: serial % self.connections(),
-            name: profile.name,
-            region: REGIONS[profile.place % REGIONS.len()],
-            status,
-            message,
-            version: format!("1.{}", dice.between(32, 35)),
-            nodes: profile.nodes,
-            created: stamp(
-                profile.created,
-                if odd { Style::Offset } else { Style::Seconds },
-            ),
-            updated: stamp(ago(anchor, 4_000 - moved), Style::Seconds),
-            checked: stamp(ago(anchor, 3_300 - moved), Style::Micros),
-            odd,
-        }
-    }
-
-    fn network_id(&self, record: &Record) -> String {
-        self.named("NW", record.connection * 2 + record.serial % 2, 32)
-    }
-
-    fn me_reference(&self, record: &Record) -> Value {
-        if record.home == Home::SelfRegistered {
-            return json!({"id": record.id, "externalClusterId": Value::Null, "connectionId": Value::Null});
-        }
-        json!({"id": record.id, "externalClusterId": record.external, "connectionId": self.connection_id(record.connection)})
-    }
-
-    fn platform_cluster(&self, record: &Record) -> Value {
-        let member = self.named("MB", 1, 33);
-        if record.home == Home::SelfRegistered {
-            let mut cluster = json!({"id": record.id, "name": record.name, "externalClusterId": Value::Null,
-                "createdAt": record.created, "createdBy": member});
-            if !record.odd {
-                cluster["region"] = json!(record.region);
-                cluster["updatedAt"] = json!(record.updated);
-            }
-            return cluster;
-        }
-        json!({"id": record.id, "name": record.name, "region": record.region, "externalClusterId": record.external,
-            "connectionId": self.connection_id(record.connection), "networkId": self.network_id(record),
-            "externalStatus": record.status, "operationId": self.named("OP", record.serial, 34),
-            "createdAt": record.created, "createdBy": member, "updatedAt": record.updated, "updatedBy": member})
-    }
-
-    fn external_cluster(&self, record: &Record) -> Value {
-        let member = self.named("MB", 1, 33);
-        let types = if record.odd {
-            json!([["m7g.large", "m7g.xlarge"]])
-        } else {
-            json!(["m7g.large"])
-        };
-        let mut cluster = json!({"id": record.external, "connectionId": self.connection_id(record.connection),
-            "networkId": self.network_id(record),
-            "clusterId": (record.home == Home::Both).then_some(&record.id), "name": record.name, "region": record.region,
-            "status": record.status, "statusMessage": record.message,
-            "config": {"kubernetesVersion": record.version, "systemNodeGroup": {"name": "system", "instanceTypes": types,
-                "minSize": 1, "maxSize": record.nodes + 2, "desiredSize": record.nodes, "diskSizeGb": 100},
-                "publicAccessCidrs": if record.odd { json!([]) } else { json!(["203.0.113.0/24"]) }},
-            "providerMetadata": {"clusterName": record.name,
-                "clusterArn": format!("arn:aws:eks:{}:123456789012:cluster/{}", record.region, record.name)},
-            "iacState": {"projectName": "lakesail-byoc-cluster", "stackName": format!("lakesail-{}", record.external.to_lowercase())},
-            "iacOutputs": {"vpcId": "vpc-0123", "adminSecret": format!("{CANARY}-iac-output")},
-            "jobRunnerRoleArn": format!("arn:aws:iam::123456789012:role/{CANARY}-job-runner"),
-            "lastHealthStatus": if record.status == Some("active") { "healthy" } else { "unknown" },
-            "lastHealthMessage": Value::Null, "lastHealthCheckAt": record.checked,
-            "createdAt": record.created, "createdBy": member, "updatedAt": record.updated, "updatedBy": member});
-        if record.odd {
-            cluster["tier"] = json!({"added": "lately"});
-            cluster["providerMetadata"] = Value::Null;
-            cluster["lastHealthStatus"] = Value::Null;
-        }
-        cluster
-    }
-
-    fn connection(&self, number: u64) -> Value {
-        json!({"id": self.connection_id(number), "name": format!("aws-{number}"), "provider": "aws",
-            "providerConfig": {"accountId": "123456789012", "region": "us-east-1", "roleArn": format!("arn:aws:iam::123456789012:role/{CANARY}-connection"),
-                "externalIdSecretArn": format!("{CANARY}-external-id"), "stackArn": format!("{CANARY}-stack")},
-            "status": "active", "statusMessage": Value::Null, "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
-    }
-
-    fn network(&self, number: u64) -> Value {
-        json!({"id": self.named("NW", number, 32), "connectionId": self.connection_id(number / 2), "name": format!("vpc-{number}"),
-            "region": REGIONS[0], "providerNetworkId": format!("vpc-{number:04x}"), "config": {"cidr": format!("10.{}.0.0/16", number % 250)},
-            "status": "active", "statusMessage": Value::Null, "iacOutputs": {"secret": format!("{CANARY}-network")},
-            "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
-    }
-
-    fn operation(&self, record: &Record) -> Value {
-        let failed = record.status == Some("failed");
-        let done = !matches!(record.status, Some("pending" | "provisioning"));
-        let error = failed.then(|| {
-            json!({"code": "quota_exceeded", "message": "quota reached", "errorType": "provider",
-                "details": {"retryable": true, "retryAfter": 30, "fieldErrors": {}, "requestId": "r-1", "causedBy": "provider"}})
-        });
-        json!({"id": self.named("OP", record.serial, 34), "organizationId": self.organization, "memberId": self.named("MB", 1, 33),
-            "operation": "provision", "status": if failed { "failed" } else if done { "succeeded" } else { "running" },
-            "resourceType": "cluster", "resourceId": record.external, "result": Value::Null, "error": error,
-            "progress": {"stage": "nodes", "message": "creating", "resources": [],
-                "summary": {"total": 40, "pending": 0, "running": 0, "succeeded": 40, "failed": 0, "unchanged": 0}},
-            "createdAt": record.created, "updatedAt": record.updated, "startedAt": record.created,
-            "completedAt": done.then_some(&record.updated)})
     }
 
     /// Connections the records refer to, each once; a target is missing now and then.
@@ -468,10 +298,7 @@ fn missing() -> Answer {
 
 /// The path behind the documented prefix, which may be left out.
 fn route<'a>(path: &'a [&'a str]) -> &'a [&'a str] {
-    match path {
-        ["api", "v1", rest @ ..] => rest,
-        rest => rest,
-    }
+    path.strip_prefix(&["api", "v1"]).unwrap_or(path)
 }
 
 impl Api for LakeSail {

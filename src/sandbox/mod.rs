@@ -238,6 +238,7 @@ impl Sandbox {
     }
 
     /// The handle of one vendor.
+    #[expect(clippy::missing_panics_doc, reason = "there is one for each vendor")]
     pub fn vendor(&self, vendor: Vendor) -> &Simulated {
         self.vendors
             .get(&vendor)

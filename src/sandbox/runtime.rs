@@ -223,15 +223,15 @@ impl JfrogRuntime {
         if let Some(next) = call.next(next) {
             pagination["next_key"] = json!(next);
         }
+        let mut body = json!({"clusters": Value::Null, "pagination": Value::Null});
         if call.feature("pagination-total") {
             pagination["total_count"] = json!(total);
-            return Answer::ok(json!({"clusters": rows, "pagination": pagination}))
-                .rows(LIST)
-                .first(after.is_none());
+        } else {
+            body["total_count"] = json!(total);
         }
-        Answer::ok(json!({"clusters": rows, "pagination": pagination, "total_count": total}))
-            .rows(LIST)
-            .first(after.is_none())
+        body["clusters"] = Value::Array(rows);
+        body["pagination"] = pagination;
+        Answer::ok(body).rows(LIST).first(after.is_none())
     }
 
     fn detail(&self, call: &Call, id: &str) -> Answer {

@@ -1,5 +1,6 @@
 //! Kubeadapt: the current generation of its read API.
 
+mod nodes;
 mod paging;
 mod record;
 
@@ -133,7 +134,7 @@ impl Kubeadapt {
     }
 
     /// A cluster of the path, or why there is none.
-    fn cluster(&self, call: &Call, id: &str) -> Result<u64, Answer> {
+    fn cluster(call: &Call, id: &str) -> Result<u64, Answer> {
         let well_formed = id.len() == 36
             && id.bytes().enumerate().all(|(at, byte)| match at {
                 8 | 13 | 18 | 23 => byte == b'-',
@@ -177,7 +178,7 @@ impl Kubeadapt {
                 &json!({"field": "cost_mode"}),
             );
         }
-        match self.cluster(call, id) {
+        match Self::cluster(call, id) {
             Ok(serial) => {
                 let row = self.row(
                     serial,
@@ -188,62 +189,6 @@ impl Kubeadapt {
             }
             Err(answer) => answer,
         }
-    }
-
-    /// Nodes of some clusters, in the order of the clusters; the cursor counts clusters and nodes.
-    fn nodes(&self, call: &Call, serials: &[u64]) -> Answer {
-        let limit = match Self::limit(call) {
-            Ok(limit) => limit,
-            Err(answer) => return answer,
-        };
-        let (mut cluster, mut node) = match Self::position(call) {
-            Ok(Some((value, _))) => (
-                usize::try_from(value >> 16).unwrap_or(usize::MAX),
-                value & 0xFFFF,
-            ),
-            Ok(None) => (0, 0),
-            Err(answer) => return answer,
-        };
-        let first = (cluster, node) == (0, 0);
-        let group = call.query("node_group");
-        let mut rows = Vec::new();
-        while rows.len() < limit && cluster < serials.len() {
-            let serial = serials[cluster];
-            let record = self.record(serial, call.revision());
-            if node >= record.nodes {
-                (cluster, node) = (cluster + 1, 0);
-                continue;
-            }
-            if group.is_none_or(|names| {
-                names
-                    .split(',')
-                    .any(|name| name == Self::group_name(&record, node))
-            }) {
-                rows.push(self.node(serial, &record, node, call.revision()));
-            }
-            node += 1;
-        }
-        let at_end = |cluster: usize, node: u64| {
-            serials.get(cluster).is_none_or(|serial| {
-                cluster + 1 == serials.len() && node >= self.record(*serial, call.revision()).nodes
-            })
-        };
-        let has_more = !at_end(cluster, node);
-        let next = has_more.then(|| Self::token_for(call, ((cluster as u64) << 16) | node, "node"));
-        let total = || {
-            serials
-                .iter()
-                .map(|serial| usize::try_from(self.record(*serial, 0).nodes).unwrap_or(0))
-                .sum()
-        };
-        Answer::ok(envelope(
-            call,
-            Value::Array(rows),
-            Some(pagination(call, next, has_more, limit, total)),
-            &NODE_PARAMETERS,
-        ))
-        .rows(ROWS)
-        .first(first)
     }
 
     fn trend(&self, call: &Call, serial: u64) -> Answer {
@@ -349,6 +294,7 @@ impl Api for Kubeadapt {
             ["v1", "clusters", _] => Kind::detail("detail"),
             ["v1", "clusters", _, "nodes"] => Kind::other("cluster-nodes"),
             ["v1", "nodes"] => Kind::other("nodes"),
+            ["v1", "nodes", _] => Kind::other("node"),
             ["v1", "clusters", _, "node-groups"] => Kind::other("cluster-node-groups"),
             ["v1", "clusters", _, "node-groups", _] => Kind::other("node-group"),
             ["v1", "node-groups"] => Kind::other("node-groups"),
@@ -378,13 +324,14 @@ impl Api for Kubeadapt {
                 .map(|ids| ids.split(',').filter_map(|id| call.serial(id)).collect());
             wanted.unwrap_or_else(|| call.visible(&call.members.alive).into_owned())
         };
-        let of_cluster = || self.cluster(call, id).map(|serial| vec![serial]);
+        let of_cluster = || Self::cluster(call, id).map(|serial| vec![serial]);
         let answered = match kind.name {
             "health" => Ok(Answer::ok(
                 json!({"status": "healthy", "version": "1.42.0"}),
             )),
             "list" => Ok(self.list(call)),
             "detail" => Ok(self.detail(call, id)),
+            "node" => Ok(self.one_node(call, id)),
             "nodes" => Ok(self.nodes(call, &everything())),
             "cluster-nodes" => of_cluster().map(|serials| self.nodes(call, &serials)),
             "node-groups" => Ok(Answer::ok(envelope(
@@ -420,9 +367,7 @@ impl Api for Kubeadapt {
                     ),
                 }
             }),
-            "cost-trend" => self
-                .cluster(call, id)
-                .map(|serial| self.trend(call, serial)),
+            "cost-trend" => Self::cluster(call, id).map(|serial| self.trend(call, serial)),
             _ => Ok(self.organization(call)),
         };
         answered.unwrap_or_else(|answer| answer)

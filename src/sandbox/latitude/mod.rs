@@ -134,10 +134,11 @@ impl Latitude {
                 }
             })
             .collect();
-        let mut body = json!({"data": rows});
+        let mut body = json!({});
         if !legacy {
             body["meta"] = json!({"total": call.total(rows.len())});
         }
+        body["data"] = Value::Array(rows);
         Answer::ok(body).rows(ROWS).first(true)
     }
 

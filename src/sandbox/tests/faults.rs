@@ -87,7 +87,7 @@ async fn every_fault_is_felt_or_harmless_at_every_vendor() {
                 Fault::Http401 | Fault::ExpiredToken => assert_eq!(status.as_u16(), 401, "{name}"),
                 Fault::Http429 => assert_eq!(status.as_u16(), 429, "{name}"),
                 Fault::Http502Html => {
-                    assert_eq!((status.as_u16(), parsed.is_err()), (502, true), "{name}")
+                    assert_eq!((status.as_u16(), parsed.is_err()), (502, true), "{name}");
                 }
                 Fault::Redirect | Fault::RedirectSelf => assert_eq!(status.as_u16(), 302, "{name}"),
                 Fault::TruncatedJson
@@ -115,7 +115,7 @@ async fn every_fault_is_felt_or_harmless_at_every_vendor() {
                     );
                 }
                 Fault::ForeignNext => {
-                    assert!(String::from_utf8_lossy(&body).contains("../"), "{name}")
+                    assert!(String::from_utf8_lossy(&body).contains("../"), "{name}");
                 }
                 Fault::BadRow => assert!(parsed.unwrap()[key][0]["id"].is_object(), "{name}"),
                 Fault::WrongTypes => assert!(!parsed.unwrap()[key][0]["id"].is_string(), "{name}"),
@@ -212,4 +212,55 @@ async fn a_share_of_requests_fails_and_every_other_one_flickers() {
         outcome(vendor).await.unwrap().0,
     ];
     assert_eq!(statuses.map(|status| status.as_u16()), [503, 200, 503]);
+}
+
+#[tokio::test]
+async fn every_vendor_can_send_its_walker_round_and_round() {
+    let sandbox = sandbox(10).await;
+    for vendor in sandbox.vendors() {
+        for fault in [Fault::CursorLoop, Fault::SamePage] {
+            vendor.set_fault(Some(fault));
+            let body: Value = serde_json::from_slice(&outcome(vendor).await.unwrap().1).unwrap();
+            let says_more = match vendor.vendor() {
+                // Its walk ends at a short page, and this one is full.
+                Vendor::Latitude => body["data"].as_array().unwrap().len() == 20,
+                Vendor::Kubeadapt => body["meta"]["pagination"]["has_more"] == json!(true),
+                Vendor::LakeSail => body["marker"].is_string(),
+                Vendor::JfrogRuntime => body["pagination"]["next_key"].is_string(),
+                Vendor::PrimeIntellect => body["total_count"].as_u64().unwrap() > 10,
+            };
+            assert!(says_more, "{fault} at {vendor:?}: {body}");
+        }
+        vendor.set_fault(Some(Fault::MissingCursor));
+        let body: Value = serde_json::from_slice(&outcome(vendor).await.unwrap().1).unwrap();
+        let next = [
+            &body["marker"],
+            &body["pagination"]["next_key"],
+            &body["meta"]["pagination"]["next_cursor"],
+        ];
+        assert!(
+            next.iter()
+                .all(|next| next.as_str().unwrap_or_default().is_empty()),
+            "{vendor:?}: {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cursors_that_point_elsewhere_still_lead_on_when_sent_back() {
+    let sandbox = sandbox(10).await;
+    let vendor = sandbox.vendor(Vendor::Kubeadapt);
+    vendor.set_fault(Some(Fault::ForeignNext));
+    let (_, body) = get(vendor, "/v1/clusters?limit=6").await;
+    let cursor = body["meta"]["pagination"]["next_cursor"].as_str().unwrap();
+    assert!(cursor.starts_with(&sandbox.canary_url()));
+    let (status, body) = get(
+        vendor,
+        &format!("/v1/clusters?limit=6&cursor={}", cursor.replace('=', "%3D")),
+    )
+    .await;
+    assert_eq!(
+        (status, body["data"].as_array().unwrap().len()),
+        (StatusCode::OK, 4)
+    );
 }

@@ -230,12 +230,11 @@ async fn lakesail_shows_each_cluster_in_the_lists_it_belongs_to() {
             break;
         }
         for item in items {
-            match item["externalClusterId"].as_str() {
-                Some(external) => assert!(found.contains(external)),
-                None => {
-                    own += 1;
-                    found.insert(item["id"].as_str().unwrap().to_owned());
-                }
+            if let Some(external) = item["externalClusterId"].as_str() {
+                assert!(found.contains(external));
+            } else {
+                own += 1;
+                found.insert(item["id"].as_str().unwrap().to_owned());
             }
         }
     }
@@ -441,7 +440,7 @@ async fn a_quota_is_refused_in_the_vendors_own_way() {
         let body: Value = response.json().await.unwrap();
         match vendor.vendor() {
             Vendor::Latitude => {
-                assert!(body["errors"][0]["meta"]["retry_after"].as_u64().unwrap() <= 30)
+                assert!(body["errors"][0]["meta"]["retry_after"].as_u64().unwrap() <= 30);
             }
             Vendor::Kubeadapt => {
                 assert_eq!(headers["retry-after"], "60");
@@ -467,4 +466,96 @@ async fn a_quota_is_refused_in_the_vendors_own_way() {
         }
         assert_eq!(vendor.stats().throttled, 1);
     }
+}
+
+#[tokio::test]
+async fn latitude_can_lose_a_project_between_two_calls() {
+    let sandbox = sandbox(20).await;
+    let vendor = sandbox.vendor(Vendor::Latitude);
+    let (_, body) = get(vendor, "/projects").await;
+    let last = ids(&body["data"]).pop().unwrap();
+    for list in ["/kubernetes_clusters", "/lks/clusters"] {
+        vendor.set_feature("vanishing-project", false);
+        assert_eq!(
+            get(vendor, &format!("{list}?project_id={last}")).await.0,
+            StatusCode::OK
+        );
+        vendor.set_feature("vanishing-project", true);
+        assert_eq!(
+            get(vendor, &format!("{list}?project_id={last}")).await.0,
+            StatusCode::NOT_FOUND
+        );
+    }
+}
+
+#[tokio::test]
+async fn kubeadapt_hides_clusters_outside_the_allow_list_in_silence() {
+    let sandbox = sandbox(9).await;
+    let vendor = sandbox.vendor(Vendor::Kubeadapt);
+    vendor.set_feature("allow-list", true);
+    let shown = walk_kubeadapt(vendor, "/v1/clusters?limit=2").await;
+    assert_eq!(shown.len(), 6);
+    let hidden = vendor
+        .truth()
+        .into_iter()
+        .find(|cluster| !shown.contains(&cluster.id))
+        .unwrap();
+    let (status, body) = get(vendor, &format!("/v1/clusters/{}", hidden.id)).await;
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::FORBIDDEN, &json!("CLUSTER_ACCESS_DENIED"))
+    );
+}
+
+#[tokio::test]
+async fn kubeadapt_finds_a_node_and_a_group_by_what_its_lists_say() {
+    let sandbox = sandbox(4).await;
+    let vendor = sandbox.vendor(Vendor::Kubeadapt);
+    let (_, nodes) = get(vendor, "/v1/nodes").await;
+    let node = &nodes["data"][0];
+    let (_, one) = get(
+        vendor,
+        &format!("/v1/nodes/{}", node["id"].as_str().unwrap()),
+    )
+    .await;
+    assert_eq!(&one["data"], node);
+    let (_, groups) = get(vendor, "/v1/node-groups").await;
+    let counted: u64 = groups["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|group| group["utilization"]["counts"]["nodes"].as_u64())
+        .sum();
+    assert_eq!(counted as usize, nodes["data"].as_array().unwrap().len());
+}
+
+#[tokio::test]
+async fn prime_shows_a_team_its_fleet_without_ids() {
+    let sandbox = sandbox(20).await;
+    let vendor = sandbox.vendor(Vendor::PrimeIntellect);
+    let team = vendor
+        .truth()
+        .into_iter()
+        .find_map(|cluster| cluster.parent)
+        .unwrap();
+    let (_, body) = get(vendor, &format!("/api/v1/factory/nodes?team_id={team}")).await;
+    assert_eq!(
+        body["clusters"].as_array().unwrap().len(),
+        body["sources"].as_array().unwrap().len()
+    );
+    assert!(body["clusters"][0].get("id").is_none());
+    assert_eq!(
+        get(vendor, "/api/v1/factory/status").await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(
+        get(vendor, "/api/v1/slurm-clusters/unknown").await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert!(
+        get(vendor, &format!("/api/v1/slurm-clusters/{team}"))
+            .await
+            .1["data"]
+            .is_array()
+    );
 }

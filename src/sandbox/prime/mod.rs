@@ -1,50 +1,24 @@
 //! Prime Intellect: the admin cluster endpoints and their inventory twin.
 
+mod factory;
+mod record;
+
 use http::Method;
 use serde_json::{Value, json};
 
-use super::fleet::{Arrangement, Dice, HEX, LOWER36, Profile, Style, ago, stamp};
+use super::fleet::{Arrangement, Dice, HEX, LOWER36};
 use super::world::{Answer, Api, Call, Context, Kind, Problem};
-use super::{Truth, Vendor};
+use super::{Fault, Truth, Vendor};
+use record::Record;
 
 const LIST: &[&str] = &["/data"];
 const DETAIL: &[&str] = &["/data", "/data/nodes"];
 /// Stands in every field that must not leave a gateway.
 const CANARY: &str = "SECRET-CANARY";
-const PROVIDERS: [&str; 8] = [
-    "nebius",
-    "latitude",
-    "datacrunch",
-    "hyperstack",
-    "lambdalabs",
-    "crusoecloud",
-    "massedcompute",
-    "dc_impala",
-];
 
 pub(super) struct PrimeIntellect {
     context: Context,
     token: String,
-}
-
-/// One cluster, before it is put in any of the vendor's shapes.
-struct Record {
-    id: String,
-    name: String,
-    provider: &'static str,
-    status: &'static str,
-    vault: bool,
-    team: Option<String>,
-    user: Option<String>,
-    gpu: super::fleet::Gpu,
-    per_node: u64,
-    nodes: u64,
-    orchestrator: &'static str,
-    version: Option<String>,
-    price: Option<f64>,
-    created: String,
-    updated: String,
-    odd: bool,
 }
 
 impl PrimeIntellect {
@@ -58,143 +32,6 @@ impl PrimeIntellect {
             "cm{}",
             Dice::new(&[self.context.seed, serial, 2]).letters(LOWER36, 23)
         )
-    }
-
-    fn record(&self, serial: u64, revision: u64) -> Record {
-        let Context {
-            seed,
-            anchor,
-            quirks,
-            ..
-        } = self.context;
-        let profile = Profile::draw(seed, serial, anchor);
-        let mut dice = Dice::new(&[seed, serial, 3]);
-        let odd = quirks && dice.percent(15);
-        let gpu = profile
-            .gpu
-            .unwrap_or(super::fleet::GPUS[usize::try_from(serial % 4).unwrap_or(0)]);
-        let status = match dice.below(20) {
-            _ if odd && dice.percent(40) => {
-                dice.pick(&["Degraded", "active", "MIGRATING", "UNKNOWN"])
-            }
-            0 => "PROVISIONING",
-            1 => "STOPPED",
-            2 => "ERROR",
-            3 => "PENDING",
-            4 => "DELETING",
-            _ => "ACTIVE",
-        };
-        let naive = quirks && dice.percent(40);
-        let style = if naive { Style::Naive } else { Style::Seconds };
-        let nodes = profile.nodes;
-        let mut moving = Dice::new(&[seed, serial, revision, 4]);
-        let cents = gpu.cents_per_hour * 8 * nodes + moving.below(100);
-        let updated = ago(
-            anchor,
-            4_000 - i64::try_from(moving.below(3_000)).unwrap_or(0),
-        );
-        let orchestrator = dice.pick(&["SLURM", "KUBERNETES", "KUBERNETES", "RAY", "NONE"]);
-        let version = (orchestrator == "KUBERNETES" && !odd)
-            .then(|| format!("v1.{}.{}", dice.between(31, 34), dice.below(6)));
-        Record {
-            id: self.id(serial),
-            name: if profile.gpu.is_some() {
-                profile.name
-            } else {
-                format!("{}-{}", gpu.short, profile.name)
-            },
-            provider: dice.pick(&PROVIDERS),
-            status,
-            vault: dice.percent(50),
-            team: dice.percent(80).then(|| {
-                format!(
-                    "clv{}",
-                    Dice::new(&[seed, serial % 5, 5]).letters(LOWER36, 22)
-                )
-            }),
-            user: dice.percent(30).then(|| {
-                format!(
-                    "clu{}",
-                    Dice::new(&[seed, serial % 7, 6]).letters(LOWER36, 22)
-                )
-            }),
-            gpu,
-            per_node: 8,
-            nodes,
-            orchestrator,
-            version,
-            price: (!odd || dice.percent(50)).then_some(cents as f64 / 100.0),
-            created: stamp(profile.created, style),
-            updated: stamp(updated, style),
-            odd,
-        }
-    }
-
-    fn connection(record: &Record, node: u64) -> Value {
-        json!({"podId": format!("{}p{node}", record.id), "podName": format!("{}-{node}", record.name),
-            "host": format!("{CANARY}-host-198.51.100.{}", node + 1), "port": 22, "user": format!("{CANARY}-ubuntu"),
-            "role": if node == 0 { "controller" } else { "worker" }, "isControlNode": node == 0})
-    }
-
-    fn summary(record: &Record, detailed: bool) -> Value {
-        let mut row = json!({"id": record.id, "name": record.name, "providerType": record.provider,
-            "status": record.status, "vaultEnabled": record.vault, "createdAt": record.created,
-            "teamId": record.team, "userId": record.user,
-            "controller": Self::connection(record, 0), "nodes": Value::Null});
-        if detailed {
-            row["nodes"] = (0..record.nodes)
-                .map(|node| Self::connection(record, node))
-                .collect();
-        }
-        if record.odd {
-            row["clusterGroup"] = json!({"added": "lately"});
-            if let Some(fields) = row.as_object_mut() {
-                fields.remove("controller");
-            }
-        }
-        row
-    }
-
-    fn node(record: &Record, node: u64) -> Value {
-        let failed = record.status == "ERROR" && node == 0;
-        json!({"id": format!("{}p{node}", record.id), "name": format!("{}-{node}", record.name),
-            "remoteId": format!("r-{}-{node}", &record.id[2..8]), "providerType": record.provider, "type": "HOSTED",
-            "status": if failed { "ERROR" } else { record.status },
-            "installationStatus": if failed { "ERROR" } else { "FINISHED" },
-            "installationProgress": if failed { Value::Null } else { json!(100) },
-            "installationFailure": failed.then_some("driver did not load"), "testStatus": Value::Null,
-            "finalizerStatus": Value::Null, "gpuName": record.gpu.market, "gpuCount": record.per_node,
-            "socket": record.gpu.socket, "priceHr": record.price.map(|price| price / record.nodes as f64),
-            "stoppedPriceHr": Value::Null, "provisioningPriceHr": 0.0, "basePriceHr": Value::Null,
-            "baseCurrency": "USD", "environmentType": "ubuntu_22_cuda_12", "userId": record.user,
-            "teamId": record.team, "walletId": format!("{CANARY}-wallet"), "isDetached": false,
-            "createdAt": record.created, "updatedAt": record.updated, "terminatedAt": Value::Null,
-            "providerReadyAt": record.created, "piReadyAt": record.updated,
-            "info": {"note": format!("{CANARY}-node-info")}, "connections": [Self::connection(record, node)]})
-    }
-
-    fn detail(record: &Record) -> Value {
-        let mut data = json!({"id": record.id, "remoteId": format!("r-{}", &record.id[2..8]), "name": record.name,
-            "providerType": record.provider, "status": record.status, "vaultEnabled": record.vault,
-            "gpuName": record.gpu.market, "gpuCount": record.per_node * record.nodes, "socket": record.gpu.socket,
-            "priceHr": record.price, "stoppedPriceHr": Value::Null, "provisioningPriceHr": 0.0,
-            "basePriceHr": record.price.map(|price| (price * 80.0).round() / 100.0), "baseCurrency": if record.odd { "EUR" } else { "USD" },
-            "userId": record.user, "teamId": record.team, "walletId": format!("{CANARY}-wallet"),
-            "orchestratorType": record.orchestrator, "orchestratorVersion": record.version,
-            "orchestratorEndpoint": format!("https://{CANARY}.example.com:6443"),
-            "orchestratorConfig": {"kubeconfig": format!("{CANARY}-kubeconfig"), "nested": [{"token": format!("{CANARY}-token")}]},
-            "orchestratorDeploymentJobId": format!("job-{}", &record.id[2..10]),
-            "orchestratorDeploymentStatus": "FINISHED",
-            "createdAt": record.created, "updatedAt": record.updated, "terminatedAt": Value::Null,
-            "info": {"any": format!("{CANARY}-info")},
-            "nodes": (0..record.nodes).map(|node| Self::node(record, node)).collect::<Vec<_>>(),
-            "sshKeys": [{"id": "k1", "role": "ADMIN", "userId": record.user, "sshKeyId": "s1",
-                "publicKey": format!("ssh-ed25519 {CANARY}-public-key")}]});
-        if record.odd {
-            data["socket"] = Value::Null;
-            data["topology"] = json!("fat-tree");
-        }
-        data
     }
 
     fn list(&self, call: &Call) -> Answer {
@@ -265,14 +102,14 @@ impl PrimeIntellect {
                 found.iter().skip(start).take(limit).map(row).collect(),
             )
         };
-        let echo = if call.restarts() && call.fault == Some(super::Fault::CursorLoop) {
+        let echo = if call.restarts() && call.fault == Some(Fault::CursorLoop) {
             0
         } else {
             offset
         };
-        Answer::ok(json!({"total_count": call.total(total), "offset": echo, "limit": limit, "data": rows, "status": Value::Null}))
-            .rows(LIST)
-            .first(offset == 0)
+        let mut body = json!({"total_count": call.total(total), "offset": echo, "limit": limit, "status": Value::Null});
+        body["data"] = Value::Array(rows);
+        Answer::ok(body).rows(LIST).first(offset == 0)
     }
 
     fn one(&self, call: &Call, id: &str) -> Answer {
@@ -356,6 +193,10 @@ impl Api for PrimeIntellect {
     fn kind(&self, call: &Call) -> Kind {
         let path = call.path();
         let rest = match path.as_slice() {
+            ["api", "v1", "factory", "status" | "nodes" | "workloads"] => {
+                return Kind::other("factory");
+            }
+            ["api", "v1", "slurm-clusters", _] => return Kind::other("slurm"),
             ["api", "admin", "users", "whoami"] => return Kind::other("whoami"),
             [
                 "api",
@@ -399,6 +240,8 @@ impl Api for PrimeIntellect {
             ("list", _) => self.list(call),
             ("detail", [.., id]) => self.one(call, id),
             ("node-logs", [.., id, _]) => self.logs(call, id),
+            ("factory", [.., part]) => self.factory(call, part),
+            ("slurm", [.., team]) => self.slurm(call, team),
             ("whoami", _) => Answer::ok(
                 json!({"data": {"name": "Gateway", "email": format!("{CANARY}@example.com"), "role": "MANAGER",
                 "admin_role": "MANAGER", "permissions": {"clusters": ["read"], "inventory": ["read"]}}, "status": Value::Null}),

@@ -1,4 +1,16 @@
 //! The control port: the handles of the vendors, over HTTP.
+//!
+//! | call | body |
+//! |---|---|
+//! | `GET /vendors`, `GET /vendors/{name}` | |
+//! | `GET /faults` | |
+//! | `PUT`, `DELETE /vendors/{name}/fault` | `{"fault": "hang", "probability": 1.0, "kinds": ["detail"], "skip": 0, "count": 3}`; all but the first may be left out |
+//! | `PUT`, `DELETE /vendors/{name}/latency` | `{"ms": 500}` |
+//! | `PUT`, `DELETE /vendors/{name}/quota` | `{"calls": 60, "per_ms": 60000}` |
+//! | `PUT /vendors/{name}/feature` | `{"feature": "dpop", "on": true}` |
+//! | `DELETE /vendors/{name}/stats` | |
+//! | `POST /vendors/{name}/touch`, `/add` | |
+//! | `POST /vendors/{name}/remove` | `{"id": "..."}`, or nothing for the oldest cluster |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +25,7 @@ use tokio::task::JoinSet;
 
 use super::body::Outgoing;
 use super::server::simple;
-use super::{Fault, Quota, Simulated, Vendor};
+use super::{Aim, Fault, Quota, Simulated, Vendor};
 
 type Vendors = BTreeMap<Vendor, Simulated>;
 
@@ -26,6 +38,11 @@ struct FaultBody {
     fault: String,
     #[serde(default = "always")]
     probability: f64,
+    #[serde(default)]
+    kinds: Vec<String>,
+    #[serde(default)]
+    skip: u64,
+    count: Option<u64>,
 }
 
 const fn always() -> f64 {
@@ -145,11 +162,17 @@ fn act(
                 ));
             }
             vendor.set_fault_probability(asked.probability);
+            vendor.set_fault_aim(Aim {
+                kinds: asked.kinds,
+                skip: asked.skip,
+                count: asked.count,
+            });
             vendor.set_fault(Some(fault));
         }
         ("DELETE", "fault") => {
             vendor.set_fault(None);
             vendor.set_fault_probability(1.0);
+            vendor.set_fault_aim(Aim::default());
         }
         ("PUT", "latency") => {
             vendor.set_latency(Duration::from_millis(read::<LatencyBody>(body)?.ms));

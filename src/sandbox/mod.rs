@@ -13,6 +13,24 @@
 //! | `world` | the call, the answer, and what a vendor implements |
 //! | `distort`, `body`, `server` | faults of what is said, of the body it comes in, of the connection below |
 //! | `simulated`, `stats`, `canary`, `control` | handles, counters, the foreign host, the control port |
+//!
+//! Switches for [`Simulated::set_feature`], as they stand in the beginning:
+//!
+//! | vendor | switch | on means |
+//! |---|---|---|
+//! | Latitude | `kubernetes` (on), `lks` (on) | the team has this product; off, it answers 403 `FEATURE_NOT_ENABLED` |
+//! | | `vanishing-project` (off) | the last project of the list is gone when its clusters are asked for |
+//! | Kubeadapt | `cost-trend` (on) | the cost trend of a cluster is served |
+//! | | `cursor-on-last-page` (off) | the last page has a cursor too |
+//! | | `allow-list` (off) | a third of the clusters is hidden from lists and 403 by id |
+//! | | `expire-cursors` (off) | every cursor is older than a day |
+//! | LakeSail | `organization-header` (off) | calls without `LakeSail-Organization-Id` are refused |
+//! | | `dpop` (off) | bearer tokens are refused with a DPoP challenge |
+//! | Runtime | `runtime` (on) | the product is installed; off, all its paths answer 404 HTML |
+//! | | `clusters_slash` (off) | details are at `clusters/{id}/` in place of `cluster/{id}` |
+//! | | `pagination-total` (off) | `total_count` is inside `pagination` |
+//! | Prime | `admin-prefix` (on), `inventory-prefix` (off) | clusters are served under this prefix |
+//! | | `data-null` (on) | unknown ids answer 200 with `data: null`, else 404 |
 
 mod body;
 mod canary;
@@ -45,7 +63,7 @@ use tokio::task::JoinSet;
 
 pub use canary::{Canary, CanaryHits};
 pub use fault::{Fault, UnknownFault};
-pub use simulated::{Quota, Simulated};
+pub use simulated::{Aim, Quota, Simulated};
 pub use stats::Stats;
 
 use fleet::Dice;

@@ -163,7 +163,9 @@ async fn respond(
     inner.prepare(&mut call);
     let kind = inner.api.kind(&call);
     inner.counters.called(kind, call.is_injected());
-    call.fault = call.fault.filter(|fault| concerns(*fault, kind));
+    call.fault = inner
+        .strike(&call, kind)
+        .filter(|fault| concerns(*fault, kind));
     let latency = inner.latency();
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -317,6 +319,7 @@ fn spoil(fault: Fault, bytes: Bytes, response: &mut Response<()>, fate: &Fate) -
         Fault::SlowBody => Outgoing::of(vec![Part::Drip(bytes)]),
         Fault::SlowHeaders => {
             fate.drip.store(true, Ordering::Relaxed);
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             Outgoing::whole(bytes)
         }
         Fault::ResetBody => {

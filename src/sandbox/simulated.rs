@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::fault::Fault;
 use super::fleet::{Dice, Members};
 use super::stats::{Counters, Stats};
-use super::world::{Allowance, Api, Call};
+use super::world::{Allowance, Api, Call, Kind};
 use super::{Truth, Vendor};
 
 /// So many calls are allowed when no quota is set; vendors that tell of an allowance tell of this one.
@@ -24,6 +24,17 @@ pub struct Quota {
     pub calls: u64,
     /// Length of the span.
     pub per: Duration,
+}
+
+/// Which requests run into a fault; by default all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aim {
+    /// Kinds of endpoints by the names [`Stats::by_kind`] has for them; none for all.
+    pub kinds: Vec<String>,
+    /// So many requests of these kinds are answered well before the fault begins.
+    pub skip: u64,
+    /// So many requests are struck before the fault is over; none for no end.
+    pub count: Option<u64>,
 }
 
 /// A handle to one simulated vendor; clones lead to the same vendor.
@@ -60,6 +71,9 @@ pub(super) struct Inner {
 struct Settings {
     fault: Option<Fault>,
     probability: f64,
+    aim: Aim,
+    /// Requests the aim has looked at since the fault was set.
+    seen: u64,
     latency: Duration,
     quota: Option<Quota>,
     window: Option<(Instant, u64)>,
@@ -83,6 +97,8 @@ impl Inner {
         let settings = Settings {
             fault: None,
             probability: 1.0,
+            aim: Aim::default(),
+            seen: 0,
             latency: Duration::ZERO,
             quota: None,
             window: None,
@@ -120,18 +136,25 @@ impl Inner {
         call.number = self.calls.fetch_add(1, Ordering::Relaxed);
         call.canary = Arc::clone(&self.canary);
         call.members = self.members();
-        let (fault, probability, features) = self.with(|settings| {
-            (
-                settings.fault,
-                settings.probability,
-                Arc::clone(&settings.features),
-            )
-        });
-        call.features = features;
+        call.features = self.with(|settings| Arc::clone(&settings.features));
+    }
+
+    /// The fault a call runs into, if it is one of those that are aimed at.
+    pub(super) fn strike(&self, call: &Call, kind: Kind) -> Option<Fault> {
         // 53 bits, as many as a fraction has.
         let draw =
             (Dice::new(&[self.seed, call.number, 77]).next() >> 11) as f64 / (1_u64 << 53) as f64;
-        call.fault = fault.filter(|_| draw < probability);
+        self.with(|settings| {
+            let fault = settings.fault?;
+            let aim = &settings.aim;
+            if !aim.kinds.is_empty() && !aim.kinds.iter().any(|name| name == kind.name) {
+                return None;
+            }
+            let seen = settings.seen;
+            settings.seen += 1;
+            let in_time = seen >= aim.skip && aim.count.is_none_or(|count| seen - aim.skip < count);
+            (in_time && draw < settings.probability).then_some(fault)
+        })
     }
 
     pub(super) fn latency(&self) -> Duration {
@@ -221,7 +244,23 @@ impl Simulated {
     /// Makes it misbehave from the next request on, or behave again.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.inner.flips.store(0, Ordering::Relaxed);
-        self.inner.with(|settings| settings.fault = fault);
+        self.inner.with(|settings| {
+            settings.fault = fault;
+            settings.seen = 0;
+        });
+    }
+
+    /// Narrows the fault to some requests, counted from now on.
+    pub fn set_fault_aim(&self, aim: Aim) {
+        self.inner.with(|settings| {
+            settings.aim = aim;
+            settings.seen = 0;
+        });
+    }
+
+    /// Which requests run into the fault.
+    pub fn fault_aim(&self) -> Aim {
+        self.inner.with(|settings| settings.aim.clone())
     }
 
     /// The fault that is set.

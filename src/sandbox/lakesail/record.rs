@@ -6,13 +6,20 @@ use super::super::fleet::{Dice, Profile, Style, ago, stamp};
 use super::super::world::Context;
 use super::{CANARY, LakeSail};
 
-const REGIONS: [&str; 6] = [
+/// The region of the one cloud there is that is nearest to each place of a profile.
+const REGION_OF_PLACE: [&str; 12] = [
+    "eu-west-1",
     "us-east-1",
-    "us-west-2",
+    "us-east-2",
+    "eu-central-1",
     "eu-west-1",
     "eu-central-1",
+    "us-west-2",
     "ap-southeast-1",
+    "us-east-1",
     "sa-east-1",
+    "ap-northeast-1",
+    "eu-central-1",
 ];
 
 /// Which of the two lists a cluster is in.
@@ -78,7 +85,7 @@ impl LakeSail {
             external: self.named("EX", serial, 22),
             connection: serial % self.connections(),
             name: profile.name,
-            region: REGIONS[profile.place % REGIONS.len()],
+            region: REGION_OF_PLACE[profile.place],
             status,
             message,
             version: format!("1.{}", dice.between(32, 35)),
@@ -160,7 +167,7 @@ impl LakeSail {
 
     pub(super) fn network(&self, number: u64) -> Value {
         json!({"id": self.named("NW", number, 32), "connectionId": self.connection_id(number / 2), "name": format!("vpc-{number}"),
-            "region": REGIONS[0], "providerNetworkId": format!("vpc-{number:04x}"), "config": {"cidr": format!("10.{}.0.0/16", number % 250)},
+            "region": "us-east-1", "providerNetworkId": format!("vpc-{number:04x}"), "config": {"cidr": format!("10.{}.0.0/16", number % 250)},
             "status": "active", "statusMessage": Value::Null, "iacOutputs": {"secret": format!("{CANARY}-network")},
             "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
     }

@@ -4,7 +4,14 @@ use serde_json::{Value, json};
 
 use super::super::world::Answer;
 
-pub(super) const SITES: [&str; 8] = ["SAN3", "DAL2", "LAX2", "FRA2", "ASH", "LON2", "TYO4", "SYD"];
+/// The sites there are.
+const SITES: [&str; 9] = [
+    "AMS", "ASH", "CHI", "FRA2", "LAX2", "LON2", "SAN3", "SYD", "TYO4",
+];
+/// The site nearest to each place of a profile.
+pub(super) const SITE_OF_PLACE: [&str; 12] = [
+    "LON2", "ASH", "CHI", "FRA2", "AMS", "AMS", "LAX2", "SYD", "ASH", "SAN3", "TYO4", "FRA2",
+];
 pub(super) const PLANS: [&str; 4] = [
     "c3-small-x86",
     "c3-medium-x86",

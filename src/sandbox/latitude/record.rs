@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::fleet::{Dice, HEX, Profile, Style, ago, stamp};
 use super::super::world::Context;
-use super::catalogue::{PLANS, SITES};
+use super::catalogue::{PLANS, SITE_OF_PLACE};
 use super::{Latitude, slug};
 
 /// What both families of clusters have.
@@ -91,7 +91,7 @@ impl Latitude {
             legacy,
             project: serial % self.projects(),
             name: profile.name,
-            site: SITES[profile.place % SITES.len()],
+            site: SITE_OF_PLACE[profile.place],
             status,
             minor: dice.between(33, 36),
             patch: dice.below(5),

@@ -215,6 +215,26 @@ async fn a_share_of_requests_fails_and_every_other_one_flickers() {
 }
 
 #[tokio::test]
+async fn a_fault_can_be_aimed_at_some_kinds_of_calls_and_at_a_few_of_them() {
+    let sandbox = sandbox(3).await;
+    let vendor = sandbox.vendor(Vendor::Kubeadapt);
+    let detail = format!("/v1/clusters/{}", vendor.truth()[0].id);
+    vendor.set_fault(Some(Fault::Http500));
+    vendor.set_fault_aim(Aim {
+        kinds: vec!["detail".to_owned()],
+        skip: 1,
+        count: Some(2),
+    });
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(get(vendor, "/v1/clusters").await.0, StatusCode::OK);
+        statuses.push(get(vendor, &detail).await.0.as_u16());
+    }
+    assert_eq!(statuses, [200, 500, 500, 200]);
+    assert_eq!(vendor.stats().faulted, 2);
+}
+
+#[tokio::test]
 async fn every_vendor_can_send_its_walker_round_and_round() {
     let sandbox = sandbox(10).await;
     for vendor in sandbox.vendors() {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Fault, Options, Quota, Sandbox, Simulated, Truth, Vendor};
+use super::{Aim, Fault, Options, Quota, Sandbox, Simulated, Truth, Vendor};
 
 const WAIT: Duration = Duration::from_millis(150);
 

@@ -526,7 +526,7 @@ async fn kubeadapt_finds_a_node_and_a_group_by_what_its_lists_say() {
         .iter()
         .filter_map(|group| group["utilization"]["counts"]["nodes"].as_u64())
         .sum();
-    assert_eq!(counted as usize, nodes["data"].as_array().unwrap().len());
+    assert_eq!(counted, nodes["data"].as_array().unwrap().len() as u64);
 }
 
 #[tokio::test]

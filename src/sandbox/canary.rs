@@ -1,5 +1,6 @@
 //! A listener that stands for another host: whatever reaches it was led astray.
 
+use std::future::ready;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::body::Outgoing;
-use super::server::simple;
+use super::server::{accept, simple};
 
 const TARGETS_KEPT: usize = 100;
 
@@ -68,20 +69,17 @@ impl Canary {
 }
 
 async fn serve(listener: TcpListener, canary: Canary) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                let canary = canary.clone();
-                connections.spawn(async move {
-                    simple(stream, |parts, _| {
-                        canary.count(&parts);
-                        std::future::ready(Response::new(Outgoing::whole(Bytes::from_static(b"{\"data\":[]}"))))
-                    })
-                    .await;
-                });
-            },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+    accept(listener, |stream| {
+        let canary = canary.clone();
+        async move {
+            simple(stream, |parts, _| {
+                canary.count(&parts);
+                ready(Response::new(Outgoing::whole(Bytes::from_static(
+                    b"{\"data\":[]}",
+                ))))
+            })
+            .await;
         }
-    }
+    })
+    .await;
 }

@@ -13,6 +13,7 @@
 //! | `POST /vendors/{name}/remove` | `{"id": "..."}`, or nothing for the oldest cluster |
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,9 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use super::body::Outgoing;
-use super::server::simple;
+use super::server::{accept, simple};
 use super::{Aim, Fault, Quota, Simulated, Vendor};
 
 type Vendors = BTreeMap<Vendor, Simulated>;
@@ -77,21 +77,16 @@ struct RemoveBody {
 
 pub(super) async fn serve(listener: TcpListener, vendors: Vendors) {
     let vendors = Arc::new(vendors);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                let vendors = Arc::clone(&vendors);
-                connections.spawn(async move {
-                    simple(stream, |parts, body| {
-                        std::future::ready(respond(&vendors, &parts.method, parts.uri.path(), &body))
-                    })
-                    .await;
-                });
-            },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+    accept(listener, |stream| {
+        let vendors = Arc::clone(&vendors);
+        async move {
+            simple(stream, |parts, body| {
+                ready(respond(&vendors, &parts.method, parts.uri.path(), &body))
+            })
+            .await;
         }
-    }
+    })
+    .await;
 }
 
 fn respond(vendors: &Vendors, method: &Method, path: &str, body: &[u8]) -> Response<Outgoing> {

@@ -37,15 +37,27 @@ const HINT: Duration = Duration::from_secs(2);
 const PROXY_PAGE: &str = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center><hr><center>nginx</center></body></html>";
 const PORTAL_PAGE: &str = "<!doctype html><html><head><title>Sign in</title></head><body><form action=\"/login\" method=\"post\"></form></body></html>";
 
-/// Accepts connections until dropped; dropping it ends them all.
+/// Serves a vendor until dropped; dropping it ends all its connections.
 pub(super) async fn serve(listener: TcpListener, inner: Arc<Inner>) {
+    accept(listener, |stream| {
+        inner.counters.connected();
+        connection(stream, Arc::clone(&inner))
+    })
+    .await;
+}
+
+/// Accepts connections and owns them.
+pub(super) async fn accept<F, A>(listener: TcpListener, mut serve: F)
+where
+    F: FnMut(TcpStream) -> A,
+    A: Future<Output = ()> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    inner.counters.connected();
-                    connections.spawn(connection(stream, Arc::clone(&inner)));
+                    connections.spawn(serve(stream));
                 }
                 // Out of file handles: give those in use time to close.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,

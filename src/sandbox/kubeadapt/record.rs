@@ -27,8 +27,12 @@ pub(super) struct Record {
 impl Kubeadapt {
     /// The hourly run rate in ten-thousandths; it moves with each revision, and the order of the list with it.
     pub(super) fn rate(&self, serial: u64, revision: u64) -> u64 {
-        let base = Dice::new(&[self.context.seed, serial, 3]).between(5_000, 1_500_000);
-        base + Dice::new(&[self.context.seed, serial, revision, 4]).below(base / 10)
+        let Context { seed, anchor, .. } = self.context;
+        let profile = Profile::draw(seed, serial, anchor);
+        let node = Dice::new(&[seed, serial, 3]).between(1_500, 9_000);
+        let accelerators = profile.gpu.map_or(0, |gpu| gpu.cents_per_hour * 100 * 8);
+        let base = profile.nodes * (node + accelerators);
+        base + Dice::new(&[seed, serial, revision, 4]).below(base / 10)
     }
 
     pub(super) fn record(&self, serial: u64, revision: u64) -> Record {

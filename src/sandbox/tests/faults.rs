@@ -16,7 +16,7 @@ async fn outcome(vendor: &Simulated) -> Result<(StatusCode, Vec<u8>), String> {
             .map_err(|error| format!("{error:?}"))?;
         Ok((status, body.to_vec()))
     };
-    tokio::time::timeout(WAIT, call)
+    tokio::time::timeout(LONG, call)
         .await
         .map_err(|_| "silence".to_owned())?
 }
@@ -33,7 +33,10 @@ async fn connections_hang_break_and_lie() {
         Fault::Slow,
     ] {
         vendor.set_fault(Some(fault));
-        assert_eq!(outcome(vendor).await.unwrap_err(), "silence", "{fault}");
+        assert!(
+            tokio::time::timeout(WAIT, outcome(vendor)).await.is_err(),
+            "{fault}"
+        );
     }
     for fault in [
         Fault::Reset,
@@ -52,7 +55,7 @@ async fn connections_hang_break_and_lie() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(2), idle)
+    tokio::time::timeout(LONG, idle)
         .await
         .expect("all requests end with their clients");
 }
@@ -69,6 +72,13 @@ async fn every_fault_is_felt_or_harmless_at_every_vendor() {
         Fault::SlowHeaders,
         Fault::Slow,
     ];
+    let broken = [
+        Fault::Reset,
+        Fault::ResetBody,
+        Fault::CloseEarly,
+        Fault::HeaderFlood,
+        Fault::HugeHeader,
+    ];
     for vendor in sandbox.vendors() {
         let key = first_list(vendor.vendor()).1;
         let good: Value = serde_json::from_slice(&outcome(vendor).await.unwrap().1).unwrap();
@@ -79,6 +89,7 @@ async fn every_fault_is_felt_or_harmless_at_every_vendor() {
             vendor.set_fault(Some(fault));
             let name = format!("{fault} at {vendor:?}");
             let Ok((status, body)) = outcome(vendor).await else {
+                assert!(broken.contains(&fault), "{name}");
                 continue;
             };
             let parsed = serde_json::from_slice::<Value>(&body);

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use super::{Aim, Fault, Options, Quota, Sandbox, Simulated, Truth, Vendor};
 
+/// Long enough to tell silence from an answer.
 const WAIT: Duration = Duration::from_millis(150);
+/// No answer takes so long, however busy the machine.
+const LONG: Duration = Duration::from_secs(10);
 
 async fn sandbox(clusters: usize) -> Sandbox {
     let anchor = Some("2026-10-01T00:00:00Z".parse::<Timestamp>().unwrap());

@@ -259,3 +259,17 @@ async fn a_large_fleet_answers_its_last_page_like_its_first() {
     assert_eq!(body["data"].as_array().unwrap().len(), 10);
     assert!(sandbox.vendor(Vendor::Latitude).truth().is_empty());
 }
+
+#[tokio::test]
+async fn a_sandbox_that_was_stopped_answers_nobody() {
+    let sandbox = sandbox(3).await;
+    let vendor = sandbox.vendor(Vendor::Kubeadapt).clone();
+    vendor.set_fault(Some(Fault::Hang));
+    let waiting = tokio::spawn(request(&vendor).send());
+    while vendor.stats().inflight == 0 {
+        tokio::task::yield_now().await;
+    }
+    sandbox.stop().await;
+    assert!(waiting.await.unwrap().is_err());
+    assert!(request(&vendor).send().await.is_err());
+}

@@ -16,7 +16,7 @@ pub(super) const DIALECT: Dialect = Dialect { refusal, quota };
 pub(super) const OLDER_GENERATION: &str = "older-generation";
 
 /// A window is a minute; a reset further away than this is a clock that is wrong.
-const LONGEST_WINDOW: Duration = Duration::from_secs(3_600);
+const LONGEST_WINDOW: Duration = Duration::from_hours(1);
 
 #[derive(Deserialize)]
 struct Body {

@@ -5,6 +5,7 @@
 
 mod client;
 mod dialect;
+mod list;
 mod map;
 mod wire;
 
@@ -68,7 +69,7 @@ pub(super) const ENTRY: Entry = Entry {
     // The vendor allows 100 a minute for a key; the rest is left to people who use the same one.
     rate: Rate {
         calls: 90,
-        per: Duration::from_secs(60),
+        per: Duration::from_mins(1),
     },
     capabilities: &CAPABILITIES,
     dialect: dialect::DIALECT,
@@ -127,7 +128,7 @@ impl Adapter for Kubeadapt {
             .list_clusters(cursor)
             .await
             .map_err(|error| refused(OPERATION, error, cursor.is_some()))?;
-        let page = map::page(&self.source, &answer.body)?;
+        let page = list::page(&self.source, &answer.body)?;
         if page
             .warnings
             .iter()
@@ -146,7 +147,7 @@ impl Adapter for Kubeadapt {
             .find_cluster(id)
             .await
             .map_err(|error| not_found(refused(OPERATION, error, false)))?;
-        let mut described = map::detail(&self.source, id, &answer.body)?;
+        let mut described = list::detail(&self.source, id, &answer.body)?;
         described.nodes = match self.nodes(id, &mut described.warnings).await {
             Ok(nodes) => Some(nodes),
             // Nodes have a scope of their own; a key without it still reads the cluster.
@@ -174,7 +175,7 @@ impl Kubeadapt {
                 .list_nodes(id, text)
                 .await
                 .map_err(|error| not_found(refused(OPERATION, error, text.is_some())))?;
-            let (page, next) = map::nodes(&answer.body, warnings)?;
+            let (page, next) = list::nodes(&answer.body, warnings)?;
             nodes.extend(page.into_iter().filter(|node| seen.insert(node.id.clone())));
             if next.is_none() {
                 return Ok(nodes);

@@ -13,7 +13,7 @@ fn source() -> SourceName {
 }
 
 fn page(body: &str) -> Result<Page, ProviderError> {
-    map::page(&source(), &Bytes::copy_from_slice(body.as_bytes()))
+    list::page(&source(), &Bytes::copy_from_slice(body.as_bytes()))
 }
 
 fn kind(body: &Value) -> ErrorKind {
@@ -132,8 +132,9 @@ fn the_older_generation_and_other_shapes_are_never_an_empty_list() {
 
 #[test]
 fn a_detail_is_about_the_cluster_that_was_asked_for() {
-    let detail =
-        |id: &str, body: &str| map::detail(&source(), id, &Bytes::copy_from_slice(body.as_bytes()));
+    let detail = |id: &str, body: &str| {
+        list::detail(&source(), id, &Bytes::copy_from_slice(body.as_bytes()))
+    };
     let id = "0f6d2c1e-6a0b-4f57-9a3e-5f1d7c2b8a90";
     let listed = page(LIST).unwrap().clusters.remove(0).cluster;
     assert_eq!(detail(id, DETAIL).unwrap().cluster, listed);
@@ -151,7 +152,7 @@ fn a_detail_is_about_the_cluster_that_was_asked_for() {
 #[test]
 fn nodes_are_mapped() {
     let mut warnings = Warnings::default();
-    let (nodes, next) = map::nodes(&Bytes::from_static(NODES.as_bytes()), &mut warnings).unwrap();
+    let (nodes, next) = list::nodes(&Bytes::from_static(NODES.as_bytes()), &mut warnings).unwrap();
     assert_eq!((next, warnings.total()), (None, 0));
     assert_eq!(
         (nodes[0].state, nodes[0].role),
@@ -259,9 +260,9 @@ proptest! {
         let rows = json!({"data": [value], "meta": {"pagination": {"has_more": false}}}).to_string();
         for body in [whole, rows] {
             let body = Bytes::from(body);
-            let _ = map::page(&source(), &body);
-            let _ = map::detail(&source(), "a", &body);
-            let _ = map::nodes(&body, &mut Warnings::default());
+            let _ = list::page(&source(), &body);
+            let _ = list::detail(&source(), "a", &body);
+            let _ = list::nodes(&body, &mut Warnings::default());
         }
     }
 }

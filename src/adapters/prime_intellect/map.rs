@@ -234,6 +234,7 @@ fn cluster(
     cluster.terminated_at = instant(wire.terminated_at, "terminatedAt", w);
 
     let rows = wire.nodes.take("nodes", w);
+    let sent = rows.as_ref().map_or(0, Vec::len);
     let nodes = rows.map(|rows| {
         rows.into_iter()
             .filter_map(|row| {
@@ -248,7 +249,7 @@ fn cluster(
             })
             .collect::<Vec<_>>()
     });
-    cluster.nodes = nodes.as_deref().map(counted);
+    cluster.nodes = nodes.as_deref().map(|nodes| counted(nodes, sent));
     (cluster, nodes)
 }
 
@@ -266,10 +267,11 @@ fn state(native: Option<&str>) -> State {
     }
 }
 
-fn counted(nodes: &[Node]) -> NodeCounts {
+/// Counts nodes; one that could not be read counts too, since it is there.
+fn counted(nodes: &[Node], sent: usize) -> NodeCounts {
     let of = |state| Some(nodes.iter().filter(|node| node.state == state).count() as u64);
     NodeCounts {
-        total: Some(nodes.len() as u64),
+        total: Some(sent as u64),
         ready: of(NodeState::Ready),
         failed: of(NodeState::Failed),
         pending: of(NodeState::Pending),

@@ -69,7 +69,7 @@ pub(super) const ENTRY: Entry = Entry {
     // The vendor publishes none.
     rate: Rate {
         calls: 120,
-        per: Duration::from_secs(60),
+        per: Duration::from_mins(1),
     },
     capabilities: &CAPABILITIES,
     dialect: dialect::DIALECT,
@@ -234,11 +234,15 @@ impl PrimeIntellect {
 
     /// The family to call first.
     fn family(&self) -> Family {
-        match self.prefix {
-            Prefix::Admin => Family::Admin,
-            Prefix::Inventory => Family::Inventory,
-            Prefix::Auto if self.is_inventory.load(Ordering::Relaxed) => Family::Inventory,
-            Prefix::Auto => Family::Admin,
+        let is_inventory = match self.prefix {
+            Prefix::Admin => false,
+            Prefix::Inventory => true,
+            Prefix::Auto => self.is_inventory.load(Ordering::Relaxed),
+        };
+        if is_inventory {
+            Family::Inventory
+        } else {
+            Family::Admin
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 };
 
 /// A longer wait than this is a clock that is wrong.
-const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 #[derive(Deserialize)]
 struct Body {

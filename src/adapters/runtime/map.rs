@@ -217,9 +217,11 @@ fn cluster(
             .and_then("disabled_nodes_count", w, count),
         ..NodeCounts::default()
     };
-    let nodes = wire.nodes.take("nodes", w).map(|nodes| nodes_of(nodes, w));
+    let rows = wire.nodes.take("nodes", w);
+    let sent = rows.as_ref().map_or(0, Vec::len);
+    let nodes = rows.map(|rows| nodes_of(rows, w));
     let counts = match &nodes {
-        Some(nodes) => counted(counts, nodes),
+        Some(nodes) => counted(counts, nodes, sent),
         None => counts,
     };
 
@@ -252,9 +254,10 @@ fn state(native: Option<&str>, counts: &NodeCounts, nodes: Option<&[Node]>) -> S
 }
 
 /// Counts nodes where the detail leaves the counts of the list out, as the field table of the vendor has it.
-fn counted(mut counts: NodeCounts, nodes: &[Node]) -> NodeCounts {
-    let listed = nodes.len() as u64;
+fn counted(mut counts: NodeCounts, nodes: &[Node], sent: usize) -> NodeCounts {
+    let listed = sent as u64;
     let is_whole = counts.total.is_none_or(|total| total == listed)
+        && nodes.len() == sent
         && nodes.iter().all(|node| node.state != NodeState::Unknown);
     if !is_whole {
         return counts;

@@ -57,7 +57,7 @@ pub(super) const ENTRY: Entry = Entry {
     // The vendor publishes none.
     rate: Rate {
         calls: 120,
-        per: Duration::from_secs(60),
+        per: Duration::from_mins(1),
     },
     capabilities: &CAPABILITIES,
     dialect: dialect::DIALECT,

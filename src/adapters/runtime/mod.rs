@@ -168,7 +168,7 @@ impl Adapter for Runtime {
             .await
             .map_err(|error| match error.kind {
                 // Nobody answers at the whole prefix where the product is not there; an empty list would be a 200.
-                FailureKind::NotFound => {
+                FailureKind::NotFound if place.is_none() => {
                     ProviderError::call(OPERATION, error).with_kind(ErrorKind::NotEnabled)
                 }
                 _ => ProviderError::call(OPERATION, error),

@@ -17,7 +17,7 @@ pub(super) struct Address {
 
 impl Address {
     /// Takes https, and plain http to loopback only.
-    pub(super) fn new(base: &Url) -> Result<Self, StackError> {
+    pub(super) fn new(base: Url) -> Result<Self, StackError> {
         let host = base.host().ok_or(StackError::BaseUrl)?;
         let bare = base.username().is_empty()
             && base.password().is_none()
@@ -32,7 +32,7 @@ impl Address {
             "http" => return Err(StackError::PlainHttp),
             _ => return Err(StackError::BaseUrl),
         }
-        Ok(Self { base: base.clone() })
+        Ok(Self { base })
     }
 
     pub(super) fn is_https(&self) -> bool {
@@ -61,10 +61,7 @@ impl Address {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.extend(call.headers.clone());
-        headers.insert(
-            ACCEPT_ENCODING,
-            HeaderValue::from_static("gzip, br, zstd, deflate"),
-        );
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, br, zstd"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         Ok(request)
     }
@@ -110,7 +107,7 @@ mod tests {
     use crate::upstream::Target;
 
     fn address(base: &str) -> Result<Address, StackError> {
-        Address::new(&base.parse().unwrap())
+        Address::new(base.parse().unwrap())
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::pace::Pacer;
 use super::{Answer, Dialect, FailureKind, UpstreamError, excerpt};
 
 /// No hint holds calls back longer than this: one absurd header must not silence a source for a day.
-pub(super) const LONGEST_HINT: Duration = Duration::from_secs(15 * 60);
+pub(super) const LONGEST_HINT: Duration = Duration::from_mins(15);
 
 /// Up to this difference our clock is taken for right, since the vendor's `Date` has whole seconds only.
 const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(2);
@@ -99,11 +99,10 @@ fn kind_of(status: StatusCode) -> FailureKind {
         401 => FailureKind::Unauthorized,
         403 => FailureKind::Forbidden,
         404 | 410 => FailureKind::NotFound,
-        // The vendor gave up waiting for our request: nothing is wrong with the request itself.
-        408 => FailureKind::Unavailable,
         429 => FailureKind::RateLimited,
+        // 408: the vendor gave up waiting for our request, with which nothing is wrong.
+        408 | 500..=599 => FailureKind::Unavailable,
         400..=499 => FailureKind::Rejected,
-        500..=599 => FailureKind::Unavailable,
         _ => FailureKind::Garbled,
     }
 }

@@ -78,7 +78,7 @@ impl Stack {
         credential: Credential,
         dialect: Dialect,
     ) -> Result<Self, StackError> {
-        let address = Address::new(&settings.base_url)?;
+        let address = Address::new(settings.base_url.clone())?;
         let transport = Transport::new(&settings, &address)?;
         Self::over(transport, settings, credential, dialect)
     }
@@ -100,7 +100,7 @@ impl Stack {
             + 'static,
         T::Future: Send + 'static,
     {
-        let address = Address::new(&settings.base_url)?;
+        let address = Address::new(settings.base_url)?;
         let switch = Arc::new(Switch::new(
             settings.breaker_failures,
             settings.breaker_cooldown,

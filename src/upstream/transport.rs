@@ -193,3 +193,34 @@ fn chain(error: &reqwest::Error) -> String {
 fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use std::io::Write;
+
+    #[test]
+    fn the_bundled_certificates_make_a_client() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        assert!(bundled(Client::builder()).unwrap().build().is_ok());
+    }
+
+    #[test]
+    fn a_certificate_file_is_read_whole() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for root in &webpki_root_certs::TLS_SERVER_ROOT_CERTS[..2] {
+            let text = base64::engine::general_purpose::STANDARD.encode(root);
+            writeln!(
+                file,
+                "-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----"
+            )
+            .unwrap();
+        }
+        assert_eq!(certificates(file.path()).unwrap().len(), 2);
+        let mut settings = StackSettings::new("https://api.example".parse().unwrap());
+        settings.ca_file = Some(file.path().to_owned());
+        let address = Address::new(settings.base_url.clone()).unwrap();
+        assert!(Transport::new(&settings, &address).is_ok());
+    }
+}

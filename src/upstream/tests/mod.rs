@@ -70,10 +70,13 @@ impl Reply {
     }
 }
 
+/// When a request went out, and the request.
+type Sent = (Instant, Request<Bytes>);
+
 /// The vendor's side of a test.
 #[derive(Clone, Default)]
 struct Witness {
-    requests: Arc<Mutex<Vec<(Instant, Request<Bytes>)>>>,
+    requests: Arc<Mutex<Vec<Sent>>>,
     abandoned: Arc<AtomicUsize>,
 }
 
@@ -100,7 +103,14 @@ impl Witness {
     }
 }
 
+/// Counts the replies that nobody waited for.
 struct Abandon(Option<Arc<AtomicUsize>>);
+
+impl Abandon {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Abandon {
     fn drop(&mut self) {
@@ -146,11 +156,11 @@ fn stack_with(
             requests.push((Instant::now(), request));
             requests.len() - 1
         };
-        let mut guard = Abandon(Some(Arc::clone(&seen.abandoned)));
+        let guard = Abandon(Some(Arc::clone(&seen.abandoned)));
         let reply = script(index);
         async move {
             tokio::time::sleep(reply.after).await;
-            guard.0 = None;
+            guard.finish();
             reply.result.map_err(UpstreamError::new)
         }
     });

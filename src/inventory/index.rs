@@ -47,8 +47,6 @@ pub(super) struct Index {
     pub(super) contact_lost: RoaringBitmap,
     /// Clusters whose own presence is not `present`.
     pub(super) presences: [RoaringBitmap; Presence::ALL.len()],
-    /// How many clusters there are.
-    pub(super) count: usize,
 }
 
 /// A key to order by, as the facts hold it.
@@ -85,7 +83,6 @@ impl Index {
             texts: Texts::build(entries),
             contact_lost,
             presences,
-            count: entries.len(),
         }
     }
 

@@ -29,7 +29,7 @@ pub use completeness::Completeness;
 pub use keeper::{Keeper, Schedule, Source};
 pub use row::Row;
 pub use select::{Found, Place};
-pub use shelf::Outcome;
+pub use shelf::{Detailed, Outcome};
 pub use snapshot::Snapshot;
 pub use source::{ATTEMPTS, Attempt, Freshness, SourceReport};
 pub use summary::{Sum, Summary};

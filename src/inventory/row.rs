@@ -279,7 +279,7 @@ fn nodes_json(nodes: &[Node]) -> Option<Box<[u8]>> {
 
 /// A row at its place in a source's shelf.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The prepared cluster.
     pub row: Arc<Row>,
     /// Presence by the listings alone; a failed source makes present ones stale on top of it.

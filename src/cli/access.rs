@@ -26,7 +26,7 @@ const MAX_JSON_BYTES: usize = 256 << 20;
 #[derive(Debug, Clone, Args)]
 pub struct Target {
     /// Gateway to read from
-    #[arg(long, env = "CLUSTERGATE_URL", default_value = Self::DEFAULT_URL, value_parser = gateway)]
+    #[arg(long, env = "CLUSTERGATE_URL", hide_env_values = true, default_value = Self::DEFAULT_URL, value_parser = gateway)]
     pub url: Url,
     /// Read the vendors directly with the configuration, without a gateway; --url is not used then
     #[arg(long)]
@@ -198,7 +198,44 @@ fn shown(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::cli::exit::Exit;
+
+    /// Asks a gateway that gives one answer.
+    async fn ask(status: &str, body: &str) -> Result<Value, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let response = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let serve = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let read = socket.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"GET /clusters/a:1 HTTP/1.1\r\n"));
+            socket.write_all(response.as_bytes()).await.unwrap();
+        };
+        let access = Access::Remote(Remote::new(base.parse().unwrap()).unwrap());
+        tokio::join!(access.json("/clusters/a:1"), serve).0
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_json_or_an_error_with_its_exit_code() {
+        let answer = ask("200 OK", r#"{"id":"a:1"}"#).await.unwrap();
+        assert_eq!(answer["id"], "a:1");
+        let problem = r#"{"title":"No such cluster","code":"CLUSTER_NOT_FOUND"}"#;
+        let failure = ask("404 Not Found", problem).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::NotFound);
+        assert_eq!(failure.to_string(), "No such cluster (CLUSTER_NOT_FOUND)");
+        let page = ask("200 OK", "<html>").await.unwrap_err();
+        assert_eq!(page.exit(), Exit::Failure);
+        let moved = ask("301 Moved Permanently", "").await.unwrap_err();
+        assert_eq!(moved.exit(), Exit::Failure);
+    }
 
     #[test]
     fn a_gateway_may_live_below_a_path_and_its_password_is_not_shown() {

@@ -28,8 +28,8 @@ pub struct Get {
     /// Form of the output
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Form,
-    /// Add what the vendor itself says, and the nodes
-    #[arg(long, value_delimiter = ',', value_name = "PARTS")]
+    /// Add what the vendor itself says (raw), and the nodes
+    #[arg(long, value_delimiter = ',', value_name = "PARTS", value_parser = ["raw", "nodes"])]
     pub include: Vec<String>,
     /// Where to read from.
     #[command(flatten)]

@@ -13,7 +13,7 @@ pub struct Health {
     #[arg(long)]
     pub ready: bool,
     /// Which gateway to ask.
-    #[arg(long, env = "CLUSTERGATE_URL", default_value = Target::DEFAULT_URL, value_parser = super::access::gateway)]
+    #[arg(long, env = "CLUSTERGATE_URL", hide_env_values = true, default_value = Target::DEFAULT_URL, value_parser = super::access::gateway)]
     pub url: url::Url,
 }
 

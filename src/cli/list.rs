@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure};
 use super::filters::{Filters, target};
 use super::inventory::{self, missing};
 use super::printer::Printer;
-use super::table::{Style, Tone, known, number, render, toned};
+use super::table::{Style, Tone, known, number, render, render_without, toned};
 use super::text::{UNKNOWN, at, clean, distance, joined, scalar};
 
 /// How a list is printed.
@@ -161,6 +161,9 @@ const WIDE_COLUMNS: [&str; 8] = [
     "READ",
 ];
 
+/// What a terminal without room for all titles goes without, first to last.
+const EXPENDABLE: [&str; 4] = ["AGE", "VERSION", "PROVIDER", "COST/H"];
+
 /// Draws clusters, one on each row.
 fn clusters(items: &[Value], is_wide: bool, now: Timestamp, style: Style) -> String {
     let mut header = COLUMNS.to_vec();
@@ -174,7 +177,7 @@ fn clusters(items: &[Value], is_wide: bool, now: Timestamp, style: Style) -> Str
         }
         cells
     });
-    render(&header, rows, style)
+    render_without(&EXPENDABLE, &header, rows, style)
 }
 
 fn row(cluster: &Value, now: Timestamp) -> Vec<Cell> {

@@ -254,6 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn every_provider_can_be_configured_by_its_variables_alone() {
+        for entry in crate::adapters::CATALOG {
+            let mut variables = std::collections::BTreeMap::new();
+            for name in entry.environment.token {
+                variables.insert((*name).to_owned(), "token".to_owned());
+            }
+            for name in entry.environment.base_url {
+                variables.insert((*name).to_owned(), "https://vendor.example.com".to_owned());
+            }
+            let config = crate::config::load(
+                None,
+                &crate::config::Overrides::default(),
+                &variables,
+                crate::adapters::CATALOG,
+            )
+            .unwrap();
+            let kinds: Vec<_> = config
+                .sources
+                .iter()
+                .map(|source| &source.entry.kind)
+                .collect();
+            assert!(kinds.contains(&&entry.kind), "{}", entry.kind);
+        }
+    }
+
+    #[test]
     fn every_shell_has_completions() {
         for shell in <clap_complete::Shell as clap::ValueEnum>::value_variants() {
             let mut script = Vec::new();

@@ -48,15 +48,9 @@ fn document(catalog: &[Entry]) -> Value {
     json!({ "items": items })
 }
 
+/// Draws providers, one on each row; addresses of documentation are too long for a table.
 fn providers(catalog: &[Entry], style: Style) -> String {
-    let header = [
-        "PROVIDER",
-        "TITLE",
-        "VANTAGE",
-        "TOKEN VARIABLE",
-        "ADDRESS",
-        "DOCUMENTATION",
-    ];
+    let header = ["PROVIDER", "TITLE", "VANTAGE", "TOKEN VARIABLE", "ADDRESS"];
     let rows = catalog.iter().map(|entry| {
         let address = entry.base_url.map(str::to_owned).or_else(|| {
             let variables = entry.environment.base_url.join(" or ");
@@ -68,7 +62,6 @@ fn providers(catalog: &[Entry], style: Style) -> String {
             Cell::new(entry.capabilities.vantage.as_str()),
             Cell::new_owned(entry.environment.token.join(" or ")),
             known(address),
-            Cell::new(entry.documentation),
         ]
     });
     render(&header, rows, style)

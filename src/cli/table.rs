@@ -79,11 +79,21 @@ pub(super) fn number(text: Option<String>) -> Cell {
     known(text).set_alignment(CellAlignment::Right)
 }
 
+/// Draws a table with a header line; see [`render_without`].
+pub(super) fn render(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<Cell>>,
+    style: Style,
+) -> String {
+    render_without(&[], header, rows, style)
+}
+
 /// Draws a table with a header line.
 ///
-/// Where the width does not hold it, columns of which nothing is known go first; then the others share the width, none
-/// narrower than its title as long as there is room for all titles.
-pub(super) fn render(
+/// Where the width does not hold it, columns of which nothing is known go first, then the expendable ones, in their
+/// order, until there is room for the titles. The columns that stay share the width.
+pub(super) fn render_without(
+    expendable: &[&str],
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<Cell>>,
     style: Style,
@@ -91,30 +101,38 @@ pub(super) fn render(
     let titles = header.iter().map(|title| title_cell(title)).collect();
     let rows: Vec<Vec<Cell>> = rows.into_iter().collect();
     let mut table = fill(titles, rows.clone(), style);
-    if let Some(width) = style.width
-        && natural_width(&table) > usize::from(width)
+    if let Some(width) = style.width.map(usize::from)
+        && natural_width(&table) > width
     {
-        let kept: Vec<usize> = (0..header.len())
+        let mut kept: Vec<usize> = (0..header.len())
             .filter(|&column| rows.is_empty() || rows.iter().any(|row| is_known(row, column)))
             .collect();
-        let titles = kept
-            .iter()
-            .map(|&column| title_cell(header[column]))
-            .collect();
-        let rows = rows
-            .into_iter()
-            .map(|row| {
-                let cells = row.into_iter().enumerate();
-                cells
-                    .filter(|(column, _)| kept.contains(column))
-                    .map(|(_, cell)| cell)
-                    .collect()
-            })
-            .collect();
-        table = fill(titles, rows, style);
-        keep_titles_whole(&mut table, usize::from(width));
+        for title in expendable {
+            if title_widths(header, &kept) > width {
+                kept.retain(|&column| header[column] != *title);
+            }
+        }
+        let titles = kept.iter().map(|&column| title_cell(header[column]));
+        let rows = rows.iter().map(|row| {
+            let cells = kept.iter().filter_map(|&column| row.get(column).cloned());
+            cells.collect()
+        });
+        table = fill(titles.collect(), rows.collect(), style);
+        if title_widths(header, &kept) <= width {
+            table.set_constraints(kept.iter().map(|&column| at_least(header[column])));
+        }
     }
     finish(&mut table)
+}
+
+fn title_widths(header: &[&str], columns: &[usize]) -> usize {
+    let widths = columns.iter().map(|&column| header[column].chars().count());
+    widths.map(|width| width + usize::from(GAP)).sum()
+}
+
+fn at_least(title: &str) -> ColumnConstraint {
+    let width = u16::try_from(title.chars().count()).unwrap_or(u16::MAX - GAP);
+    ColumnConstraint::LowerBoundary(Width::Fixed(width + GAP))
 }
 
 fn title_cell(title: &str) -> Cell {
@@ -139,25 +157,6 @@ fn is_known(row: &[Cell], column: usize) -> bool {
 fn natural_width(table: &Table) -> usize {
     let widths = table.column_max_content_widths();
     widths.iter().map(|width| usize::from(width + GAP)).sum()
-}
-
-fn keep_titles_whole(table: &mut Table, width: usize) {
-    let titles: Vec<u16> = table
-        .header()
-        .map(|header| {
-            let cells = header.cell_iter();
-            cells
-                .map(|cell| u16::try_from(cell.content().chars().count()).unwrap_or(u16::MAX))
-                .collect()
-        })
-        .unwrap_or_default();
-    let needed: usize = titles.iter().map(|title| usize::from(title + GAP)).sum();
-    if needed <= width {
-        let bounds = titles
-            .into_iter()
-            .map(|title| ColumnConstraint::LowerBoundary(Width::Fixed(title + GAP)));
-        table.set_constraints(bounds);
-    }
 }
 
 /// Draws names and values, one pair on each line.

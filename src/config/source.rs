@@ -75,18 +75,13 @@ pub(super) fn resolve(
         token: Arc::new(token.unwrap_or_else(|| TokenSource::Value(SecretString::from("unset")))),
         scheme: scheme.unwrap_or(entry.scheme),
     };
-    let clean = section.mistakes() == before;
     let (settings, common) = section.into_rest();
-    // A stack with a placeholder lets the provider's own keys be checked although something else is wrong.
-    let checked = if clean { stack.clone() } else { placeholder() };
-    match Stack::connect(checked, credential.clone(), entry.dialect) {
-        Ok(stack) => {
-            let probe = name.clone().unwrap_or_else(placeholder_name);
-            mistakes.extend(settings_mistakes(
-                &path, entry, &probe, &settings, &stack, &common,
-            ));
-        }
-        Err(error) => mistakes.push(stack_mistake(&path, &error)),
+    let way = way(&path, entry, &stack, &credential, mistakes);
+    if let Some(way) = way {
+        let probe = name.clone().unwrap_or_else(placeholder_name);
+        mistakes.extend(settings_mistakes(
+            &path, entry, &probe, &settings, &way, &common,
+        ));
     }
     let clean = mistakes.len() == before;
     let config = name
@@ -105,6 +100,33 @@ pub(super) fn resolve(
         enabled,
         config,
     }
+}
+
+/// A stack with which the provider's own keys can be checked, although something else of the source may be wrong.
+fn way(
+    path: &str,
+    entry: &Entry,
+    settings: &StackSettings,
+    credential: &Credential,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Stack> {
+    // A stack names one mistake at a time, so what it may have named is replaced step by step.
+    let elsewhere = StackSettings {
+        base_url: placeholder().base_url,
+        ..settings.clone()
+    };
+    for attempt in [settings.clone(), elsewhere, placeholder()] {
+        match Stack::connect(attempt, credential.clone(), entry.dialect) {
+            Ok(stack) => return Some(stack),
+            Err(error) => {
+                let mistake = stack_mistake(path, &error);
+                if !mistakes.contains(&mistake) {
+                    mistakes.push(mistake);
+                }
+            }
+        }
+    }
+    None
 }
 
 fn name(section: &mut Section<'_>) -> Option<SourceName> {

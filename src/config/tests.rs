@@ -234,6 +234,7 @@ fn every_mistake_is_told_at_once_with_its_key() {
         [[sources]]
         name = "both"
         provider = "alpha"
+        base_url = "http://example.com"
         token_env = "MAIN_TOKEN"
         token_file = "x"
 

@@ -54,7 +54,7 @@ impl StackSettings {
             max_body_bytes: 32 << 20,
             rate: None,
             max_attempts: 3,
-            max_wait: Duration::from_secs(120),
+            max_wait: Duration::from_mins(2),
             breaker_failures: 5,
             breaker_cooldown: Duration::from_secs(30),
             ca_file: None,

@@ -1,1 +1,4 @@
 //! The integration tests of clustergate.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod adapter_calls;

@@ -114,7 +114,7 @@ pub struct SourceConfig {
     pub stack: StackSettings,
     /// What authorizes its calls.
     pub credential: Credential,
-    /// The provider's own keys, already found good by [`connect`].
+    /// The provider's own keys, already found good by [`connect()`].
     pub settings: toml::Table,
     /// When and how much is read.
     pub schedule: Schedule,

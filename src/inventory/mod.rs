@@ -118,3 +118,21 @@ pub struct Requested {
     /// The vendor asked not to be called before this time; the refresh waits for it.
     pub not_before: Option<Timestamp>,
 }
+
+// For the tests of the API only.
+#[cfg(test)]
+impl Inventory {
+    /// An inventory of which nothing but these reports is known.
+    pub(crate) fn with_reports(generation: u64, as_of: Timestamp, reports: Vec<SourceReport>) -> Self {
+        let sources = reports.into_iter().map(Arc::new).collect();
+        let snapshot = Snapshot {
+            generation,
+            as_of,
+            sources,
+        };
+        Self {
+            current: arc_swap::ArcSwap::from_pointee(snapshot),
+            changed: watch::Sender::new(generation),
+        }
+    }
+}

@@ -119,20 +119,18 @@ pub struct Requested {
     pub not_before: Option<Timestamp>,
 }
 
-// For the tests of the API only.
 #[cfg(test)]
 impl Inventory {
-    /// An inventory of which nothing but these reports is known.
-    pub(crate) fn with_reports(generation: u64, as_of: Timestamp, reports: Vec<SourceReport>) -> Self {
-        let sources = reports.into_iter().map(Arc::new).collect();
-        let snapshot = Snapshot {
-            generation,
-            as_of,
-            sources,
-        };
-        Self {
-            current: arc_swap::ArcSwap::from_pointee(snapshot),
-            changed: watch::Sender::new(generation),
-        }
+    /// An inventory of which nothing but these reports is known; for the tests of the API.
+    pub(crate) fn with_reports(
+        generation: u64,
+        as_of: Timestamp,
+        reports: Vec<SourceReport>,
+    ) -> Self {
+        let shelves = reports
+            .into_iter()
+            .map(|report| Arc::new(shelf::Shelf::new(report)))
+            .collect();
+        Self::new(Snapshot::new(generation, as_of, shelves))
     }
 }

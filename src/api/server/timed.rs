@@ -109,11 +109,7 @@ impl<S> Timed<S> {
 ///
 /// A later deadline is noticed only when the timer fires, so that the usual case of one that moves with each request does not
 /// touch the timer at all.
-fn wait(
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    deadline: Instant,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
+fn wait(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
     let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
     if deadline < timer.deadline() {
         timer.as_mut().reset(deadline);

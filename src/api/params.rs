@@ -249,6 +249,12 @@ pub fn limit(params: &Params<'_>) -> Result<usize, Problem> {
     }
 }
 
+/// Reads `limit` for a whole list: there is none unless it is asked for, and no largest one.
+pub fn whole_limit(params: &Params<'_>) -> Result<Option<usize>, Problem> {
+    limit(params)?;
+    Ok(params.one("limit")?.and_then(|text| text.parse().ok()))
+}
+
 /// Reads `fields` and `include`.
 pub fn shape(params: &Params<'_>) -> Result<Shape, Problem> {
     let mut shape = Shape::default();

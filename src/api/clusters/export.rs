@@ -101,8 +101,9 @@ pub(super) fn whole(
     mut query: Query,
     shape: &Shape,
     format: Format,
+    limit: Option<usize>,
 ) -> Response {
-    query.limit = snapshot.len().max(1);
+    query.limit = snapshot.len().clamp(1, limit.unwrap_or(usize::MAX));
     let complete = snapshot.completeness(&query.filter) == Completeness::Complete;
     let places = snapshot.select(&query).places;
     let table = Table::default();

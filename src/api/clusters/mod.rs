@@ -198,7 +198,7 @@ pub(super) async fn list_clusters(
         limit,
     };
     if format != export::Format::Json {
-        if let Some(name) = ["cursor", "limit", "fields"]
+        if let Some(name) = ["cursor", "fields"]
             .into_iter()
             .find(|name| params.all(name).next().is_some())
         {
@@ -207,7 +207,13 @@ pub(super) async fn list_clusters(
                 "belongs to pages of JSON; this format is always the whole list",
             ));
         }
-        return Ok(export::whole(&snapshot, query, &shape, format));
+        return Ok(export::whole(
+            &snapshot,
+            query,
+            &shape,
+            format,
+            params::whole_limit(&params)?,
+        ));
     }
 
     let canonical = query.canonical();

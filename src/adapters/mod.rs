@@ -1,6 +1,8 @@
 //! The vendors: one `mod` line and one row of [`CATALOG`] for each, and nothing else.
 
+mod latitude;
+
 use crate::provider::Entry;
 
 /// Every provider that a source can name.
-pub static CATALOG: &[Entry] = &[];
+pub static CATALOG: &[Entry] = &[latitude::ENTRY];

@@ -23,14 +23,6 @@ pub(super) fn text(
     (!value.trim().is_empty()).then_some(value)
 }
 
-pub(super) fn flag(
-    value: &Loose<bool>,
-    field: &'static str,
-    warnings: &mut Warnings,
-) -> Option<bool> {
-    value.clone().take(field, warnings)
-}
-
 pub(super) fn number(
     value: &Loose<i128>,
     field: &'static str,

@@ -167,15 +167,17 @@ fn resource<T: DeserializeOwned>(item: &RawValue) -> Result<(String, Resource<T>
     Ok((id, wire))
 }
 
-/// Adds what only the query and the list of projects say. What the cluster says of its project goes before.
+/// Adds what only the query and the list of projects say, unless the cluster says that it belongs elsewhere.
 fn belong(cluster: &mut Cluster, project: &ProjectRef) {
-    cluster.environment.clone_from(&project.environment);
     let owner = cluster.owner.project.get_or_insert_default();
-    // A project may be configured by its slug; the cluster then knows its id, and it is the same project.
-    owner.id.get_or_insert_with(|| project.id.clone());
+    let id = owner.id.get_or_insert_with(|| project.id.clone());
+    if *id != project.id {
+        return;
+    }
     if owner.name.is_none() {
         owner.name.clone_from(&project.name);
     }
+    cluster.environment.clone_from(&project.environment);
 }
 
 /// Fails where a detail answer is of another cluster than was asked for.

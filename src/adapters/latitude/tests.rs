@@ -242,7 +242,7 @@ fn spoiled(body: &Bytes, place: prop::sample::Index, other: Value) -> Bytes {
     let mut value: Value = serde_json::from_slice(body).unwrap();
     let mut all = Vec::new();
     places(&value, "", &mut all);
-    if let Some(slot) = value.pointer_mut(place.get(&all)) {
+    if let Some(slot) = value.pointer_mut(place.get::<String>(&all)) {
         *slot = other;
     }
     Bytes::from(value.to_string())

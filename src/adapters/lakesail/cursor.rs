@@ -1,0 +1,211 @@
+//! Which page of which listing is next. No I/O: answers in, the next call out.
+
+use serde::Deserialize;
+
+use crate::provider::{ErrorKind, PageCursor, ProviderError};
+
+/// A marker longer than this is none.
+const MAX_MARKER: usize = 4_096;
+
+/// A total beyond this is no count of anything an organization has.
+const PLAUSIBLE: u64 = 1_000_000;
+
+/// The vendor's two views of the clusters of an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Listing {
+    /// Everything in the organization's cloud accounts: `/infra/clusters`.
+    Infra,
+    /// What the credential's teams may use, self-registered clusters too: `/me/clusters`.
+    Me,
+}
+
+impl Listing {
+    /// The word in the configuration and in the path.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Infra => "infra",
+            Self::Me => "me",
+        }
+    }
+}
+
+/// One call of a walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cursor {
+    /// `/infra` from this marker, or from its beginning.
+    Infra(Option<String>),
+    /// This page of `/me`, after so many rows.
+    Me { page: u64, seen: u64 },
+}
+
+impl Cursor {
+    /// The beginning of a listing.
+    pub(super) const fn begin(listing: Listing) -> Self {
+        match listing {
+            Listing::Infra => Self::Infra(None),
+            Listing::Me => Self::Me { page: 1, seen: 0 },
+        }
+    }
+
+    /// Reads a cursor. Text that we did not write counts as expired: the walk starts afresh.
+    pub(super) fn parse(cursor: &PageCursor) -> Result<Self, ProviderError> {
+        Self::read(cursor.as_str())
+            .ok_or_else(|| ProviderError::new(ErrorKind::CursorExpired, "list_clusters"))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if let Some(marker) = text.strip_prefix("infra:") {
+            return Self::Infra(Some(marker.to_owned())).valid();
+        }
+        let (page, seen) = text.strip_prefix("me:")?.split_once(':')?;
+        let (page, seen) = (page.parse().ok()?, seen.parse().ok()?);
+        Self::Me { page, seen }.valid()
+    }
+
+    fn valid(self) -> Option<Self> {
+        let valid = match &self {
+            Self::Infra(marker) => marker
+                .as_ref()
+                .is_none_or(|marker| !marker.trim().is_empty() && marker.len() <= MAX_MARKER),
+            Self::Me { page, seen } => (1..PLAUSIBLE).contains(page) && *seen < PLAUSIBLE,
+        };
+        valid.then_some(self)
+    }
+
+    /// As text.
+    pub(super) fn to_cursor(&self) -> PageCursor {
+        PageCursor::new(match self {
+            Self::Infra(marker) => format!("infra:{}", marker.as_deref().unwrap_or_default()),
+            Self::Me { page, seen } => format!("me:{page}:{seen}"),
+        })
+    }
+}
+
+/// The page of `/infra` after one with this marker; `None` after the last.
+pub(super) fn after_infra(marker: Option<&str>) -> Result<Option<Cursor>, ProviderError> {
+    let Some(marker) = marker.filter(|marker| !marker.trim().is_empty()) else {
+        return Ok(None);
+    };
+    match Cursor::Infra(Some(marker.to_owned())).valid() {
+        Some(cursor) => Ok(Some(cursor)),
+        None => Err(truncated(
+            "list_infra_clusters",
+            "the marker cannot be used",
+        )),
+    }
+}
+
+/// The page of `/me` after one with so many rows; `None` after the last.
+///
+/// A full page is followed by another call unless the total says that it was the last; a total of no more than this page's
+/// rows may count this page alone and is not believed. A short page is the last one unless the total says otherwise, and a
+/// total that no page ever reaches fails the walk rather than hide clusters.
+pub(super) fn after_me(
+    page: u64,
+    seen: u64,
+    rows: usize,
+    limit: u64,
+    total: Option<u64>,
+) -> Result<Option<Cursor>, ProviderError> {
+    let rows = rows as u64;
+    let seen = seen.saturating_add(rows);
+    let total = total.filter(|total| *total <= PLAUSIBLE);
+    let more = if rows >= limit {
+        total.is_none_or(|total| seen < total || total <= rows)
+    } else {
+        total.is_some_and(|total| seen < total)
+    };
+    if more && rows == 0 {
+        let detail = "a page without clusters before their total was reached";
+        return Err(truncated("list_my_clusters", detail));
+    }
+    Ok(more.then_some(Cursor::Me {
+        page: page.saturating_add(1),
+        seen,
+    }))
+}
+
+/// A listing that says that it goes on and gives no way to it.
+pub(super) fn truncated(operation: &'static str, detail: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::Truncated, operation).with_detail(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_marker_goes_on_and_none_of_it_ends() {
+        let marker = |text| after_infra(text).unwrap();
+        assert_eq!(marker(None), None);
+        assert_eq!(marker(Some("")), None);
+        assert_eq!(marker(Some("  ")), None);
+        assert_eq!(
+            marker(Some("m:1")),
+            Some(Cursor::Infra(Some("m:1".to_owned())))
+        );
+        let endless = "x".repeat(MAX_MARKER + 1);
+        assert_eq!(
+            after_infra(Some(&endless)).unwrap_err().kind,
+            ErrorKind::Truncated
+        );
+    }
+
+    #[test]
+    fn pages_end_by_evidence() {
+        let more = |seen, rows, total| {
+            after_me(1, seen, rows, 100, total)
+                .map(|next| next.is_some())
+                .map_err(|error| error.kind)
+        };
+        for (seen, rows, total, expected) in [
+            (0, 2, Some(2), Ok(false)),
+            (0, 2, None, Ok(false)),
+            (0, 100, None, Ok(true)),
+            (0, 100, Some(130), Ok(true)),
+            (0, 100, Some(100), Ok(true)),
+            (100, 100, Some(200), Ok(false)),
+            (100, 0, Some(100), Ok(false)),
+            (100, 30, Some(30), Ok(false)),
+            (0, 40, Some(90), Ok(true)),
+            (40, 0, Some(90), Err(ErrorKind::Truncated)),
+            (0, 2, Some(1 << 52), Ok(false)),
+            (0, 0, Some(1 << 52), Ok(false)),
+            (0, 0, Some(0), Ok(false)),
+        ] {
+            assert_eq!(more(seen, rows, total), expected, "{seen} {rows} {total:?}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_reads_back() {
+        for cursor in [
+            Cursor::Infra(Some("a:b/c?".to_owned())),
+            Cursor::Me { page: 7, seen: 600 },
+        ] {
+            assert_eq!(Cursor::parse(&cursor.to_cursor()).unwrap(), cursor);
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_expired() {
+        for text in [
+            "", "infra", "infra:", "me:", "me:0:0", "me:x:1", "me:-1:0", "me:1", "other:1",
+        ] {
+            let error = Cursor::parse(&PageCursor::new(text)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::CursorExpired, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_cursor_or_expired(text in "(infra:|me:)?.*") {
+            if let Ok(cursor) = Cursor::parse(&PageCursor::new(text)) {
+                prop_assert_eq!(Cursor::parse(&cursor.to_cursor()).unwrap(), cursor);
+            }
+        }
+    }
+}

@@ -33,8 +33,8 @@ impl Listing {
 /// One call of a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cursor {
-    /// `/infra` from this marker, or from its beginning.
-    Infra(Option<String>),
+    /// `/infra` from this marker, or from its beginning, after so many rows.
+    Infra { marker: Option<String>, seen: u64 },
     /// This page of `/me`, after so many rows.
     Me { page: u64, seen: u64 },
 }
@@ -43,7 +43,10 @@ impl Cursor {
     /// The beginning of a listing.
     pub(super) const fn begin(listing: Listing) -> Self {
         match listing {
-            Listing::Infra => Self::Infra(None),
+            Listing::Infra => Self::Infra {
+                marker: None,
+                seen: 0,
+            },
             Listing::Me => Self::Me { page: 1, seen: 0 },
         }
     }
@@ -55,8 +58,11 @@ impl Cursor {
     }
 
     fn read(text: &str) -> Option<Self> {
-        if let Some(marker) = text.strip_prefix("infra:") {
-            return Self::Infra(Some(marker.to_owned())).valid();
+        if let Some(rest) = text.strip_prefix("infra:") {
+            let (seen, marker) = rest.split_once(':')?;
+            let marker = Some(marker.to_owned());
+            let seen = seen.parse().ok()?;
+            return Self::Infra { marker, seen }.valid();
         }
         let (page, seen) = text.strip_prefix("me:")?.split_once(':')?;
         let (page, seen) = (page.parse().ok()?, seen.parse().ok()?);
@@ -65,10 +71,10 @@ impl Cursor {
 
     fn valid(self) -> Option<Self> {
         let valid = match &self {
-            Self::Infra(marker) => marker
+            Self::Infra { marker, .. } => marker
                 .as_ref()
                 .is_none_or(|marker| !marker.trim().is_empty() && marker.len() <= MAX_MARKER),
-            Self::Me { page, seen } => (1..PLAUSIBLE).contains(page) && *seen < PLAUSIBLE,
+            Self::Me { page, .. } => (1..PLAUSIBLE).contains(page),
         };
         valid.then_some(self)
     }
@@ -76,23 +82,39 @@ impl Cursor {
     /// As text.
     pub(super) fn to_cursor(&self) -> PageCursor {
         PageCursor::new(match self {
-            Self::Infra(marker) => format!("infra:{}", marker.as_deref().unwrap_or_default()),
+            Self::Infra { marker, seen } => {
+                format!("infra:{seen}:{}", marker.as_deref().unwrap_or_default())
+            }
             Self::Me { page, seen } => format!("me:{page}:{seen}"),
         })
     }
 }
 
-/// The page of `/infra` after one with this marker; `None` after the last.
-pub(super) fn after_infra(marker: Option<&str>) -> Result<Option<Cursor>, ProviderError> {
+/// The page of `/infra` after one with this marker and so many rows; `None` after the last.
+///
+/// A total that stands above the rows does not go on by itself, and without a marker there is no way on: that fails the walk
+/// rather than hide clusters.
+pub(super) fn after_infra(
+    marker: Option<&str>,
+    seen: u64,
+    rows: usize,
+    total: Option<u64>,
+) -> Result<Option<Cursor>, ProviderError> {
+    const OPERATION: &str = "list_infra_clusters";
+    let seen = seen.saturating_add(rows as u64);
     let Some(marker) = marker.filter(|marker| !marker.trim().is_empty()) else {
-        return Ok(None);
+        return match total.filter(|total| *total <= PLAUSIBLE) {
+            Some(total) if seen < total => Err(truncated(
+                OPERATION,
+                "no marker before the total was reached",
+            )),
+            _ => Ok(None),
+        };
     };
-    match Cursor::Infra(Some(marker.to_owned())).valid() {
+    let marker = Some(marker.to_owned());
+    match (Cursor::Infra { marker, seen }).valid() {
         Some(cursor) => Ok(Some(cursor)),
-        None => Err(truncated(
-            "list_infra_clusters",
-            "the marker cannot be used",
-        )),
+        None => Err(truncated(OPERATION, "the marker cannot be used")),
     }
 }
 
@@ -137,21 +159,24 @@ mod tests {
 
     use super::*;
 
+    fn infra(marker: &str, seen: u64) -> Cursor {
+        let marker = Some(marker.to_owned());
+        Cursor::Infra { marker, seen }
+    }
+
     #[test]
     fn a_marker_goes_on_and_none_of_it_ends() {
-        let marker = |text| after_infra(text).unwrap();
-        assert_eq!(marker(None), None);
-        assert_eq!(marker(Some("")), None);
-        assert_eq!(marker(Some("  ")), None);
-        assert_eq!(
-            marker(Some("m:1")),
-            Some(Cursor::Infra(Some("m:1".to_owned())))
-        );
+        let next = |marker, total| after_infra(marker, 100, 7, total).map_err(|error| error.kind);
+        for end in [None, Some(""), Some("  ")] {
+            assert_eq!(next(end, None), Ok(None));
+            assert_eq!(next(end, Some(107)), Ok(None));
+            assert_eq!(next(end, Some(7)), Ok(None));
+            assert_eq!(next(end, Some(1 << 52)), Ok(None));
+            assert_eq!(next(end, Some(108)), Err(ErrorKind::Truncated));
+        }
+        assert_eq!(next(Some("m:1"), Some(7)), Ok(Some(infra("m:1", 107))));
         let endless = "x".repeat(MAX_MARKER + 1);
-        assert_eq!(
-            after_infra(Some(&endless)).unwrap_err().kind,
-            ErrorKind::Truncated
-        );
+        assert_eq!(next(Some(&endless), None), Err(ErrorKind::Truncated));
     }
 
     #[test]
@@ -182,10 +207,7 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back() {
-        for cursor in [
-            Cursor::Infra(Some("a:b/c?".to_owned())),
-            Cursor::Me { page: 7, seen: 600 },
-        ] {
+        for cursor in [infra("a:b/c?", 100), Cursor::Me { page: 7, seen: 600 }] {
             assert_eq!(Cursor::parse(&cursor.to_cursor()).unwrap(), cursor);
         }
     }
@@ -193,7 +215,18 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_expired() {
         for text in [
-            "", "infra", "infra:", "me:", "me:0:0", "me:x:1", "me:-1:0", "me:1", "other:1",
+            "",
+            "infra",
+            "infra:",
+            "infra:1",
+            "infra:1:",
+            "infra:x:m",
+            "me:",
+            "me:0:0",
+            "me:x:1",
+            "me:-1:0",
+            "me:1",
+            "other:1",
         ] {
             let error = Cursor::parse(&PageCursor::new(text)).unwrap_err();
             assert_eq!(error.kind, ErrorKind::CursorExpired, "{text:?}");

@@ -61,7 +61,7 @@ fn refusal(answer: &Answer, _now: Timestamp) -> Refusal {
     }
 }
 
-/// The challenge's scheme, never its parameters. DPoP goes first: it is the one that nothing but the vendor can change.
+/// The challenge's scheme, never its parameters. `DPoP` goes first: it is the one that nothing but the vendor can change.
 fn asked_scheme(answer: &Answer) -> Option<String> {
     if answer.status != StatusCode::UNAUTHORIZED {
         return None;

@@ -24,6 +24,7 @@ use self::address::Address;
 use self::client::Client;
 use self::cluster::Scope;
 use self::cursor::{Cursor, after_infra, after_me, truncated};
+use self::wire::List;
 use crate::domain::{Kind, SourceName, Vantage, count};
 use crate::provider::{
     self, Adapter, Capabilities, ConfigError, Described, Entry, Environment, ErrorKind, Locator,
@@ -49,7 +50,7 @@ pub(crate) const ENTRY: Entry = Entry {
     // The vendor publishes no limit; this is a polite one.
     rate: Rate {
         calls: 120,
-        per: Duration::from_secs(60),
+        per: Duration::from_mins(1),
     },
     capabilities: LakeSail::CAPABILITIES,
     dialect: dialect::DIALECT,
@@ -166,14 +167,14 @@ impl Adapter for LakeSail {
             ),
         };
         let (page, next) = match &cursor {
-            Cursor::Infra(marker) if self.reads(Listing::Infra) => {
-                self.infra_page(marker.as_deref()).await?
+            Cursor::Infra { marker, seen } if self.reads(Listing::Infra) => {
+                self.infra_page(marker.as_deref(), *seen).await?
             }
             Cursor::Me { page, seen } if self.reads(Listing::Me) => {
                 self.me_page(*page, *seen).await?
             }
             // The settings changed under a walk.
-            Cursor::Infra(_) | Cursor::Me { .. } => {
+            Cursor::Infra { .. } | Cursor::Me { .. } => {
                 return Err(ProviderError::new(
                     ErrorKind::CursorExpired,
                     "list_clusters",
@@ -216,6 +217,7 @@ impl LakeSail {
     async fn infra_page(
         &self,
         marker: Option<&str>,
+        seen: u64,
     ) -> Result<(Page, Option<Cursor>), ProviderError> {
         let answer = self
             .client
@@ -231,7 +233,8 @@ impl LakeSail {
         if list.marker.as_ref().is_none() && !list.marker.is_absent() {
             return Err(truncated("list_infra_clusters", "the marker is no text"));
         }
-        let next = after_infra(list.marker.as_ref().map(String::as_str))?;
+        let given = list.marker.as_ref().map(String::as_str);
+        let next = after_infra(given, seen, list.items.len(), total(&list))?;
         let me = || self.reads(Listing::Me).then(|| Cursor::begin(Listing::Me));
         Ok((map::infra_page(self.scope(), &list), next.or_else(me)))
     }
@@ -240,8 +243,7 @@ impl LakeSail {
         let limit = self.settings.page_size;
         let answer = self.client.list_me(page, limit).await;
         let list = answer.map_err(|error| self.refused(Listing::Me, error))?;
-        let total = list.total.as_ref().copied().and_then(count);
-        let next = after_me(page, seen, list.items.len(), limit, total)?;
+        let next = after_me(page, seen, list.items.len(), limit, total(&list))?;
         Ok((map::me_page(self.scope(), &list), next))
     }
 
@@ -278,6 +280,10 @@ impl LakeSail {
             expose_arn: self.settings.expose_arn,
         }
     }
+}
+
+fn total(list: &List) -> Option<u64> {
+    list.total.as_ref().copied().and_then(count)
 }
 
 /// What a failed detail call means: an unknown id is a cluster that is gone, or not for this credential.

@@ -49,7 +49,7 @@ pub(crate) const ENTRY: Entry = Entry {
     // The vendor allows 60 reads a minute; a few are left to the operator's other programs.
     rate: Rate {
         calls: 55,
-        per: Duration::from_secs(60),
+        per: Duration::from_mins(1),
     },
     capabilities: Latitude::CAPABILITIES,
     dialect: dialect::DIALECT,

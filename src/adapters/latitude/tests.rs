@@ -255,9 +255,10 @@ proptest! {
         place in any::<prop::sample::Index>(),
         whole in any::<bool>(),
     ) {
-        let body = |fixture: Bytes| match whole {
-            true => Bytes::from(other.to_string()),
-            false => spoiled(&fixture, place, other.clone()),
+        let body = |fixture: Bytes| if whole {
+            Bytes::from(other.to_string())
+        } else {
+            spoiled(&fixture, place, other.clone())
         };
         for fixture in [fixture!("projects"), fixture!("legacy_list"), fixture!("lks_list")] {
             if let Ok(list) = envelope::<List>("list", &body(fixture)) {

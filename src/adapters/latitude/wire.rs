@@ -216,6 +216,7 @@ pub(super) struct LksAttributes {
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the vendor's words")]
 pub(super) struct LksNetwork {
     #[serde(default, skip_serializing_if = "Loose::is_absent")]
     pub(super) pod_cidrs: Loose<Vec<Loose<String>>>,

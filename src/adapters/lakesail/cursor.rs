@@ -8,7 +8,7 @@ use crate::provider::{ErrorKind, PageCursor, ProviderError};
 const MAX_MARKER: usize = 4_096;
 
 /// A total beyond this is no count of anything an organization has.
-const PLAUSIBLE: u64 = 1_000_000;
+const PLAUSIBLE: u64 = 10_000_000;
 
 /// The vendor's two views of the clusters of an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -90,18 +90,27 @@ impl Cursor {
     }
 }
 
-/// The page of `/infra` after one with this marker and so many rows; `None` after the last.
+/// Rows of one page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    /// In the answer.
+    pub(super) sent: usize,
+    /// Of these, not repeating another.
+    pub(super) distinct: usize,
+}
+
+/// The page of `/infra` after one with this marker and these rows; `None` after the last.
 ///
 /// A total that stands above the rows does not go on by itself, and without a marker there is no way on: that fails the walk
 /// rather than hide clusters.
 pub(super) fn after_infra(
     marker: Option<&str>,
     seen: u64,
-    rows: usize,
+    rows: Rows,
     total: Option<u64>,
 ) -> Result<Option<Cursor>, ProviderError> {
     const OPERATION: &str = "list_infra_clusters";
-    let seen = seen.saturating_add(rows as u64);
+    let seen = seen.saturating_add(rows.distinct as u64);
     let Some(marker) = marker.filter(|marker| !marker.trim().is_empty()) else {
         return match total.filter(|total| *total <= PLAUSIBLE) {
             Some(total) if seen < total => Err(truncated(
@@ -118,7 +127,7 @@ pub(super) fn after_infra(
     }
 }
 
-/// The page of `/me` after one with so many rows; `None` after the last.
+/// The page of `/me` after one with these rows; `None` after the last.
 ///
 /// A full page is followed by another call unless the total says that it was the last; a total of no more than this page's
 /// rows may count this page alone and is not believed. A short page is the last one unless the total says otherwise, and a
@@ -126,19 +135,19 @@ pub(super) fn after_infra(
 pub(super) fn after_me(
     page: u64,
     seen: u64,
-    rows: usize,
+    rows: Rows,
     limit: u64,
     total: Option<u64>,
 ) -> Result<Option<Cursor>, ProviderError> {
-    let rows = rows as u64;
-    let seen = seen.saturating_add(rows);
+    let seen = seen.saturating_add(rows.distinct as u64);
+    let sent = rows.sent as u64;
     let total = total.filter(|total| *total <= PLAUSIBLE);
-    let more = if rows >= limit {
-        total.is_none_or(|total| seen < total || total <= rows)
+    let more = if sent >= limit {
+        total.is_none_or(|total| seen < total || total <= sent)
     } else {
         total.is_some_and(|total| seen < total)
     };
-    if more && rows == 0 {
+    if more && sent == 0 {
         let detail = "a page without clusters before their total was reached";
         return Err(truncated("list_my_clusters", detail));
     }
@@ -159,6 +168,13 @@ mod tests {
 
     use super::*;
 
+    fn rows(sent: usize) -> Rows {
+        Rows {
+            sent,
+            distinct: sent,
+        }
+    }
+
     fn infra(marker: &str, seen: u64) -> Cursor {
         let marker = Some(marker.to_owned());
         Cursor::Infra { marker, seen }
@@ -166,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_marker_goes_on_and_none_of_it_ends() {
-        let next = |marker, total| after_infra(marker, 100, 7, total).map_err(|error| error.kind);
+        let next =
+            |marker, total| after_infra(marker, 100, rows(7), total).map_err(|error| error.kind);
         for end in [None, Some(""), Some("  ")] {
             assert_eq!(next(end, None), Ok(None));
             assert_eq!(next(end, Some(107)), Ok(None));
@@ -181,12 +198,12 @@ mod tests {
 
     #[test]
     fn pages_end_by_evidence() {
-        let more = |seen, rows, total| {
-            after_me(1, seen, rows, 100, total)
+        let more = |seen, sent, total| {
+            after_me(1, seen, rows(sent), 100, total)
                 .map(|next| next.is_some())
                 .map_err(|error| error.kind)
         };
-        for (seen, rows, total, expected) in [
+        for (seen, sent, total, expected) in [
             (0, 2, Some(2), Ok(false)),
             (0, 2, None, Ok(false)),
             (0, 100, None, Ok(true)),
@@ -197,12 +214,22 @@ mod tests {
             (100, 30, Some(30), Ok(false)),
             (0, 40, Some(90), Ok(true)),
             (40, 0, Some(90), Err(ErrorKind::Truncated)),
+            (40, 0, Some(1_000_040), Err(ErrorKind::Truncated)),
             (0, 2, Some(1 << 52), Ok(false)),
             (0, 0, Some(1 << 52), Ok(false)),
             (0, 0, Some(0), Ok(false)),
         ] {
-            assert_eq!(more(seen, rows, total), expected, "{seen} {rows} {total:?}");
+            assert_eq!(more(seen, sent, total), expected, "{seen} {sent} {total:?}");
         }
+    }
+
+    #[test]
+    fn rows_that_are_sent_twice_are_counted_once() {
+        let twice = Rows {
+            sent: 200,
+            distinct: 100,
+        };
+        assert!(after_me(2, 100, twice, 100, Some(300)).unwrap().is_some());
     }
 
     #[test]

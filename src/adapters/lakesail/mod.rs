@@ -15,6 +15,7 @@ mod read;
 mod tests;
 mod wire;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -23,7 +24,7 @@ use serde::Deserialize;
 use self::address::Address;
 use self::client::Client;
 use self::cluster::Scope;
-use self::cursor::{Cursor, after_infra, after_me, truncated};
+use self::cursor::{Cursor, Rows, after_infra, after_me, truncated};
 use self::wire::List;
 use crate::domain::{Kind, SourceName, Vantage, count};
 use crate::provider::{
@@ -127,13 +128,11 @@ impl Adapter for LakeSail {
         vantage: Vantage::Hosts,
         operations: &[Operation::List, Operation::Describe],
         reports: &[
-            "status.message",
-            "orchestrator.distribution",
-            "orchestrator.version",
-            "location.cloud",
-            "location.region",
+            "status",
+            "orchestrator",
+            "location",
             "nodes",
-            "owner.organization",
+            "owner",
             "network",
             "identifiers",
             "created_at",
@@ -234,7 +233,7 @@ impl LakeSail {
             return Err(truncated("list_infra_clusters", "the marker is no text"));
         }
         let given = list.marker.as_ref().map(String::as_str);
-        let next = after_infra(given, seen, list.items.len(), total(&list))?;
+        let next = after_infra(given, seen, rows(&list), total(&list))?;
         let me = || self.reads(Listing::Me).then(|| Cursor::begin(Listing::Me));
         Ok((map::infra_page(self.scope(), &list), next.or_else(me)))
     }
@@ -243,7 +242,7 @@ impl LakeSail {
         let limit = self.settings.page_size;
         let answer = self.client.list_me(page, limit).await;
         let list = answer.map_err(|error| self.refused(Listing::Me, error))?;
-        let next = after_me(page, seen, list.items.len(), limit, total(&list))?;
+        let next = after_me(page, seen, rows(&list), limit, total(&list))?;
         Ok((map::me_page(self.scope(), &list), next))
     }
 
@@ -279,6 +278,14 @@ impl LakeSail {
             organization: self.settings.organization.as_deref(),
             expose_arn: self.settings.expose_arn,
         }
+    }
+}
+
+fn rows(list: &List) -> Rows {
+    let distinct: HashSet<&str> = list.items.iter().map(|item| item.get()).collect();
+    Rows {
+        sent: list.items.len(),
+        distinct: distinct.len(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::map::{attributes, begin};
 use super::read::{flag, id, list, number, text, texts, time};
 use super::wire::{LegacyAttributes, LegacyNode, Resource};
 use crate::domain::{
-    Addresses, Cluster, Network, Node, NodeCounts, NodeRole, NodeState, Orchestrator,
+    self, Addresses, Cluster, Network, Node, NodeCounts, NodeRole, NodeState, Orchestrator,
     OrchestratorType, Project, SourceName, State, Status, Step, Upgrade, UpgradeStatus, Version,
 };
 use crate::provider::{Described, Warnings, raw};
@@ -178,7 +178,7 @@ fn counts(wire: &LegacyAttributes, w: &mut Warnings) -> Option<NodeCounts> {
 }
 
 fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    one?.checked_add(other?)
+    domain::count(i128::from(one?) + i128::from(other?))
 }
 
 fn nodes(wire: &LegacyAttributes, w: &mut Warnings) -> Option<Vec<Node>> {

@@ -7,7 +7,7 @@ use super::map::{attributes, begin};
 use super::read::{id, number, text, texts, time};
 use super::wire::{List, LksAttributes, LksNodeAttributes, LksWhole, PoolAttributes, Resource};
 use crate::domain::{
-    Cluster, Network, Node, NodeCounts, NodeRole, NodeState, Orchestrator, OrchestratorType,
+    self, Cluster, Network, Node, NodeCounts, NodeRole, NodeState, Orchestrator, OrchestratorType,
     Project, SourceName, State, Status, Version,
 };
 use crate::provider::{Described, Warnings, raw, row};
@@ -138,7 +138,8 @@ fn counts(pools: &[Pool], nodes: Option<&[Node]>, w: &mut Warnings) -> Option<No
             let count = attributes.and_then(|attributes| number(value(attributes), field, w));
             total = total.and_then(|total| total.checked_add(count?));
         }
-        total
+        // Counts that can be true each may add up to one that cannot.
+        total.and_then(|total| domain::count(total.into()))
     };
     let total = sum("nodepools.count", |pool| &pool.count);
     let ready = sum("nodepools.ready_nodes", |pool| &pool.ready_nodes);

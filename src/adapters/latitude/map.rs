@@ -1,5 +1,7 @@
 //! From Latitude.sh's answers to pages and clusters. No I/O: values in, values out.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -16,7 +18,7 @@ use crate::provider::{
 };
 
 /// A total beyond this is no count of one project's clusters.
-const PLAUSIBLE: u64 = 1_000_000;
+const PLAUSIBLE: u64 = 10_000_000;
 
 /// A cluster's address: the family decides which calls describe it.
 pub(super) fn locator(family: Family, id: &str) -> Locator {
@@ -41,7 +43,8 @@ pub(super) fn address(locator: &Locator) -> Option<(Family, &str)> {
 /// Projects of one page. A project that cannot be addressed hides clusters, so it counts as a rejected item.
 pub(super) fn projects(list: &List) -> (Vec<ProjectRef>, Page) {
     let mut page = Page::default();
-    let mut projects = Vec::new();
+    let mut projects: Vec<ProjectRef> = Vec::new();
+    let mut known = HashSet::new();
     for item in &list.data {
         let resource = row::<Resource<ProjectAttributes>>(item);
         let Some(resource) = resource.filter(|resource| id(&resource.id).is_some()) else {
@@ -51,12 +54,17 @@ pub(super) fn projects(list: &List) -> (Vec<ProjectRef>, Page) {
             });
             continue;
         };
+        let project_id = id(&resource.id).unwrap_or_default().to_owned();
+        // A project that comes twice would cost its calls twice.
+        if !known.insert(project_id.clone()) {
+            continue;
+        }
         let attributes = resource
             .attributes
             .take("project.attributes", &mut page.warnings)
             .unwrap_or_default();
         projects.push(ProjectRef {
-            id: id(&resource.id).unwrap_or_default().to_owned(),
+            id: project_id,
             name: text(&attributes.name, "project.name", &mut page.warnings),
             environment: text(
                 &attributes.environment,
@@ -74,6 +82,12 @@ pub(super) fn projects(list: &List) -> (Vec<ProjectRef>, Page) {
 pub(super) fn projects_total(list: &List) -> Option<u64> {
     let stats = list.meta.as_ref()?.stats.as_ref()?;
     count(*stats.total.as_ref()?.count.as_ref()?)
+}
+
+/// How many rows of a list are not repetitions of another.
+pub(super) fn distinct(list: &List) -> usize {
+    let rows: HashSet<&str> = list.data.iter().map(|row| row.get()).collect();
+    rows.len()
 }
 
 /// Legacy clusters of one project.

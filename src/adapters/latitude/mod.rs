@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::client::Client;
-use self::progress::{Outcome, Progress, ProjectRef, Request};
+use self::progress::{Outcome, Progress, ProjectRef, Request, Rows};
 use crate::domain::{Kind, SourceName, Vantage};
 use crate::provider::{
     self, Adapter, Capabilities, ConfigError, Described, Entry, Environment, ErrorKind, Locator,
@@ -114,26 +114,19 @@ impl Adapter for Latitude {
         vantage: Vantage::Hosts,
         operations: &[Operation::List, Operation::Describe, Operation::Nodes],
         reports: &[
-            "status.ready",
-            "status.reason",
-            "status.message",
-            "status.since",
-            "orchestrator.distribution",
-            "orchestrator.version",
-            "orchestrator.endpoint",
-            "orchestrator.upgrade",
-            "location.cloud",
-            "location.region",
+            "status",
+            "orchestrator",
+            "location",
             "environment",
             "nodes",
-            "owner.project",
+            "owner",
             "steps",
             "network",
             "created_at",
             "updated_at",
             "observed_at",
         ],
-        detail_only: &["nodes", "orchestrator.upgrade"],
+        detail_only: &["nodes"],
     };
     const DIALECT: Dialect = dialect::DIALECT;
     type Settings = Settings;
@@ -164,8 +157,13 @@ impl Adapter for Latitude {
                 let size = self.settings.page_size;
                 let list = self.client.list_projects(number, size).await?;
                 let (projects, page) = map::projects(&list);
-                let (rows, total) = (list.data.len(), map::projects_total(&list));
-                let next = progress.after_projects(projects, rows, size, total, families)?;
+                let rows = Rows {
+                    sent: list.data.len(),
+                    distinct: map::distinct(&list),
+                    asked: size,
+                };
+                let total = map::projects_total(&list);
+                let next = progress.after_projects(projects, rows, total, families)?;
                 (page, next)
             }
             Request::Clusters(project, family) => {

@@ -9,7 +9,7 @@ use crate::upstream::FailureKind;
 const CHUNK: usize = 100;
 
 /// A total beyond this is no count of anything an account has.
-const PLAUSIBLE: u64 = 1_000_000;
+const PLAUSIBLE: u64 = 10_000_000;
 
 /// The vendor's two Kubernetes products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,6 +85,17 @@ pub(super) struct Progress {
     lks: Tally,
 }
 
+/// Rows of one page of projects.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    /// In the answer.
+    pub(super) sent: usize,
+    /// Of these, not repeating another.
+    pub(super) distinct: usize,
+    /// At most, by the request.
+    pub(super) asked: u64,
+}
+
 /// The next call of a walk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request<'a> {
@@ -145,24 +156,22 @@ impl Progress {
             })
     }
 
-    /// Takes a page of projects of which `rows` were sent and `size` asked for.
+    /// Takes a page of projects.
     ///
     /// The vendor's largest page size is unknown: it may silently send fewer than asked. Its own total therefore decides
     /// where it can be true, and the length of the page where it cannot.
     pub(super) fn after_projects(
         mut self,
         projects: Vec<ProjectRef>,
-        rows: usize,
-        size: u64,
+        rows: Rows,
         total: Option<u64>,
         families: &[Family],
     ) -> Result<Option<Self>, ProviderError> {
-        let rows = rows as u64;
         self.page += 1;
-        self.seen = self.seen.saturating_add(rows);
+        self.seen = self.seen.saturating_add(rows.distinct as u64);
         let total = total.filter(|total| (self.seen..=PLAUSIBLE).contains(total));
-        self.more = total.map_or(rows >= size, |total| self.seen < total);
-        if self.more && rows == 0 {
+        self.more = total.map_or(rows.sent as u64 >= rows.asked, |total| self.seen < total);
+        if self.more && rows.sent == 0 {
             return Err(ProviderError::new(ErrorKind::Truncated, "list_projects")
                 .with_detail("a page without projects before their total was reached"));
         }
@@ -257,11 +266,20 @@ mod tests {
         }
     }
 
+    fn rows(sent: usize, asked: u64) -> Rows {
+        Rows {
+            sent,
+            distinct: sent,
+            asked,
+        }
+    }
+
     /// Walks two projects; the outcomes are those of the calls in order.
     fn walk(families: &[Family], outcomes: &[Outcome]) -> (Vec<String>, Option<ErrorKind>) {
         let projects = vec![project("p1"), project("p2")];
         let mut asked = Vec::new();
-        let mut step = Progress::start(families).after_projects(projects, 2, 100, None, families);
+        let mut step =
+            Progress::start(families).after_projects(projects, rows(2, 100), None, families);
         let mut outcomes = outcomes.iter();
         loop {
             let progress = match step {
@@ -320,12 +338,12 @@ mod tests {
         assert_eq!(error, Some(ErrorKind::NotEnabled));
     }
 
-    fn more(seen_before: u64, rows: usize, size: u64, total: Option<u64>) -> Option<bool> {
+    fn more(seen_before: u64, sent: usize, size: u64, total: Option<u64>) -> Option<bool> {
         let mut progress = Progress::start(BOTH);
         progress.seen = seen_before;
-        let projects = (0..rows).map(|n| project(&n.to_string())).collect();
+        let projects = (0..sent).map(|n| project(&n.to_string())).collect();
         progress
-            .after_projects(projects, rows, size, total, BOTH)
+            .after_projects(projects, rows(sent, size), total, BOTH)
             .ok()
             .map(|next| next.is_some_and(|next| next.more))
     }
@@ -343,11 +361,24 @@ mod tests {
         assert_eq!(more(0, 3, 100, Some(0)), Some(false));
         assert_eq!(more(0, 3, 100, Some(1 << 52)), Some(false));
         assert_eq!(more(20, 0, 100, Some(45)), None);
+        assert_eq!(more(3, 0, 100, Some(1_000_003)), None);
+    }
+
+    #[test]
+    fn projects_that_are_sent_twice_are_counted_once() {
+        let twice = Rows {
+            sent: 200,
+            distinct: 100,
+            asked: 100,
+        };
+        let projects = vec![project("p")];
+        let next = Progress::start(BOTH).after_projects(projects, twice, Some(200), BOTH);
+        assert!(next.unwrap().unwrap().more);
     }
 
     #[test]
     fn an_account_without_projects_is_empty() {
-        let end = Progress::start(BOTH).after_projects(Vec::new(), 0, 100, Some(0), BOTH);
+        let end = Progress::start(BOTH).after_projects(Vec::new(), rows(0, 100), Some(0), BOTH);
         assert_eq!(end.unwrap(), None);
     }
 

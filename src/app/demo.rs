@@ -146,7 +146,7 @@ pub fn demo_sources(sandbox: &Sandbox, refresh_interval: Duration) -> Vec<Source
             // The simulated vendors publish no rate, so none is kept.
             stack: StackSettings {
                 rate: None,
-                ..StackSettings::new(base_url)
+                ..StackSettings::new(base_url).probed_every(refresh_interval)
             },
             credential: Credential {
                 token: Arc::new(TokenSource::Value(SecretString::from(simulated.token()))),

@@ -102,6 +102,12 @@ impl Inventory {
     }
 }
 
+/// The time on our clock, in whole milliseconds: more would only make answers longer.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
 /// What can be asked of the tasks behind the inventory.
 pub trait Control: Send + Sync {
     /// Asks for a refresh of one source, joining one that is already asked for; `None` when there is no such source.

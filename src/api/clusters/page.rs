@@ -14,7 +14,6 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
-use serde_json::json;
 
 use crate::inventory::query::Query;
 use crate::inventory::token::{PageToken, fingerprint};
@@ -299,16 +298,16 @@ fn make(snapshot: &Snapshot, wanted: Wanted) -> Result<(Page, bool), Problem> {
     append(snapshot, &found.places, &shape, &mut body)?;
     body.push(b']');
     if let Some(next) = &next {
-        member(&mut body, "next_cursor", &json!(next));
+        member(&mut body, "next_cursor", &next);
     }
     if with_total {
-        member(&mut body, "total", &json!(found.total));
+        member(&mut body, "total", &found.total);
     }
-    member(&mut body, "complete", &json!(complete));
-    member(&mut body, "unreachable", &json!(unreachable));
-    member(&mut body, "sources", &json!(sources));
-    member(&mut body, "generation", &json!(snapshot.generation));
-    member(&mut body, "as_of", &json!(snapshot.as_of));
+    member(&mut body, "complete", &complete);
+    member(&mut body, "unreachable", &unreachable);
+    member(&mut body, "sources", &sources);
+    member(&mut body, "generation", &snapshot.generation);
+    member(&mut body, "as_of", &snapshot.as_of);
     body.push(b'}');
 
     let coding = if body.len() < WORTH_COMPRESSING {
@@ -382,8 +381,11 @@ fn header(text: &str) -> Result<HeaderValue, Problem> {
     HeaderValue::try_from(text).map_err(|_| Problem::new(Code::Internal))
 }
 
-fn member(body: &mut Vec<u8>, name: &str, value: &serde_json::Value) {
-    body.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+fn member(body: &mut Vec<u8>, name: &str, value: &impl serde::Serialize) {
+    // Texts, numbers and lists of them always serialize.
+    let value = serde_json::to_vec(value).unwrap_or_default();
+    body.extend_from_slice(format!(",\"{name}\":").as_bytes());
+    body.extend_from_slice(&value);
 }
 
 fn append(

@@ -4,3 +4,5 @@
 mod adapter_calls;
 mod lakesail_calls;
 mod latitude_calls;
+mod support;
+mod whole;

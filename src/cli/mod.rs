@@ -154,8 +154,8 @@ pub async fn run(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
     }
     match &cli.command {
         Command::Serve(serve) => serve.run(log).await,
-        Command::Demo(demo) => demo.run(log).await,
-        Command::Sandbox(sandbox) => sandbox.run(log).await,
+        Command::Demo(demo) => demo.run(log, printer).await,
+        Command::Sandbox(sandbox) => sandbox.run(log, printer).await,
         Command::Check(check) => check.run(printer).await,
         Command::List(list) => list.run(printer).await,
         Command::Get(get) => get.run(printer).await,

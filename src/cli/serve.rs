@@ -8,8 +8,9 @@ use clap::builder::FalseyValueParser;
 
 use super::exit::{Exit, Failure};
 use super::log::LogArgs;
+use super::printer::Printer;
 use crate::adapters::CATALOG;
-use crate::app::{self, DemoOptions, SandboxOptions};
+use crate::app::{self, DemoOptions, Demonstration, SandboxOptions};
 use crate::config::{Config, Log, Mistakes, Overrides, Process, Server, load};
 
 /// Where the configuration comes from, and what the command line changes in it.
@@ -100,14 +101,14 @@ pub struct Demo {
 
 impl Demo {
     /// Runs the command.
-    pub async fn run(&self, log: &LogArgs) -> Result<Exit, Failure> {
-        log.init(&Log::default())?;
-        app::demo(DemoOptions {
+    pub async fn run(&self, log: &LogArgs, printer: Printer) -> Result<Exit, Failure> {
+        log.init(&quiet())?;
+        let options = DemoOptions {
             listen: self.listen,
             seed: self.fleet.seed,
             clusters: self.fleet.size(),
-        })
-        .await?;
+        };
+        app::demo(options, |running| announce(printer, running)).await?;
         Ok(Exit::Ok)
     }
 }
@@ -125,14 +126,66 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Runs the command.
-    pub async fn run(&self, log: &LogArgs) -> Result<Exit, Failure> {
-        log.init(&Log::default())?;
-        app::sandbox(SandboxOptions {
+    pub async fn run(&self, log: &LogArgs, printer: Printer) -> Result<Exit, Failure> {
+        log.init(&quiet())?;
+        let options = SandboxOptions {
             seed: self.fleet.seed,
             clusters: self.fleet.size(),
             control: self.control,
-        })
-        .await?;
+        };
+        app::sandbox(options, |running| announce(printer, running)).await?;
         Ok(Exit::Ok)
     }
+}
+
+/// A demonstration logs only what goes wrong, so that its introduction stays in sight.
+fn quiet() -> Log {
+    Log {
+        filter: "warn".to_owned(),
+        ..Log::default()
+    }
+}
+
+/// Says what runs. Who started it without a terminal loses nothing when this cannot be written.
+fn announce(printer: Printer, running: &Demonstration) {
+    let _ = printer.print(&introduction(running));
+}
+
+/// What runs and what to try.
+fn introduction(running: &Demonstration) -> String {
+    let mut text = String::new();
+    if let Some(address) = running.gateway {
+        let lines = [
+            format!("clustergate listens on http://{address} and reads five simulated vendors."),
+            String::new(),
+            "Try:".to_owned(),
+            format!("  curl 'http://{address}/clusters?limit=3'"),
+            format!(
+                "  curl 'http://{address}/clusters?state=running&accelerator=H100,H200&sort=-cost&fields=name,cost,accelerators'"
+            ),
+            format!("  curl 'http://{address}/summary'"),
+            String::new(),
+            format!("Documentation: http://{address}/docs/"),
+        ];
+        text.push_str(&lines.join("\n"));
+        if let Some(control) = &running.control {
+            text.push_str(&format!(
+                "\nBreak a vendor: curl -X PUT {control}/vendors/kubeadapt/fault -d '{{\"fault\":\"http503\"}}'\nThen look at:   curl 'http://{address}/sources/kubeadapt'"
+            ));
+        }
+        text.push_str("\n\nCtrl-C ends it.");
+        return text;
+    }
+    text.push_str("Simulated vendors:\n");
+    for vendor in &running.vendors {
+        text.push_str(&format!(
+            "  {:<16} {:<28} token {}\n",
+            vendor.provider, vendor.base_url, vendor.token
+        ));
+    }
+    if let Some(control) = &running.control {
+        text.push_str(&format!("Control: {control} (GET /vendors, GET /faults)\n"));
+    }
+    text.push_str("Ctrl-C ends it.");
+    text
 }

@@ -62,7 +62,8 @@ pub(super) fn resolve(
     let scheme = section.word("auth", &[("bearer", Scheme::Bearer), ("raw", Scheme::Raw)]);
     let base_url = base_url(&mut section, entry);
     let schedule = schedule(&mut section);
-    let stack = stack(&mut section, base_url.clone(), entry, context.folder);
+    let stack = stack(&mut section, base_url.clone(), entry, context.folder)
+        .probed_every(schedule.refresh_interval);
     let Some(entry) = entry else {
         // Without a provider nobody can tell its own keys from misspelt ones.
         return Resolved {

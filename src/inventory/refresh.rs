@@ -75,7 +75,7 @@ impl Task {
     /// Reads the listing once and has it published; says when the next is due and whether this one was read to its end.
     async fn refresh(&self) -> (Instant, bool) {
         let schedule = &self.source.schedule;
-        let (started, started_at) = (Instant::now(), Timestamp::now());
+        let (started, started_at) = (Instant::now(), super::now());
         let walked = timeout(
             schedule.refresh_deadline,
             walk(self.source.provider.as_ref(), schedule.limits),
@@ -103,7 +103,7 @@ impl Task {
         let due =
             (started + schedule.refresh_interval).max(Instant::now() + wait.unwrap_or_default());
         let until_due = due.saturating_duration_since(Instant::now());
-        let next_attempt_at = Timestamp::now().checked_add(until_due).ok();
+        let next_attempt_at = super::now().checked_add(until_due).ok();
         self.publish(Event::Refreshed(Outcome {
             started_at,
             took,
@@ -122,7 +122,7 @@ impl Task {
         let budget = self.detail_budget(spent_on_listing);
         let before = self.source.stack.vitals().requests;
         failed.retain(|_, at| at.elapsed() < detail_interval);
-        let older_than = Timestamp::now()
+        let older_than = super::now()
             .checked_sub(detail_interval)
             .unwrap_or(Timestamp::MIN);
         let wanting = self
@@ -167,7 +167,7 @@ impl Task {
             Ok(described) => Ok(Detailed {
                 id: id.clone(),
                 described,
-                at: Timestamp::now(),
+                at: super::now(),
             }),
             Err(error) => {
                 debug!(source.name = %self.source.name, cluster.id = %id, error.code = error.kind.code(), "detail not read");

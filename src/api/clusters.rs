@@ -1,7 +1,7 @@
 //! `/clusters`.
 
-use super::problem::Problem;
 use super::Code;
+use super::problem::Problem;
 
 /// Lists clusters
 #[utoipa::path(

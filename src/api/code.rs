@@ -307,10 +307,7 @@ mod tests {
         assert_eq!(codes.len(), Code::ALL.len());
         for code in Code::ALL {
             assert_eq!(Code::from_slug(&code.slug()), Some(code));
-            assert_eq!(
-                code.type_reference(),
-                format!("/problems/{}", code.slug())
-            );
+            assert_eq!(code.type_reference(), format!("/problems/{}", code.slug()));
         }
         assert_eq!(Code::from_slug("../etc"), None);
     }

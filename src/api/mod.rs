@@ -92,17 +92,11 @@ impl Routes {
         self.add(template, methods, gate)
     }
 
-    fn add(
-        mut self,
-        template: &'static str,
-        methods: MethodRouter<ApiState>,
-        gate: Gate,
-    ) -> Self {
+    fn add(mut self, template: &'static str, methods: MethodRouter<ApiState>, gate: Gate) -> Self {
         self.templates.push(template);
-        self.router = self.router.route(
-            template,
-            methods.fallback(method_not_allowed).layer(gate),
-        );
+        self.router = self
+            .router
+            .route(template, methods.fallback(method_not_allowed).layer(gate));
         self
     }
 

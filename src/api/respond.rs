@@ -93,7 +93,12 @@ mod tests {
         let first = fixed.answer(&HeaderMap::new(), "application/json");
         assert_eq!(first.status(), StatusCode::OK);
         let etag = first.headers()[ETAG].to_str().unwrap().to_owned();
-        for tag in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".into()] {
+        for tag in [
+            etag.clone(),
+            format!("W/{etag}"),
+            format!("\"x\", {etag}"),
+            "*".into(),
+        ] {
             let mut request = HeaderMap::new();
             request.insert(IF_NONE_MATCH, tag.parse().unwrap());
             let again = fixed.answer(&request, "application/json");

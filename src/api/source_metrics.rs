@@ -59,10 +59,20 @@ impl Collector for SourceCollector {
             .collect();
         let total: usize = rows.iter().map(|row| row.report.clusters).sum();
         encoder
-            .encode_descriptor(name::GENERATION, "The published generation", None, MetricType::Gauge)?
+            .encode_descriptor(
+                name::GENERATION,
+                "The published generation",
+                None,
+                MetricType::Gauge,
+            )?
             .encode_gauge(&wide(snapshot.generation))?;
         encoder
-            .encode_descriptor(name::CLUSTERS, "Clusters in the inventory", None, MetricType::Gauge)?
+            .encode_descriptor(
+                name::CLUSTERS,
+                "Clusters in the inventory",
+                None,
+                MetricType::Gauge,
+            )?
             .encode_gauge(&size(total))?;
         let mut out = Writer { encoder, rows };
         out.reports(now)?;
@@ -78,29 +88,41 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn reports(&mut self, now: Timestamp) -> fmt::Result {
-        self.gauge(name::SOURCE_UP, "Whether the last refresh succeeded", |row| {
-            Some(i64::from(
-                row.report.error.is_none() && row.report.fetched_at.is_some(),
-            ))
-        })?;
+        self.gauge(
+            name::SOURCE_UP,
+            "Whether the last refresh succeeded",
+            |row| {
+                Some(i64::from(
+                    row.report.error.is_none() && row.report.fetched_at.is_some(),
+                ))
+            },
+        )?;
         self.gauge(name::SOURCE_CLUSTERS, "Clusters of the source", |row| {
             Some(size(row.report.clusters))
         })?;
-        self.gauge(name::SOURCE_AGE, "Seconds since the list was last read to its end", |row| {
-            let age = now.duration_since(row.report.fetched_at?);
-            Some(age.as_secs_f64().max(0.0))
-        })?;
-        self.gauge(name::SOURCE_REJECTED, "Items that could not be mapped", |row| {
-            Some(size(row.report.rejected))
-        })?;
+        self.gauge(
+            name::SOURCE_AGE,
+            "Seconds since the list was last read to its end",
+            |row| {
+                let age = now.duration_since(row.report.fetched_at?);
+                Some(age.as_secs_f64().max(0.0))
+            },
+        )?;
+        self.gauge(
+            name::SOURCE_REJECTED,
+            "Items that could not be mapped",
+            |row| Some(size(row.report.rejected)),
+        )?;
         self.gauge(
             name::SOURCE_OMITTED,
             "Items that could not be mapped and of which no last good version is shown",
             |row| Some(size(row.report.omitted)),
         )?;
-        self.gauge(name::SOURCE_FAILURES, "Refreshes in a row that failed", |row| {
-            Some(i64::from(row.report.failures))
-        })?;
+        self.gauge(
+            name::SOURCE_FAILURES,
+            "Refreshes in a row that failed",
+            |row| Some(i64::from(row.report.failures)),
+        )?;
         self.gauge(
             name::SOURCE_DETAILS_PENDING,
             "Clusters whose detail was never read",
@@ -151,22 +173,32 @@ impl Writer<'_> {
             "Requests sent to the vendor, retries included",
             |vitals| vitals.requests,
         )?;
-        self.counter(name::UPSTREAM_RETRIES, "Retries sent to the vendor", |vitals| {
-            vitals.retries
-        })?;
+        self.counter(
+            name::UPSTREAM_RETRIES,
+            "Retries sent to the vendor",
+            |vitals| vitals.retries,
+        )?;
         self.gauge(name::UPSTREAM_IN_FLIGHT, "Vendor calls in flight", |row| {
             Some(size(row.vitals.as_ref()?.in_flight))
         })?;
-        self.gauge(name::BREAKER_OPEN, "Whether the breaker refuses calls", |row| {
-            let open = row.vitals.as_ref()?.breaker != BreakerState::Closed;
-            Some(i64::from(open))
-        })?;
-        self.gauge(name::QUOTA_REMAINING, "Calls that the vendor says are left", |row| {
-            row.vitals.as_ref()?.quota?.remaining.map(wide)
-        })?;
-        self.gauge(name::QUOTA_LIMIT, "Calls that the vendor allows in one window", |row| {
-            row.vitals.as_ref()?.quota?.limit.map(wide)
-        })
+        self.gauge(
+            name::BREAKER_OPEN,
+            "Whether the breaker refuses calls",
+            |row| {
+                let open = row.vitals.as_ref()?.breaker != BreakerState::Closed;
+                Some(i64::from(open))
+            },
+        )?;
+        self.gauge(
+            name::QUOTA_REMAINING,
+            "Calls that the vendor says are left",
+            |row| row.vitals.as_ref()?.quota?.remaining.map(wide),
+        )?;
+        self.gauge(
+            name::QUOTA_LIMIT,
+            "Calls that the vendor allows in one window",
+            |row| row.vitals.as_ref()?.quota?.limit.map(wide),
+        )
     }
 
     fn gauge<V: EncodeGaugeValue>(

@@ -1,7 +1,7 @@
 //! `/summary`.
 
-use super::problem::Problem;
 use super::Code;
+use super::problem::Problem;
 
 /// Summarizes clusters
 #[utoipa::path(

@@ -137,7 +137,10 @@ async fn a_request_keeps_its_own_id_when_it_is_well_formed() {
             .body(Body::empty())
             .unwrap();
         let response = send_request(&app, request).await;
-        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let id = response.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert_eq!(id == given, kept, "{given:?}");
         assert_eq!(json(response).await["request_id"], id);
     }
@@ -170,7 +173,13 @@ async fn over_the_cap_requests_are_refused_but_health_is_answered() {
     let open = Arc::new(tokio::sync::Notify::new());
     let waiting = Arc::clone(&open);
     let app = Routes::new(Inbound::new(state.clone()))
-        .route("/slow", get(async move || waiting.notified().await))
+        .route(
+            "/slow",
+            get(move || {
+                let waiting = Arc::clone(&waiting);
+                async move { waiting.notified().await }
+            }),
+        )
         .route("/sources", get(super::sources::list_sources))
         .always("/livez", get(super::health::check_liveness))
         .finish(state);
@@ -260,7 +269,15 @@ async fn metrics_are_well_formed_and_their_labels_bounded() {
     let text = text(response).await;
     assert!(text.ends_with("# EOF\n"));
     let allowed: BTreeSet<&str> = [
-        "source", "provider", "code", "state", "route", "method", "status_class", "version", "le",
+        "source",
+        "provider",
+        "code",
+        "state",
+        "route",
+        "method",
+        "status_class",
+        "version",
+        "le",
     ]
     .into();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -366,14 +383,27 @@ fn the_older_document_has_nothing_of_the_newer_one() {
     let document = openapi::document_3_0();
     assert_eq!(document["openapi"], "3.0.3");
     each(&document, &mut |object| {
-        for keyword in ["const", "$schema", "prefixItems", "propertyNames", "if", "contains"] {
+        for keyword in [
+            "const",
+            "$schema",
+            "prefixItems",
+            "propertyNames",
+            "if",
+            "contains",
+        ] {
             assert!(!object.contains_key(keyword), "{object:?}");
         }
-        assert!(object.get("type").is_none_or(|word| !word.is_array()), "{object:?}");
+        assert!(
+            object.get("type").is_none_or(|word| !word.is_array()),
+            "{object:?}"
+        );
         assert!(object.get("type") != Some(&"null".into()), "{object:?}");
         assert!(object.get("exclusiveMinimum").is_none_or(Value::is_boolean));
         assert!(object.get("examples").is_none_or(|some| !some.is_array()));
-        assert!(!(object.contains_key("$ref") && object.len() > 1), "{object:?}");
+        assert!(
+            !(object.contains_key("$ref") && object.len() > 1),
+            "{object:?}"
+        );
     });
 }
 

@@ -29,7 +29,9 @@ impl Snapshot {
 
     /// One source.
     pub fn source(&self, name: &str) -> Option<&Arc<SourceReport>> {
-        self.sources.iter().find(|source| source.name.as_str() == name)
+        self.sources
+            .iter()
+            .find(|source| source.name.as_str() == name)
     }
 }
 
@@ -72,7 +74,11 @@ pub struct Requested {
 #[cfg(test)]
 impl Inventory {
     /// An inventory of which nothing but these reports is known.
-    pub(crate) fn with_reports(generation: u64, as_of: Timestamp, reports: Vec<SourceReport>) -> Self {
+    pub(crate) fn with_reports(
+        generation: u64,
+        as_of: Timestamp,
+        reports: Vec<SourceReport>,
+    ) -> Self {
         let sources = reports.into_iter().map(Arc::new).collect();
         let snapshot = Snapshot {
             generation,

@@ -139,10 +139,7 @@ impl Metrics {
             template,
             requests: self.requests.clone(),
             cells: Default::default(),
-            duration: self
-                .durations
-                .get_or_create(&[("route", template)])
-                .clone(),
+            duration: self.durations.get_or_create(&[("route", template)]).clone(),
         }
     }
 
@@ -190,9 +187,7 @@ impl RouteMetrics {
             .iter()
             .position(|known| *known == method.as_str())
             .unwrap_or(METHODS.len() - 1);
-        let class = usize::from(status.as_u16() / 100)
-            .clamp(1, CLASSES.len())
-            - 1;
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         self.cells[method][class]
             .get_or_init(|| {
                 self.requests

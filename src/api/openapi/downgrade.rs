@@ -12,7 +12,9 @@ pub(super) fn to_3_0(mut document: Value) -> Value {
         root.remove("jsonSchemaDialect");
         root.remove("webhooks");
     }
-    if let Some(license) = document.pointer_mut("/info/license").and_then(Value::as_object_mut)
+    if let Some(license) = document
+        .pointer_mut("/info/license")
+        .and_then(Value::as_object_mut)
         && let Some(Value::String(identifier)) = license.remove("identifier")
     {
         license
@@ -202,12 +204,18 @@ mod tests {
             "examples": { "type": "string" },
         }});
         let rewritten = schema(named);
-        assert_eq!(rewritten["properties"]["const"], json!({ "type": "string" }));
+        assert_eq!(
+            rewritten["properties"]["const"],
+            json!({ "type": "string" })
+        );
         assert_eq!(
             rewritten["properties"]["type"],
             json!({ "type": "string", "nullable": true })
         );
-        assert_eq!(rewritten["properties"]["examples"], json!({ "type": "string" }));
+        assert_eq!(
+            rewritten["properties"]["examples"],
+            json!({ "type": "string" })
+        );
     }
 
     #[test]

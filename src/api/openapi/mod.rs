@@ -55,7 +55,10 @@ struct ApiDoc;
 /// Problems that any operation can answer with: status and why.
 const COMMON: [(&str, &str); 5] = [
     ("400", "A parameter is unknown or cannot be used"),
-    ("413", "PAYLOAD_TOO_LARGE: the request announces a body that is too large"),
+    (
+        "413",
+        "PAYLOAD_TOO_LARGE: the request announces a body that is too large",
+    ),
     ("414", "URI_TOO_LONG: path and query are too long"),
     ("500", "INTERNAL: a fault of this server"),
     ("503", "OVERLOADED: too many requests are in flight"),
@@ -71,7 +74,9 @@ pub fn document() -> Value {
     for item in paths.values_mut().filter_map(Value::as_object_mut) {
         for (method, operation) in item.iter_mut() {
             if is_method(method)
-                && let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut)
+                && let Some(responses) = operation
+                    .get_mut("responses")
+                    .and_then(Value::as_object_mut)
             {
                 complete(responses);
             }
@@ -114,7 +119,10 @@ fn problem(description: &str) -> Value {
 }
 
 fn is_method(key: &str) -> bool {
-    ["get", "put", "post", "delete", "options", "head", "patch", "trace"].contains(&key)
+    [
+        "get", "put", "post", "delete", "options", "head", "patch", "trace",
+    ]
+    .contains(&key)
 }
 
 /// Reads this document in OpenAPI 3.1

@@ -114,7 +114,10 @@ async fn drain(mut connections: JoinSet<()>, grace: Duration) {
     let deadline = Instant::now() + grace;
     while !connections.is_empty() {
         if timeout_at(deadline, connections.join_next()).await.is_err() {
-            tracing::warn!(connections = connections.len(), "requests cut off by shutdown");
+            tracing::warn!(
+                connections = connections.len(),
+                "requests cut off by shutdown"
+            );
             connections.shutdown().await;
         }
     }

@@ -96,6 +96,9 @@ impl<S> Timed<S> {
             self.idle_since = Instant::now();
             self.head_since = None;
             self.phase.answered();
+            // The read that waits for the next request may have begun before this write, when it had no limit.
+            let idle = self.idle_since + self.limits.idle_timeout;
+            let _ = wait(&mut self.read_timer, idle, cx);
             return outcome;
         }
         let since = *self.blocked_since.get_or_insert_with(Instant::now);
@@ -109,11 +112,7 @@ impl<S> Timed<S> {
 ///
 /// A later deadline is noticed only when the timer fires, so that the usual case of one that moves with each request does not
 /// touch the timer at all.
-fn wait(
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    deadline: Instant,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
+fn wait(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
     let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
     if deadline < timer.deadline() {
         timer.as_mut().reset(deadline);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::routing::get;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+};
 use http::{Request, StatusCode};
 use serde_json::Value;
 
@@ -432,4 +434,14 @@ async fn the_documents_and_the_page_are_served_from_here() {
     let start = text(start).await;
     assert!(start.contains("/openapi.json"), "{start}");
     assert!(start.contains("\"validatorUrl\": \"none\""), "{start}");
+    assert!(
+        text(page).await.starts_with("<!"),
+        "plain for who accepts no gzip"
+    );
+    let request = Request::get("/docs/")
+        .header(ACCEPT_ENCODING, "br, gzip")
+        .body(Body::empty())
+        .unwrap();
+    let page = send_request(&app, request).await;
+    assert_eq!(page.headers()[CONTENT_ENCODING], "gzip");
 }

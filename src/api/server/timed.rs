@@ -233,7 +233,7 @@ mod tests {
         client.write_u8(b'x').await.unwrap();
         timed.read_u8().await.unwrap();
         phase.head_complete();
-        let waited = tokio::time::timeout(Duration::from_secs(300), timed.read_u8()).await;
+        let waited = tokio::time::timeout(Duration::from_mins(5), timed.read_u8()).await;
         assert!(waited.is_err(), "no limit while a handler works");
         timed.write_u8(b'y').await.unwrap();
         assert_eq!(fails_after(&mut timed).await.as_secs(), 60);

@@ -11,6 +11,7 @@ use crate::inventory::{Control, Inventory};
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
 
+use super::clusters::Pages;
 use super::source_metrics::SourceCollector;
 
 /// Bounds of the inbound side.
@@ -51,6 +52,8 @@ pub struct Inner {
     pub catalog: &'static [Entry],
     /// What is counted.
     pub metrics: Metrics,
+    /// Pages that were asked for before.
+    pub pages: Pages,
     /// Bounds of the inbound side.
     pub settings: Settings,
     /// When the state was made.
@@ -73,6 +76,7 @@ impl ApiState {
             control,
             catalog,
             metrics: Metrics::new(vec![Box::new(sources)]),
+            pages: Pages::default(),
             settings,
             started: Instant::now(),
             ready: AtomicBool::new(false),

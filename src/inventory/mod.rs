@@ -1,47 +1,62 @@
-//! What is known now.
+//! What is known now, complete or admittedly not.
+//!
+//! One writer ([`Keeper`]) takes the outcomes of one refresh task for each source and publishes immutable [`Snapshot`]s;
+//! readers take the current one from the [`Inventory`] and never wait. What a reader would compute, the snapshot holds ready:
+//! each cluster's JSON, an order for each sort key, a bitmap for each filter value. All of it is kept for each source apart,
+//! so that a refresh of one source leaves the others' as they are.
 
+pub mod completeness;
+mod facts;
+mod index;
+mod keeper;
+pub mod query;
+mod refresh;
+mod row;
+mod select;
+mod shelf;
+mod snapshot;
 mod source;
+mod summary;
+pub mod token;
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use completeness::Completeness;
+pub use keeper::{Keeper, Schedule, Source};
+pub use row::Row;
+pub use select::{Found, Place};
+pub use shelf::{Detailed, Outcome};
+pub use snapshot::Snapshot;
 pub use source::{ATTEMPTS, Attempt, Freshness, SourceReport};
+pub use summary::{Sum, Summary};
 
 use crate::domain::SourceName;
 use crate::upstream::Vitals;
 
-/// Everything known at one moment; immutable.
-pub struct Snapshot {
-    /// Counts up with every publication, also across restarts.
-    pub generation: u64,
-    /// When it was published.
-    pub as_of: Timestamp,
-    sources: Vec<Arc<SourceReport>>,
-}
-
-impl Snapshot {
-    /// Every source, by name.
-    pub fn sources(&self) -> &[Arc<SourceReport>] {
-        &self.sources
-    }
-
-    /// One source.
-    pub fn source(&self, name: &str) -> Option<&Arc<SourceReport>> {
-        self.sources
-            .iter()
-            .find(|source| source.name.as_str() == name)
-    }
-}
+/// Past generations kept for readers that walk through them.
+const RETAINED: usize = 8;
 
 /// The readers' side: the current snapshot, swapped whole.
 pub struct Inventory {
     current: arc_swap::ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
+    retained: Mutex<VecDeque<Arc<Snapshot>>>,
 }
 
 impl Inventory {
+    pub(crate) fn new(first: Snapshot) -> Self {
+        let changed = watch::Sender::new(first.generation);
+        Self {
+            current: arc_swap::ArcSwap::from_pointee(first),
+            changed,
+            retained: Mutex::default(),
+        }
+    }
+
     /// The current snapshot; never waits.
     pub fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
@@ -51,6 +66,46 @@ impl Inventory {
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
+
+    /// Keeps a snapshot for a reader that walks through it page by page; the oldest of a few makes room.
+    pub fn retain(&self, snapshot: &Arc<Snapshot>) {
+        let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
+        if retained
+            .iter()
+            .any(|kept| kept.generation == snapshot.generation)
+        {
+            return;
+        }
+        retained.push_back(Arc::clone(snapshot));
+        while retained.len() > RETAINED {
+            retained.pop_front();
+        }
+    }
+
+    /// The snapshot of one generation, if it is the current one or kept for a walk.
+    pub fn at(&self, generation: u64) -> Option<Arc<Snapshot>> {
+        let current = self.current();
+        if current.generation == generation {
+            return Some(current);
+        }
+        let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
+        retained
+            .iter()
+            .find(|snapshot| snapshot.generation == generation)
+            .cloned()
+    }
+
+    fn publish(&self, next: Snapshot) {
+        let generation = next.generation;
+        self.current.store(Arc::new(next));
+        self.changed.send_replace(generation);
+    }
+}
+
+/// The time on our clock, in whole milliseconds: more would only make answers longer.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 /// What can be asked of the tasks behind the inventory.
@@ -64,30 +119,24 @@ pub trait Control: Send + Sync {
 /// A refresh that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requested {
-    /// Whether a refresh was already running or asked for, which this one joined.
+    /// Whether a refresh was already asked for or about to begin, which this one joined.
     pub joined: bool,
     /// The vendor asked not to be called before this time; the refresh waits for it.
     pub not_before: Option<Timestamp>,
 }
 
-// For the tests of the API only.
 #[cfg(test)]
 impl Inventory {
-    /// An inventory of which nothing but these reports is known.
+    /// An inventory of which nothing but these reports is known; for the tests of the API.
     pub(crate) fn with_reports(
         generation: u64,
         as_of: Timestamp,
         reports: Vec<SourceReport>,
     ) -> Self {
-        let sources = reports.into_iter().map(Arc::new).collect();
-        let snapshot = Snapshot {
-            generation,
-            as_of,
-            sources,
-        };
-        Self {
-            current: arc_swap::ArcSwap::from_pointee(snapshot),
-            changed: watch::Sender::new(generation),
-        }
+        let shelves = reports
+            .into_iter()
+            .map(|report| Arc::new(shelf::Shelf::new(report)))
+            .collect();
+        Self::new(Snapshot::new(generation, as_of, shelves))
     }
 }

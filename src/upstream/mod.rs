@@ -1,15 +1,33 @@
 //! Outbound HTTP to one vendor, as layers; it knows nothing of clusters.
 //!
-//! From outermost to innermost: retry, breaker, pace, concurrency, timeout, authorize, transport.
+//! From outermost to innermost: retry, breaker, pace, concurrency, timeout, authorize, transport. Each is one file
+//! (concurrency is tower's own); `stack.rs` puts them together, `classify.rs` says what an answer means.
 
+mod address;
+mod authorize;
+mod body;
+mod breaker;
 mod call;
+mod classify;
 mod dialect;
 mod error;
+mod fetch;
+mod jitter;
+mod meter;
+mod moment;
+mod pace;
+mod retry;
 mod settings;
 mod stack;
+mod timeout;
+mod transport;
+
+#[cfg(test)]
+mod tests;
 
 pub use call::{Answer, Call, Target};
 pub use dialect::{Dialect, Quota, Refusal};
 pub use error::{FailureKind, UpstreamError, excerpt};
+pub use fetch::{FetchError, Fetched, Fetcher};
 pub use settings::{Credential, Rate, Scheme, StackSettings, TokenSource};
 pub use stack::{BreakerState, Stack, StackError, Vitals};

@@ -54,11 +54,18 @@ impl StackSettings {
             max_body_bytes: 32 << 20,
             rate: None,
             max_attempts: 3,
-            max_wait: Duration::from_secs(120),
+            max_wait: Duration::from_mins(2),
             breaker_failures: 5,
             breaker_cooldown: Duration::from_secs(30),
             ca_file: None,
         }
+    }
+
+    /// Lets an open breaker probe at every refresh: a source is read again at the first one after its vendor came back.
+    #[must_use]
+    pub fn probed_every(mut self, refresh_interval: Duration) -> Self {
+        self.breaker_cooldown = self.breaker_cooldown.min(refresh_interval.mul_f64(0.9));
+        self
     }
 }
 

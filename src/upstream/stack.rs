@@ -1,9 +1,25 @@
 //! The layers around one source's transport.
 
+use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use bytes::Bytes;
+use http::Request;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+use tower::limit::ConcurrencyLimit;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
 
+use super::address::Address;
+use super::authorize::Authorize;
+use super::breaker::{Breaker, Switch};
+use super::classify::Classify;
+use super::meter::{Meter, Metered};
+use super::pace::{Pace, Pacer};
+use super::retry::Retry;
+use super::timeout::Timeout;
+use super::transport::Transport;
 use super::{Answer, Call, Credential, Dialect, Quota, StackSettings, UpstreamError};
 
 /// Whether the breaker lets calls through.
@@ -36,13 +52,23 @@ pub struct Vitals {
 }
 
 /// One source's way to its vendor: retry, breaker, pace, concurrency, timeout, authorization, transport.
+///
+/// Clones share everything: one source has one breaker, one queue and one retry budget.
 #[derive(Clone)]
 pub struct Stack {
     inner: Arc<Inner>,
 }
 
+type Wire = BoxCloneSyncService<Request<Bytes>, Answer, UpstreamError>;
+type Attempt = Classify<Timeout<Authorize<Metered<Wire>>>>;
+type Layers = Retry<Breaker<Pace<ConcurrencyLimit<Attempt>>>>;
+
 struct Inner {
-    settings: StackSettings,
+    address: Address,
+    layers: Layers,
+    switch: Arc<Switch>,
+    pacer: Arc<Pacer>,
+    meter: Arc<Meter>,
 }
 
 impl Stack {
@@ -52,28 +78,113 @@ impl Stack {
         credential: Credential,
         dialect: Dialect,
     ) -> Result<Self, StackError> {
-        let _ = (credential, dialect);
+        let address = Address::new(settings.base_url.clone())?;
+        let transport = Transport::new(&settings, &address)?;
+        Self::over(transport, settings, credential, dialect)
+    }
+
+    /// Builds the stack over another transport, such as one that answers from a list.
+    ///
+    /// The transport gets the whole request, authorized and with its absolute URI, and answers with any status.
+    pub fn over<T>(
+        transport: T,
+        settings: StackSettings,
+        credential: Credential,
+        dialect: Dialect,
+    ) -> Result<Self, StackError>
+    where
+        T: Service<Request<Bytes>, Response = Answer, Error = UpstreamError>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        T::Future: Send + 'static,
+    {
+        let address = Address::new(settings.base_url)?;
+        let switch = Arc::new(Switch::new(
+            settings.breaker_failures,
+            settings.breaker_cooldown,
+        ));
+        let pacer = Arc::new(Pacer::new(settings.rate, settings.max_wait));
+        let meter = Arc::new(Meter::default());
+
+        // From the inside out.
+        let wire = Metered::new(Wire::new(transport), Arc::clone(&meter));
+        // A token is asked for anew by each attempt.
+        let authorize = Authorize::new(wire, credential);
+        // Of one attempt only: waiting for a turn or a place is not the vendor's slowness.
+        let timeout = Timeout::new(authorize, settings.attempt_timeout);
+        let attempt = Classify::new(timeout, dialect, Arc::clone(&pacer));
+        let concurrency = ConcurrencyLimit::new(attempt, settings.max_in_flight.max(1));
+        let pace = Pace::new(concurrency, Arc::clone(&pacer));
+        // Inside retry, so that every attempt counts; outside pace, so that a refused call joins no queue.
+        let breaker = Breaker::new(pace, Arc::clone(&switch));
+        let layers = Retry::new(
+            breaker,
+            address.clone(),
+            settings.max_attempts,
+            settings.max_wait,
+        );
         Ok(Self {
-            inner: Arc::new(Inner { settings }),
+            inner: Arc::new(Inner {
+                address,
+                layers,
+                switch,
+                pacer,
+                meter,
+            }),
         })
     }
 
     /// Makes one call: every 2xx JSON answer is `Ok`, everything else an error.
+    ///
+    /// A 2xx without a body is `Ok` too. Dropping the future abandons the call and gives its place to the next.
     pub async fn send(&self, call: Call) -> Result<Answer, UpstreamError> {
-        let _ = (call, &self.inner.settings);
-        Err(UpstreamError::new(super::FailureKind::Unreachable))
+        self.inner.layers.clone().oneshot(call).await
     }
 
     /// What it has seen and done.
     pub fn vitals(&self) -> Vitals {
+        let Inner {
+            switch,
+            pacer,
+            meter,
+            ..
+        } = &*self.inner;
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let breaker = match switch.open_until() {
+            Some(until) => BreakerState::Open {
+                until: on_the_clock(until, now, clock),
+            },
+            None => BreakerState::Closed,
+        };
         Vitals {
-            requests: 0,
-            retries: 0,
-            in_flight: 0,
-            breaker: BreakerState::Closed,
-            quota: None,
-            not_before: None,
+            requests: meter.requests(),
+            retries: meter.retries(),
+            in_flight: meter.in_flight(),
+            breaker,
+            quota: pacer.quota(),
+            not_before: pacer
+                .not_before(now)
+                .map(|time| on_the_clock(time, now, clock)),
         }
+    }
+}
+
+/// A time of the runtime as a time of day; a time gone by is now.
+fn on_the_clock(time: Instant, now: Instant, clock: Timestamp) -> Timestamp {
+    let ahead = SignedDuration::try_from(time.saturating_duration_since(now));
+    ahead
+        .ok()
+        .and_then(|ahead| clock.checked_add(ahead).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack")
+            .field("base_url", &self.inner.address.as_str())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,1 +1,6 @@
 //! The integration tests of clustergate.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod adapter_calls;
+mod lakesail_calls;
+mod latitude_calls;

@@ -1,0 +1,404 @@
+//! Orders and filters of one source's clusters, built once for each listing.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use memchr::memmem;
+use roaring::RoaringBitmap;
+
+use super::facts::Facts;
+use super::query::{Dimension, SortKey, SortValue};
+use super::row::Entry;
+use crate::domain::Presence;
+
+/// Rank of a value that the provider does not say: it comes last in both directions.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+
+/// The order of one source's clusters by one key.
+#[derive(Debug)]
+pub(super) enum Column {
+    /// No cluster has a value.
+    Unknown,
+    /// Some have.
+    Known {
+        /// Clusters in ascending order, ties and unknown values by id.
+        order: Box<[u32]>,
+        /// Each cluster's dense rank, [`UNKNOWN`] without a value.
+        rank: Box<[u32]>,
+        /// How many have a value.
+        known: usize,
+        /// How many different values there are.
+        distinct: u32,
+    },
+}
+
+/// Orders and filters of one source's clusters. A cluster's number is its place by id.
+#[derive(Debug)]
+pub(super) struct Index {
+    columns: [Column; SortKey::ALL.len()],
+    postings: [HashMap<Arc<str>, RoaringBitmap>; Dimension::ALL.len()],
+    numbers: HashTable<u32>,
+    hasher: RandomState,
+    texts: Texts,
+    /// Clusters whose vendor has lost contact.
+    pub(super) contact_lost: RoaringBitmap,
+    /// Clusters whose own presence is not `present`.
+    pub(super) presences: [RoaringBitmap; Presence::ALL.len()],
+}
+
+/// A key to order by, as the facts hold it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Key<'a> {
+    Number(u64),
+    Text(&'a str),
+    Unknown,
+}
+
+impl Index {
+    /// Builds the index of entries that are sorted by id.
+    pub(super) fn build(entries: &[Entry]) -> Self {
+        let hasher = RandomState::new();
+        let mut numbers = HashTable::with_capacity(entries.len());
+        let hash = |number: &u32| hasher.hash_one(entries[*number as usize].row.id.as_str());
+        for number in 0..number(entries.len()) {
+            numbers.insert_unique(hash(&number), number, hash);
+        }
+        let columns = SortKey::ALL.map(|key| Column::build(entries, key));
+        let mut contact_lost = RoaringBitmap::new();
+        let mut presences = Presence::ALL.map(|_| RoaringBitmap::new());
+        for (number, entry) in (0_u32..).zip(entries) {
+            if entry.row.contact_lost {
+                contact_lost.insert(number);
+            }
+            presences[entry.presence as usize].insert(number);
+        }
+        Self {
+            columns,
+            postings: postings(entries),
+            numbers,
+            hasher,
+            texts: Texts::build(entries),
+            contact_lost,
+            presences,
+        }
+    }
+
+    /// The number of a cluster.
+    pub(super) fn find(&self, entries: &[Entry], id: &str) -> Option<usize> {
+        let is = |number: &u32| entries[*number as usize].row.id.as_str() == id;
+        self.numbers
+            .find(self.hasher.hash_one(id), is)
+            .map(|number| *number as usize)
+    }
+
+    pub(super) fn column(&self, key: SortKey) -> &Column {
+        &self.columns[key as usize]
+    }
+
+    /// Clusters with a value.
+    pub(super) fn posting(&self, dimension: Dimension, value: &str) -> Option<&RoaringBitmap> {
+        self.postings[dimension as usize].get(value)
+    }
+
+    /// Every value of a dimension and its clusters.
+    pub(super) fn values(
+        &self,
+        dimension: Dimension,
+    ) -> impl Iterator<Item = (&Arc<str>, &RoaringBitmap)> {
+        self.postings[dimension as usize].iter()
+    }
+
+    /// Clusters whose name or id holds a text.
+    pub(super) fn containing(&self, text: &str) -> RoaringBitmap {
+        self.texts.find(text)
+    }
+}
+
+/// A source holds at most as many clusters as a walk keeps, far below `u32::MAX`.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(UNKNOWN)
+}
+
+impl Column {
+    fn build(entries: &[Entry], key: SortKey) -> Self {
+        if key.is_immutable() {
+            // Within one source the place by id is the number itself, and provider and source are the same for all.
+            return Self::Unknown;
+        }
+        let mut keyed: Vec<(u64, u32)> = Vec::with_capacity(entries.len());
+        let mut unknown: Vec<u32> = Vec::new();
+        for (number, entry) in (0_u32..).zip(entries) {
+            match entry.row.facts.key(key).prefix() {
+                Some(prefix) => keyed.push((prefix, number)),
+                None => unknown.push(number),
+            }
+        }
+        if keyed.is_empty() {
+            return Self::Unknown;
+        }
+        let value = |number: u32| entries[number as usize].row.facts.key(key);
+        keyed.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0)
+                .then_with(|| value(a.1).cmp(value(b.1)))
+                .then(a.1.cmp(&b.1))
+        });
+        let mut rank = vec![UNKNOWN; entries.len()].into_boxed_slice();
+        let mut distinct = 0;
+        for (place, (prefix, number)) in keyed.iter().enumerate() {
+            let starts = place == 0 || {
+                let (before_prefix, before) = keyed[place - 1];
+                before_prefix != *prefix || value(before).cmp(value(*number)).is_ne()
+            };
+            distinct += u32::from(starts);
+            rank[*number as usize] = distinct - 1;
+        }
+        let known = keyed.len();
+        let order = keyed
+            .into_iter()
+            .map(|(_, number)| number)
+            .chain(unknown)
+            .collect();
+        Self::Known {
+            order,
+            rank,
+            known,
+            distinct,
+        }
+    }
+
+    /// A number that orders a cluster by this key and direction; unknown values come last.
+    pub(super) fn code(&self, number: u32, descending: bool) -> u32 {
+        match self {
+            Self::Unknown => UNKNOWN,
+            Self::Known { rank, distinct, .. } => match rank[number as usize] {
+                UNKNOWN => UNKNOWN,
+                rank if descending => distinct - 1 - rank,
+                rank => rank,
+            },
+        }
+    }
+}
+
+impl<'a> Key<'a> {
+    /// Eight bytes that order most keys; `None` for an unknown one.
+    fn prefix(self) -> Option<u64> {
+        match self {
+            Self::Unknown => None,
+            Self::Number(number) => Some(number),
+            Self::Text(text) => {
+                let mut bytes = [0; 8];
+                for (slot, byte) in bytes.iter_mut().zip(text.bytes()) {
+                    *slot = byte.to_ascii_lowercase();
+                }
+                Some(u64::from_be_bytes(bytes))
+            }
+        }
+    }
+
+    /// Orders keys of one kind; unknown ones last.
+    pub(super) fn cmp(self, other: Key<'_>) -> Ordering {
+        match (self, other) {
+            (Self::Number(a), Key::Number(b)) => a.cmp(&b),
+            (Self::Text(a), Key::Text(b)) => a
+                .bytes()
+                .map(|b| b.to_ascii_lowercase())
+                .cmp(b.bytes().map(|b| b.to_ascii_lowercase())),
+            (Self::Unknown, Key::Unknown) => Ordering::Equal,
+            (Self::Unknown, _) | (Self::Text(_), Key::Number(_)) => Ordering::Greater,
+            (_, Key::Unknown) | (Self::Number(_), Key::Text(_)) => Ordering::Less,
+        }
+    }
+
+    pub(super) fn of(value: &'a SortValue) -> Self {
+        match value {
+            SortValue::Number(number) => Self::Number(*number),
+            SortValue::Text(text) => Self::Text(text),
+            SortValue::Unknown => Self::Unknown,
+        }
+    }
+
+    pub(super) fn to_value(self) -> SortValue {
+        match self {
+            Self::Number(number) => SortValue::Number(number),
+            Self::Text(text) => SortValue::Text(text.to_owned()),
+            Self::Unknown => SortValue::Unknown,
+        }
+    }
+}
+
+impl Facts {
+    /// What a cluster is ordered by.
+    pub(super) fn key(&self, key: SortKey) -> Key<'_> {
+        match key {
+            SortKey::Id | SortKey::Provider | SortKey::Source => Key::Unknown,
+            SortKey::Name => Key::Text(&self.name),
+            SortKey::State => Key::Number(self.state as u64),
+            SortKey::Cloud => text_key(self.cloud.as_deref()),
+            SortKey::Region => text_key(self.region.as_deref()),
+            SortKey::Environment => text_key(self.environment.as_deref()),
+            SortKey::Distribution => text_key(self.distribution.as_deref()),
+            SortKey::Version => number_key(self.version_order),
+            SortKey::Nodes => number_key(self.nodes),
+            SortKey::Accelerators => number_key(self.accelerator_count()),
+            SortKey::Cost => number_key(self.cost_order().map(float_order)),
+            SortKey::Cpu => number_key(self.cpu_cores.map(float_order)),
+            SortKey::Memory => number_key(self.memory_bytes),
+            SortKey::CreatedAt => number_key(self.created_at.map(signed_order)),
+            SortKey::UpdatedAt => number_key(self.updated_at.map(signed_order)),
+            SortKey::ObservedAt => number_key(self.observed_at.map(signed_order)),
+        }
+    }
+}
+
+fn text_key(text: Option<&str>) -> Key<'_> {
+    text.map_or(Key::Unknown, Key::Text)
+}
+
+fn number_key(number: Option<u64>) -> Key<'static> {
+    number.map_or(Key::Unknown, Key::Number)
+}
+
+/// Maps signed numbers to unsigned ones in the same order.
+const fn signed_order(value: i64) -> u64 {
+    value.cast_unsigned() ^ (1 << 63)
+}
+
+/// Maps floats to unsigned numbers in the same order.
+fn float_order(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if bits >> 63 == 0 {
+        bits | (1 << 63)
+    } else {
+        !bits
+    }
+}
+
+fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::ALL.len()] {
+    let mut lists: [HashMap<Arc<str>, Vec<u32>>; Dimension::ALL.len()] =
+        Dimension::ALL.map(|_| HashMap::new());
+    let mut add = |dimension: Dimension, value: &Arc<str>, number: u32| {
+        let list = &mut lists[dimension as usize];
+        match list.get_mut(value) {
+            Some(numbers) => {
+                if numbers.last() != Some(&number) {
+                    numbers.push(number);
+                }
+            }
+            None => {
+                list.insert(Arc::clone(value), vec![number]);
+            }
+        }
+    };
+    let states = crate::domain::State::ALL.map(|state| Arc::<str>::from(state.as_str()));
+    let orchestrators =
+        crate::domain::OrchestratorType::ALL.map(|kind| Arc::<str>::from(kind.as_str()));
+    let vantages = crate::domain::Vantage::ALL.map(|vantage| Arc::<str>::from(vantage.as_str()));
+    let mut scratch = String::new();
+    for (number, entry) in (0_u32..).zip(entries) {
+        let facts = &entry.row.facts;
+        add(Dimension::State, &states[facts.state as usize], number);
+        add(
+            Dimension::Orchestrator,
+            &orchestrators[facts.orchestrator as usize],
+            number,
+        );
+        add(
+            Dimension::Vantage,
+            &vantages[facts.vantage as usize],
+            number,
+        );
+        for (dimension, value) in [
+            (Dimension::Cloud, &facts.cloud),
+            (Dimension::Environment, &facts.environment),
+            (Dimension::Distribution, &facts.distribution),
+            (Dimension::Version, &facts.version),
+            (Dimension::Version, &facts.version_minor),
+            (Dimension::Team, &facts.team),
+        ] {
+            if let Some(value) = value {
+                add(dimension, value, number);
+            }
+        }
+        for region in &facts.regions {
+            add(Dimension::Region, region, number);
+        }
+        for project in &facts.projects {
+            add(Dimension::Project, project, number);
+        }
+        for (model, _) in facts.accelerators.iter().flatten() {
+            add(Dimension::Accelerator, &model.to_lowercase().into(), number);
+        }
+        for (key, value) in &facts.labels {
+            add(Dimension::Label, key, number);
+            scratch.clear();
+            scratch.push_str(key);
+            scratch.push('=');
+            scratch.push_str(value);
+            add(Dimension::Label, &scratch.as_str().into(), number);
+        }
+    }
+    lists.map(|list| {
+        let bitmap =
+            |numbers: Vec<u32>| RoaringBitmap::from_sorted_iter(numbers).unwrap_or_default();
+        list.into_iter()
+            .map(|(value, numbers)| (value, bitmap(numbers)))
+            .collect()
+    })
+}
+
+/// Names and ids of all clusters in one lower-case text, so that a search is one scan.
+#[derive(Debug)]
+struct Texts {
+    all: Box<str>,
+    ends: Box<[u32]>,
+}
+
+/// Stands between two clusters; no text to search for holds it.
+const BREAK: char = '\n';
+
+impl Texts {
+    fn build(entries: &[Entry]) -> Self {
+        let mut all = String::with_capacity(entries.len() * 48);
+        let mut ends = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let name = &entry.row.facts.name;
+            all.extend(
+                name.chars()
+                    .filter(|c| *c != BREAK)
+                    .flat_map(char::to_lowercase),
+            );
+            all.push(' ');
+            all.extend(entry.row.id.as_str().chars().flat_map(char::to_lowercase));
+            all.push(BREAK);
+            ends.push(number(all.len()));
+        }
+        Self {
+            all: all.into(),
+            ends: ends.into(),
+        }
+    }
+
+    fn find(&self, text: &str) -> RoaringBitmap {
+        let mut found = RoaringBitmap::new();
+        if text.contains(BREAK) {
+            return found;
+        }
+        let finder = memmem::Finder::new(text);
+        let mut at = 0;
+        let mut next = 0;
+        while let Some(place) = finder.find(&self.all.as_bytes()[at..]) {
+            let place = number(at + place);
+            let cluster = next + self.ends[next..].partition_point(|end| *end <= place);
+            let Some(end) = self.ends.get(cluster) else {
+                break;
+            };
+            found.insert(number(cluster));
+            at = *end as usize;
+            next = cluster + 1;
+        }
+        found
+    }
+}

@@ -1,0 +1,282 @@
+//! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+
+use super::facts::Interner;
+use super::refresh;
+use super::shelf::{Detailed, Outcome, Shelf};
+use super::{Inventory, Requested, Snapshot, SourceReport};
+use crate::domain::SourceName;
+use crate::provider::{Limits, Provider};
+use crate::upstream::{Rate, Stack, Vitals};
+
+/// When and how far a source is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// From the start of one refresh to the start of the next.
+    pub refresh_interval: Duration,
+    /// Longest time for one refresh.
+    pub refresh_deadline: Duration,
+    /// Age after which clusters count as stale even if nothing failed.
+    pub staleness_limit: Duration,
+    /// Age after which a cluster's detail is read again; `None` reads no details.
+    pub detail_interval: Option<Duration>,
+    /// Bounds of one listing.
+    pub limits: Limits,
+    /// The source's rate, of which details take what the listing leaves.
+    pub rate: Option<Rate>,
+}
+
+/// One source, ready to be read.
+#[derive(Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: SourceName,
+    /// What reads it.
+    pub provider: Arc<dyn Provider>,
+    /// The provider's way to its vendor, for its vitals.
+    pub stack: Stack,
+    /// When it is read.
+    pub schedule: Schedule,
+}
+
+/// What a refresh task has found.
+pub(super) enum Event {
+    Refreshed(Outcome),
+    Detailed(Vec<Detailed>),
+}
+
+/// An event and whom to tell when it is published.
+pub(super) struct Message {
+    pub(super) source: usize,
+    pub(super) event: Event,
+    pub(super) published: oneshot::Sender<()>,
+}
+
+/// What the keeper and one refresh task share.
+#[derive(Debug)]
+pub(super) struct Activation {
+    pub(super) wanted: watch::Sender<()>,
+    pub(super) pending: AtomicBool,
+}
+
+/// Owns the writer and the refresh tasks.
+pub struct Keeper {
+    sources: HashMap<SourceName, (Source, Arc<Activation>)>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Keeper {
+    /// Publishes the first, empty generation and starts a task for each source on the given runtime. Every source is asked
+    /// for its listing at once.
+    pub fn start(sources: Vec<Source>, runtime: &Handle) -> (Arc<Inventory>, Self) {
+        let now = super::now();
+        let report = |source: &Source| SourceReport {
+            next_attempt_at: Some(now),
+            ..SourceReport::new(
+                source.name.clone(),
+                source.provider.kind(),
+                source.schedule.refresh_interval,
+            )
+        };
+        let shelves: Vec<Arc<Shelf>> = sources
+            .iter()
+            .map(|source| Arc::new(Shelf::new(report(source))))
+            .collect();
+        // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
+        let generation = u64::try_from(now.as_millisecond()).unwrap_or_default();
+        let inventory = Arc::new(Inventory::new(Snapshot::new(
+            generation,
+            now,
+            shelves.clone(),
+        )));
+
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let (mail, inbox) = mpsc::channel(64);
+        let mut known = HashMap::new();
+        for (at, source) in sources.iter().enumerate() {
+            let activation = Arc::new(Activation {
+                wanted: watch::Sender::new(()),
+                pending: AtomicBool::new(true),
+            });
+            known.insert(
+                source.name.clone(),
+                (source.clone(), Arc::clone(&activation)),
+            );
+            let task = refresh::Task {
+                at,
+                source: source.clone(),
+                inventory: Arc::clone(&inventory),
+                mail: mail.clone(),
+                activation,
+            };
+            tasks.spawn_on(task.run(stop.clone()), runtime);
+        }
+        let writer = Writer {
+            has_details: sources.iter().map(refresh::has_details).collect(),
+            limits: sources
+                .iter()
+                .map(|source| source.schedule.staleness_limit)
+                .collect(),
+            texts: sources.iter().map(|_| Interner::default()).collect(),
+            shelves,
+            generation,
+            inventory: Arc::clone(&inventory),
+        };
+        tasks.spawn_on(writer.run(inbox, stop.clone()), runtime);
+        tasks.close();
+        (
+            inventory,
+            Self {
+                sources: known,
+                stop,
+                tasks,
+            },
+        )
+    }
+
+    /// Asks every task to end and waits for it, at most so long.
+    pub async fn stop(&self, grace: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(grace, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            error!(
+                grace_ms = grace.as_millis(),
+                "refresh tasks did not end in time"
+            );
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl super::Control for Keeper {
+    fn refresh(&self, source: &SourceName) -> Option<Requested> {
+        let (source, activation) = self.sources.get(source)?;
+        let joined = activation.pending.swap(true, Ordering::AcqRel);
+        activation.wanted.send_replace(());
+        Some(Requested {
+            joined,
+            not_before: source.stack.vitals().not_before,
+        })
+    }
+
+    fn vitals(&self, source: &SourceName) -> Option<Vitals> {
+        self.sources
+            .get(source)
+            .map(|(source, _)| source.stack.vitals())
+    }
+}
+
+/// The state of the one writer.
+struct Writer {
+    shelves: Vec<Arc<Shelf>>,
+    texts: Vec<Interner>,
+    has_details: Vec<bool>,
+    limits: Vec<Duration>,
+    generation: u64,
+    inventory: Arc<Inventory>,
+}
+
+impl Writer {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Message>, stop: CancellationToken) {
+        let mut ages = tokio::time::interval(Duration::from_secs(1));
+        ages.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                message = inbox.recv() => message,
+                _ = ages.tick() => {
+                    self.look_at_ages();
+                    continue;
+                }
+            };
+            let Some(first) = first else { return };
+            let mut messages = vec![first];
+            while let Ok(message) = inbox.try_recv() {
+                messages.push(message);
+            }
+            // Building orders and filters takes long for large sources, so it happens on a thread that serves nothing.
+            let built = tokio::task::spawn_blocking(move || {
+                let told = self.take(messages);
+                (self, told)
+            });
+            match built.await {
+                Ok((writer, told)) => {
+                    self = writer;
+                    for published in told {
+                        // A task that no longer waits has been stopped.
+                        let _ = published.send(());
+                    }
+                }
+                Err(failure) => {
+                    error!(error = %failure, "the writer failed; the inventory stays as it is");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Applies messages and publishes one generation for all of them.
+    fn take(&mut self, messages: Vec<Message>) -> Vec<oneshot::Sender<()>> {
+        let mut told = Vec::with_capacity(messages.len());
+        for Message {
+            source,
+            event,
+            published,
+        } in messages
+        {
+            let shelf = &self.shelves[source];
+            let texts = &mut self.texts[source];
+            let next = match event {
+                Event::Refreshed(outcome) => shelf.after(outcome, self.has_details[source], texts),
+                Event::Detailed(details) => shelf.detailed(details, texts),
+            };
+            self.shelves[source] = Arc::new(next);
+            told.push(published);
+        }
+        self.publish(super::now());
+        told
+    }
+
+    fn look_at_ages(&mut self) {
+        let now = super::now();
+        let mut changed = false;
+        for (shelf, limit) in self.shelves.iter_mut().zip(&self.limits) {
+            if let Some(next) = shelf.aged(now, *limit) {
+                info!(source.name = %next.report.name, overdue = next.overdue, "the age of a source's clusters changed its state");
+                *shelf = Arc::new(next);
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish(now);
+        }
+    }
+
+    fn publish(&mut self, now: Timestamp) {
+        self.generation += 1;
+        self.inventory
+            .publish(Snapshot::new(self.generation, now, self.shelves.clone()));
+    }
+}

@@ -1,0 +1,243 @@
+//! One task for each source: woken by its period or an activation, under a deadline. No retry happens here: the next period
+//! is the retry.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::Inventory;
+use super::keeper::{Activation, Event, Message, Source};
+use super::shelf::{Detailed, Outcome};
+use crate::domain::ClusterId;
+use crate::provider::{ErrorKind, Listing, Locator, Operation, ProviderError, walk};
+
+/// Details are published together, at most so many and at most so late.
+const BATCH: usize = 50;
+const BATCH_TIME: Duration = Duration::from_secs(1);
+
+/// Whether details of a source are read in the background: only where they say what the listing does not.
+pub(super) fn has_details(source: &Source) -> bool {
+    let capabilities = source.provider.capabilities();
+    source.schedule.detail_interval.is_some()
+        && capabilities.supports(Operation::Describe)
+        && !capabilities.detail_only.is_empty()
+}
+
+/// The refresh task of one source.
+pub(super) struct Task {
+    pub(super) at: usize,
+    pub(super) source: Source,
+    pub(super) inventory: Arc<Inventory>,
+    pub(super) mail: mpsc::Sender<Message>,
+    pub(super) activation: Arc<Activation>,
+}
+
+impl Task {
+    /// Refreshes until it is stopped.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.refresh_for_ever() => {}
+        }
+    }
+
+    async fn refresh_for_ever(self) {
+        let mut wanted = self.activation.wanted.subscribe();
+        let mut failed: HashMap<ClusterId, Instant> = HashMap::new();
+        loop {
+            wanted.mark_unchanged();
+            self.activation.pending.store(false, Ordering::Release);
+            let before = self.source.stack.vitals().requests;
+            let (next, was_read) = self.refresh().await;
+            let spent = self.source.stack.vitals().requests.saturating_sub(before);
+            let details = async {
+                if was_read && has_details(&self.source) {
+                    self.describe(spent, &mut failed).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                () = sleep_until(next) => {}
+                _ = wanted.changed() => {}
+                () = details => {}
+            }
+        }
+    }
+
+    /// Reads the listing once and has it published; says when the next is due and whether this one was read to its end.
+    async fn refresh(&self) -> (Instant, bool) {
+        let schedule = &self.source.schedule;
+        let (started, started_at) = (Instant::now(), super::now());
+        let walked = timeout(
+            schedule.refresh_deadline,
+            walk(self.source.provider.as_ref(), schedule.limits),
+        )
+        .await;
+        let took = started.elapsed();
+        let (result, wait) = match walked {
+            Ok(Ok(listing)) => (Ok(listing), None),
+            Ok(Err(failure)) => {
+                let wait = failure.error.wait();
+                self.log_failure(&failure.error, took);
+                (Err((failure.error.kind, failure.pages)), wait)
+            }
+            Err(_) => {
+                let error = ProviderError::new(ErrorKind::Deadline, "refresh");
+                self.log_failure(&error, took);
+                (Err((ErrorKind::Deadline, 0)), None)
+            }
+        };
+        if let Ok(listing) = &result {
+            self.log_success(listing, took);
+        }
+        let was_read = result.is_ok();
+        // A vendor that asks to wait is not asked before; otherwise the rhythm is the same in good and bad times.
+        let due =
+            (started + schedule.refresh_interval).max(Instant::now() + wait.unwrap_or_default());
+        let until_due = due.saturating_duration_since(Instant::now());
+        let next_attempt_at = super::now().checked_add(until_due).ok();
+        self.publish(Event::Refreshed(Outcome {
+            started_at,
+            took,
+            result,
+            next_attempt_at,
+        }))
+        .await;
+        (due, was_read)
+    }
+
+    /// Describes clusters, the most urgent first, as far as the source's rate leaves room beside the next listing.
+    async fn describe(&self, spent_on_listing: u64, failed: &mut HashMap<ClusterId, Instant>) {
+        let Some(detail_interval) = self.source.schedule.detail_interval else {
+            return;
+        };
+        let budget = self.detail_budget(spent_on_listing);
+        let before = self.source.stack.vitals().requests;
+        failed.retain(|_, at| at.elapsed() < detail_interval);
+        let older_than = super::now()
+            .checked_sub(detail_interval)
+            .unwrap_or(Timestamp::MIN);
+        let wanting = self
+            .inventory
+            .current()
+            .wanting_detail(&self.source.name, older_than);
+        let mut batch = Vec::new();
+        let mut since = Instant::now();
+        for (id, locator) in wanting
+            .into_iter()
+            .filter(|(id, _)| !failed.contains_key(id))
+            .collect::<Vec<_>>()
+        {
+            if self.source.stack.vitals().requests.saturating_sub(before) >= budget {
+                break;
+            }
+            match self.describe_one(&id, &locator).await {
+                Ok(detailed) => batch.push(detailed),
+                Err(error) => {
+                    failed.insert(id, Instant::now());
+                    if error.kind.is_retryable() {
+                        // The vendor fails, not the cluster: the next listing tells whether it is back.
+                        break;
+                    }
+                }
+            }
+            if batch.len() >= BATCH || since.elapsed() >= BATCH_TIME {
+                self.publish(Event::Detailed(std::mem::take(&mut batch)))
+                    .await;
+                since = Instant::now();
+            }
+        }
+        self.publish(Event::Detailed(batch)).await;
+    }
+
+    async fn describe_one(
+        &self,
+        id: &ClusterId,
+        locator: &Locator,
+    ) -> Result<Detailed, ProviderError> {
+        match self.source.provider.describe(locator).await {
+            Ok(described) => Ok(Detailed {
+                id: id.clone(),
+                described,
+                at: super::now(),
+            }),
+            Err(error) => {
+                debug!(source.name = %self.source.name, cluster.id = %id, error.code = error.kind.code(), "detail not read");
+                Err(error)
+            }
+        }
+    }
+
+    /// Requests that details may cost until the next listing, which needs about as many as the last one did.
+    fn detail_budget(&self, spent_on_listing: u64) -> u64 {
+        let schedule = &self.source.schedule;
+        let Some(rate) = schedule.rate else {
+            return u64::MAX;
+        };
+        let periods = schedule.refresh_interval.as_secs_f64() / rate.per.as_secs_f64().max(0.001);
+        let allowed = (f64::from(rate.calls) * periods * 0.9).clamp(0.0, 1e9);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to a range that fits"
+        )]
+        let allowed = allowed as u64;
+        allowed.saturating_sub(spent_on_listing).max(1)
+    }
+
+    async fn publish(&self, event: Event) {
+        if matches!(&event, Event::Detailed(batch) if batch.is_empty()) {
+            return;
+        }
+        let (published, told) = oneshot::channel();
+        if self
+            .mail
+            .send(Message {
+                source: self.at,
+                event,
+                published,
+            })
+            .await
+            .is_ok()
+        {
+            // The writer drops the sender only when it stops, and then this task stops too.
+            let _ = told.await;
+        }
+    }
+
+    fn log_success(&self, listing: &Listing, took: Duration) {
+        info!(
+            source.name = %self.source.name,
+            clusters.count = listing.clusters.len(),
+            items.rejected = listing.rejected.len(),
+            values.nulled = listing.warnings.total(),
+            pages.count = listing.pages,
+            duration_ms = took.as_millis(),
+            "source refreshed"
+        );
+    }
+
+    fn log_failure(&self, error: &ProviderError, took: Duration) {
+        let upstream = error.source.as_ref();
+        warn!(
+            source.name = %self.source.name,
+            error.code = error.kind.code(),
+            error.operation = error.operation,
+            error.detail = error.detail.as_deref(),
+            upstream.status = upstream.and_then(|upstream| upstream.status).map(|status| status.as_u16()),
+            upstream.code = upstream.and_then(|upstream| upstream.code.as_deref()),
+            upstream.text = upstream.and_then(|upstream| upstream.text.as_deref()),
+            upstream.attempts = upstream.map(|upstream| upstream.attempts),
+            duration_ms = took.as_millis(),
+            "source not refreshed"
+        );
+    }
+}

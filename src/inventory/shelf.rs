@@ -1,0 +1,385 @@
+//! What is known of one source: its report and its clusters. Each step takes the last shelf and gives the next; nothing waits.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::facts::Interner;
+use super::index::Index;
+use super::row::{Base, Detail, Entry, Row};
+use super::source::{ATTEMPTS, Attempt, Freshness, SourceReport};
+use crate::domain::{ClusterId, Presence};
+use crate::provider::{Described, ErrorKind, Listed, Listing, Locator};
+
+/// A source of this size or more that loses more than half of its clusters at once is suspect.
+const MASS: usize = 10;
+
+/// A source's clusters by id, and their index.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) entries: Vec<Entry>,
+    pub(super) index: Index,
+}
+
+/// What is known of one source.
+#[derive(Debug, Clone)]
+pub(super) struct Shelf {
+    pub(super) report: Arc<SourceReport>,
+    pub(super) content: Arc<Content>,
+    /// When the entries were last read, unless one says otherwise.
+    pub(super) fetched_at: Option<Timestamp>,
+    /// Whether the clusters are older than the source's staleness limit.
+    pub(super) overdue: bool,
+}
+
+/// How a refresh of one source ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// The whole listing, or why there is none and how many pages were read before.
+    pub result: Result<Listing, (ErrorKind, u32)>,
+    /// When the next one is due.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// A detail call that succeeded.
+#[derive(Debug)]
+pub struct Detailed {
+    /// The cluster.
+    pub id: ClusterId,
+    /// What was read.
+    pub described: Described,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Content {
+    fn new(mut entries: Vec<Entry>) -> Arc<Self> {
+        entries.sort_by(|a, b| a.row.id.cmp(&b.row.id));
+        let index = Index::build(&entries);
+        Arc::new(Self { entries, index })
+    }
+}
+
+impl Shelf {
+    pub(super) fn new(report: SourceReport) -> Self {
+        Self {
+            report: Arc::new(report),
+            content: Content::new(Vec::new()),
+            fetched_at: None,
+            overdue: false,
+        }
+    }
+
+    /// The presence of an entry, as answers show it.
+    pub(super) fn presence(&self, entry: &Entry) -> Presence {
+        self.shown(entry.presence)
+    }
+
+    /// How a presence by the listings alone is shown: a failed source makes present clusters stale.
+    pub(super) fn shown(&self, presence: Presence) -> Presence {
+        let is_stale = presence == Presence::Present && self.report.state == Freshness::Stale;
+        if is_stale { Presence::Stale } else { presence }
+    }
+
+    /// The shelf after a refresh.
+    pub(super) fn after(&self, outcome: Outcome, has_details: bool, texts: &mut Interner) -> Self {
+        let mut report = SourceReport::clone(&self.report);
+        report.next_attempt_at = outcome.next_attempt_at;
+        let took =
+            Duration::from_millis(u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX));
+        let ended_at = outcome
+            .started_at
+            .checked_add(took)
+            .unwrap_or(outcome.started_at);
+        let mut attempt = Attempt {
+            started_at: outcome.started_at,
+            took: outcome.took,
+            error: None,
+            pages: 0,
+            clusters: None,
+            rejected: 0,
+        };
+        let next = match outcome.result {
+            Ok(listing) => {
+                attempt.pages = listing.pages;
+                attempt.clusters = Some(listing.clusters.len());
+                attempt.rejected = listing.rejected.len();
+                remember(&mut report, attempt);
+                self.after_listing(listing, report, ended_at, has_details, texts)
+            }
+            Err((error, pages)) => {
+                attempt.error = Some(error);
+                attempt.pages = pages;
+                remember(&mut report, attempt);
+                self.after_failure(error, report, ended_at)
+            }
+        };
+        texts.sweep();
+        next
+    }
+
+    /// Everything known stays as it was and is marked.
+    fn after_failure(&self, error: ErrorKind, mut report: SourceReport, now: Timestamp) -> Self {
+        report.error = Some(error);
+        report.failures += 1;
+        report.failing_since.get_or_insert(now);
+        report.state = match report.state {
+            Freshness::Fresh | Freshness::Stale => Freshness::Stale,
+            Freshness::Suspect => Freshness::Suspect,
+            Freshness::Never => Freshness::Never,
+        };
+        Self {
+            report: Arc::new(report),
+            ..self.clone()
+        }
+    }
+
+    /// A whole listing: the only thing that can remove clusters, and it needs two of them.
+    fn after_listing(
+        &self,
+        listing: Listing,
+        mut report: SourceReport,
+        now: Timestamp,
+        has_details: bool,
+        texts: &mut Interner,
+    ) -> Self {
+        let known: HashMap<&ClusterId, &Entry> = self
+            .content
+            .entries
+            .iter()
+            .map(|entry| (&entry.row.id, entry))
+            .collect();
+        let listed_count = listing.clusters.len();
+        let mut changed = false;
+        let mut seen: HashSet<ClusterId> = HashSet::with_capacity(listed_count);
+        let mut entries: Vec<Entry> =
+            Vec::with_capacity(listed_count.max(self.content.entries.len()));
+        for listed in listing.clusters {
+            let known = known.get(&listed.cluster.id).copied();
+            let entry = next_entry(listed, known, now, texts);
+            changed |= known.is_none_or(|known| {
+                !Arc::ptr_eq(&known.row, &entry.row) || known.presence != entry.presence
+            });
+            changed |= known.is_some_and(|known| known.fetched_at.is_some());
+            seen.insert(entry.row.id.clone());
+            entries.push(entry);
+        }
+
+        let unreadable: HashSet<ClusterId> = (listing.rejected.iter())
+            .filter_map(|rejected| {
+                Some(ClusterId::new(&report.name, rejected.native_id.as_deref()?))
+            })
+            .filter(|id| !seen.contains(id))
+            .collect();
+        let unidentified = listing
+            .rejected
+            .iter()
+            .filter(|rejected| rejected.native_id.is_none())
+            .count();
+        let absent: Vec<&Entry> = self
+            .content
+            .entries
+            .iter()
+            .filter(|entry| !seen.contains(&entry.row.id))
+            .collect();
+        let gone = absent
+            .iter()
+            .filter(|entry| !unreadable.contains(&entry.row.id))
+            .count();
+        let before = self.content.entries.len();
+        let is_mass = before > 0 && (listed_count == 0 || (before >= MASS && gone * 2 > before));
+        let mut suspects = 0;
+        let mut kept_for_unidentified = 0;
+        for entry in absent {
+            let presence = if unreadable.contains(&entry.row.id) {
+                Presence::Stale
+            } else if unidentified > 0 {
+                // Which of the unreadable rows this one is cannot be known, so it may still be there.
+                kept_for_unidentified += 1;
+                Presence::Stale
+            } else {
+                match entry.presence {
+                    // A second complete listing agrees that it is gone.
+                    Presence::Missing | Presence::Suspect => {
+                        changed = true;
+                        continue;
+                    }
+                    Presence::Present | Presence::Stale if is_mass => Presence::Suspect,
+                    Presence::Present | Presence::Stale => Presence::Missing,
+                }
+            };
+            suspects += usize::from(presence == Presence::Suspect);
+            let fetched_at = entry.fetched_at.or(self.fetched_at);
+            changed |= entry.presence != presence || entry.fetched_at != fetched_at;
+            entries.push(Entry {
+                presence,
+                fetched_at,
+                ..entry.clone()
+            });
+        }
+
+        report.state = if suspects > 0 {
+            Freshness::Suspect
+        } else {
+            Freshness::Fresh
+        };
+        report.fetched_at = Some(now);
+        report.error = None;
+        report.failures = 0;
+        report.failing_since = None;
+        report.rejected = listing.rejected.len();
+        let unknown = unreadable
+            .iter()
+            .filter(|id| !known.contains_key(id))
+            .count();
+        report.omitted = unknown + unidentified.saturating_sub(kept_for_unidentified);
+        report.warnings = listing.warnings.iter().collect();
+        report.clusters = entries.len();
+        report.details_pending = pending(&entries, has_details);
+        let content = if changed || entries.len() != before {
+            Content::new(entries)
+        } else {
+            Arc::clone(&self.content)
+        };
+        Self {
+            report: Arc::new(report),
+            content,
+            fetched_at: Some(now),
+            overdue: false,
+        }
+    }
+
+    /// The shelf after some clusters were described.
+    pub(super) fn detailed(&self, details: Vec<Detailed>, texts: &mut Interner) -> Self {
+        let mut entries = self.content.entries.clone();
+        for Detailed { id, described, at } in details {
+            let Some(place) = self.content.index.find(&self.content.entries, id.as_str()) else {
+                continue;
+            };
+            let entry = &mut entries[place];
+            let Some(base) = entry
+                .base
+                .clone()
+                .or_else(|| Base::of_row(&entry.row).map(Arc::new))
+            else {
+                continue;
+            };
+            let detail = Arc::new(Detail::new(described, at));
+            if let Some(row) = Row::described(&base, entry.row.locator.clone(), &detail, texts) {
+                entry.row = Arc::new(row);
+                entry.base = Some(base);
+                entry.detail = Some(detail);
+            }
+        }
+        let mut report = SourceReport::clone(&self.report);
+        report.details_pending = pending(&entries, true);
+        Self {
+            report: Arc::new(report),
+            content: Content::new(entries),
+            ..self.clone()
+        }
+    }
+
+    /// The shelf with its age looked at again.
+    pub(super) fn aged(&self, now: Timestamp, limit: Duration) -> Option<Self> {
+        let overdue = self
+            .fetched_at
+            .is_some_and(|at| now.duration_since(at).unsigned_abs() > limit);
+        let state = match self.report.state {
+            Freshness::Fresh if overdue => Freshness::Stale,
+            state => state,
+        };
+        (overdue != self.overdue || state != self.report.state).then(|| {
+            let report = SourceReport {
+                state,
+                ..SourceReport::clone(&self.report)
+            };
+            Self {
+                report: Arc::new(report),
+                overdue,
+                ..self.clone()
+            }
+        })
+    }
+
+    /// Clusters whose detail is wanted, the most urgent first: never described, changed since, then the oldest.
+    pub(super) fn wanting_detail(&self, older_than: Timestamp) -> Vec<(ClusterId, Locator)> {
+        let mut wanting: Vec<(Option<Timestamp>, &Entry)> = (self.content.entries.iter())
+            .filter(|entry| matches!(entry.presence, Presence::Present))
+            .filter_map(|entry| match &entry.detail {
+                None => Some((None, entry)),
+                Some(detail) if entry.changed_at > detail.at => Some((Some(Timestamp::MIN), entry)),
+                Some(detail) if detail.at < older_than => Some((Some(detail.at), entry)),
+                Some(_) => None,
+            })
+            .collect();
+        wanting.sort_by_key(|(at, _)| *at);
+        wanting
+            .into_iter()
+            .map(|(_, entry)| (entry.row.id.clone(), entry.row.locator.clone()))
+            .collect()
+    }
+}
+
+fn next_entry(
+    listed: Listed,
+    known: Option<&Entry>,
+    now: Timestamp,
+    texts: &mut Interner,
+) -> Entry {
+    let detail = known.and_then(|known| known.detail.clone());
+    let fresh = |row, base, changed_at| Entry {
+        row,
+        presence: Presence::Present,
+        fetched_at: None,
+        changed_at,
+        detail: detail.clone(),
+        base,
+    };
+    let Some(known) = known else {
+        return fresh(Arc::new(Row::listed(listed, None, texts)), None, now);
+    };
+    let Some(detail) = &detail else {
+        let row = Row::listed(listed, None, texts);
+        return if row.says_the_same(&known.row) {
+            fresh(Arc::clone(&known.row), None, known.changed_at)
+        } else {
+            fresh(Arc::new(row), None, now)
+        };
+    };
+    let base = Arc::new(Base::new(&listed));
+    if known
+        .base
+        .as_ref()
+        .is_some_and(|known| known.says_the_same(&base))
+    {
+        return fresh(Arc::clone(&known.row), known.base.clone(), known.changed_at);
+    }
+    fresh(
+        Arc::new(Row::listed(listed, Some(detail), texts)),
+        Some(base),
+        now,
+    )
+}
+
+fn remember(report: &mut SourceReport, attempt: Attempt) {
+    report.attempts.push_front(attempt);
+    report.attempts.truncate(ATTEMPTS);
+}
+
+fn pending(entries: &[Entry], has_details: bool) -> usize {
+    if has_details {
+        entries
+            .iter()
+            .filter(|entry| entry.detail.is_none())
+            .count()
+    } else {
+        0
+    }
+}

@@ -1,0 +1,193 @@
+//! Everything known at one moment; immutable. Readers hold it for as long as they like.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::completeness::{Completeness, completeness};
+use super::query::{Filter, Position, Query, Sort};
+use super::row::{Row, Tail};
+use super::select::{self, Found, Place};
+use super::shelf::Shelf;
+use super::source::SourceReport;
+use super::summary::{Summary, summarize};
+use super::token;
+use crate::domain::{ClusterId, SourceName};
+use crate::provider::Locator;
+
+/// Everything known at one moment; immutable.
+pub struct Snapshot {
+    /// Counts up with every publication, also across restarts.
+    pub generation: u64,
+    /// When it was published. Ages in answers are as of then, and the `Age` header says how long ago that was.
+    pub as_of: Timestamp,
+    pub(super) shelves: Vec<Arc<Shelf>>,
+    reports: Vec<Arc<SourceReport>>,
+}
+
+impl Snapshot {
+    /// Puts shelves together, in the order of their clusters' ids.
+    pub(super) fn new(generation: u64, as_of: Timestamp, mut shelves: Vec<Arc<Shelf>>) -> Self {
+        // An id is `<source>:…`, so sources sort with the colon at their end.
+        shelves.sort_by_key(|shelf| format!("{}:", shelf.report.name));
+        let reports = shelves
+            .iter()
+            .map(|shelf| Arc::clone(&shelf.report))
+            .collect();
+        Self {
+            generation,
+            as_of,
+            shelves,
+            reports,
+        }
+    }
+
+    /// Every source, by name.
+    pub fn sources(&self) -> &[Arc<SourceReport>] {
+        &self.reports
+    }
+
+    /// One source.
+    pub fn source(&self, name: &str) -> Option<&Arc<SourceReport>> {
+        self.reports
+            .iter()
+            .find(|source| source.name.as_str() == name)
+    }
+
+    /// Sources that can hold what passes a filter.
+    pub fn sources_of<'a>(
+        &'a self,
+        filter: &'a Filter,
+    ) -> impl Iterator<Item = &'a SourceReport> + Clone {
+        self.reports
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|source| filter.admits_source(&source.name, source.provider.as_str()))
+    }
+
+    /// How far what passes a filter can be taken for everything there is.
+    pub fn completeness(&self, filter: &Filter) -> Completeness {
+        completeness(self.sources_of(filter))
+    }
+
+    /// Clusters known in all.
+    pub fn len(&self) -> usize {
+        self.shelves
+            .iter()
+            .map(|shelf| shelf.content.entries.len())
+            .sum()
+    }
+
+    /// Whether no cluster is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Answers a query.
+    pub fn select(&self, query: &Query) -> Found {
+        select::select(&self.shelves, query)
+    }
+
+    /// One cluster.
+    pub fn find(&self, id: &ClusterId) -> Option<Place> {
+        let (source, _) = id.as_str().split_once(':')?;
+        let shelf = self
+            .shelves
+            .iter()
+            .position(|shelf| shelf.report.name.as_str() == source)?;
+        let content = &self.shelves[shelf].content;
+        let number = content.index.find(&content.entries, id.as_str())?;
+        Some(Place {
+            shelf,
+            number: u32::try_from(number).ok()?,
+        })
+    }
+
+    /// The prepared cluster at a place of this snapshot.
+    pub fn row(&self, place: Place) -> &Row {
+        &self.shelves[place.shelf].content.entries[place.number as usize].row
+    }
+
+    /// When the cluster at a place was last read.
+    pub fn fetched_at(&self, place: Place) -> Option<Timestamp> {
+        let shelf = &self.shelves[place.shelf];
+        shelf.content.entries[place.number as usize]
+            .fetched_at
+            .or(shelf.fetched_at)
+    }
+
+    /// A strong entity tag of the cluster at a place, shown in a shape.
+    pub fn tag(&self, place: Place, shape: &str) -> String {
+        let shelf = &self.shelves[place.shelf];
+        let entry = &shelf.content.entries[place.number as usize];
+        let fetched_at = self
+            .fetched_at(place)
+            .map(Timestamp::as_microsecond)
+            .unwrap_or_default();
+        let presence = shelf.presence(entry) as u8;
+        let shape = token::fingerprint(shape);
+        format!(
+            "\"{:x}-{fetched_at:x}-{presence}{}-{}\"",
+            entry.row.tag,
+            u8::from(shelf.overdue),
+            &shape[..6]
+        )
+    }
+
+    /// The source of the cluster at a place.
+    pub fn source_at(&self, place: Place) -> &SourceReport {
+        &self.shelves[place.shelf].report
+    }
+
+    /// The place after a cluster, for a page token.
+    pub fn position(&self, sort: &Sort, place: Place) -> Position {
+        select::position(&self.shelves, sort, place)
+    }
+
+    /// Clusters of a source whose detail is wanted, the most urgent first.
+    pub(super) fn wanting_detail(
+        &self,
+        source: &SourceName,
+        older_than: Timestamp,
+    ) -> Vec<(ClusterId, Locator)> {
+        let shelf = self
+            .shelves
+            .iter()
+            .find(|shelf| shelf.report.name == *source);
+        shelf
+            .map(|shelf| shelf.wanting_detail(older_than))
+            .unwrap_or_default()
+    }
+
+    /// Counts and sums of what passes a filter.
+    pub fn summarize(&self, filter: &Filter) -> Summary {
+        summarize(self, filter)
+    }
+
+    /// Appends the JSON of clusters, separated by commas.
+    pub fn append(&self, places: &[Place], raw: bool, nodes: bool, body: &mut Vec<u8>) {
+        let mut written: Option<(Option<Timestamp>, String)> = None;
+        for (at, place) in places.iter().enumerate() {
+            if at > 0 {
+                body.push(b',');
+            }
+            let shelf = &self.shelves[place.shelf];
+            let entry = &shelf.content.entries[place.number as usize];
+            let fetched_at = entry.fetched_at.or(shelf.fetched_at);
+            // Most clusters of a page were read at the same time, so the text is made once.
+            if written.as_ref().is_none_or(|(at, _)| *at != fetched_at) {
+                written = Some((
+                    fetched_at,
+                    fetched_at.map(|at| at.to_string()).unwrap_or_default(),
+                ));
+            }
+            let text = written.as_ref().map_or("", |(_, text)| text);
+            let tail = Tail {
+                fetched_at: text,
+                presence: shelf.presence(entry),
+                stale: shelf.overdue,
+            };
+            entry.row.append(&tail, raw, nodes, body);
+        }
+    }
+}

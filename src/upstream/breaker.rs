@@ -1,0 +1,178 @@
+//! Leaves a vendor alone that fails again and again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::Request;
+use tokio::time::Instant;
+use tower::{Service, ServiceExt};
+
+use super::moment::later;
+use super::{Answer, FailureKind, UpstreamError, jitter};
+
+/// The state that all clones of a breaker share.
+///
+/// There is no third state for the probe: admitting one moves the time of the next, so a probe whose future is
+/// dropped costs one more cool-down and cannot leave the breaker stuck.
+#[derive(Debug)]
+pub(super) struct Switch {
+    failures: u32,
+    cooldown: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    consecutive: u32,
+    open_until: Option<Instant>,
+}
+
+/// An attempt that may go; a probe remembers which turn it took.
+#[derive(Debug, Clone, Copy)]
+struct Admission {
+    probe: Option<Instant>,
+}
+
+/// How an attempt bears on the vendor's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// It answered, if only to refuse.
+    Alive,
+    /// It did not answer as a working vendor does.
+    Down,
+    /// Nothing was sent.
+    None,
+}
+
+impl Switch {
+    pub(super) fn new(failures: u32, cooldown: Duration) -> Self {
+        Self {
+            failures: failures.max(1),
+            cooldown,
+            state: Mutex::default(),
+        }
+    }
+
+    /// When the next probe may go, if the breaker is open.
+    pub(super) fn open_until(&self) -> Option<Instant> {
+        self.lock().open_until
+    }
+
+    /// Lets an attempt through, or says how long to wait.
+    fn admit(&self, now: Instant) -> Result<Admission, Duration> {
+        let mut state = self.lock();
+        match state.open_until {
+            None => Ok(Admission { probe: None }),
+            Some(until) if until > now => Err(until - now),
+            Some(_) => {
+                state.open_until = Some(later(now, self.cooldown()));
+                Ok(Admission {
+                    probe: state.open_until,
+                })
+            }
+        }
+    }
+
+    fn record(&self, admission: Admission, result: &Result<Answer, UpstreamError>, now: Instant) {
+        let mut state = self.lock();
+        match evidence(result) {
+            Evidence::Alive => *state = State::default(),
+            Evidence::Down => {
+                state.consecutive = state.consecutive.saturating_add(1);
+                if state.open_until.is_none() && state.consecutive >= self.failures {
+                    state.open_until = Some(later(now, self.cooldown()));
+                }
+            }
+            // A probe that was never sent has not used up its turn.
+            Evidence::None => {
+                if admission.probe.is_some() && admission.probe == state.open_until {
+                    let wait = result.as_ref().err().and_then(|error| error.wait);
+                    let turn = later(now, wait.unwrap_or_default());
+                    state.open_until = state.open_until.map(|until| until.min(turn));
+                }
+            }
+        }
+    }
+
+    /// Shortened by chance, so that many gateways do not probe in step.
+    fn cooldown(&self) -> Duration {
+        self.cooldown
+            .saturating_sub(jitter::up_to(self.cooldown / 10))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn evidence(result: &Result<Answer, UpstreamError>) -> Evidence {
+    let Err(error) = result else {
+        return Evidence::Alive;
+    };
+    if error.attempts == 0 {
+        return Evidence::None;
+    }
+    match error.kind {
+        FailureKind::Unavailable
+        | FailureKind::Timeout
+        | FailureKind::Unreachable
+        | FailureKind::Interrupted
+        | FailureKind::Garbled => Evidence::Down,
+        FailureKind::Unauthorized
+        | FailureKind::Forbidden
+        | FailureKind::NotFound
+        | FailureKind::Rejected
+        | FailureKind::RateLimited
+        | FailureKind::Redirected
+        | FailureKind::TooLarge
+        | FailureKind::ContentType => Evidence::Alive,
+        FailureKind::CircuitOpen | FailureKind::Credential => Evidence::None,
+    }
+}
+
+fn refusal(wait: Duration) -> UpstreamError {
+    let mut error = UpstreamError::new(FailureKind::CircuitOpen);
+    error.attempts = 0;
+    error.wait = Some(wait);
+    error
+}
+
+/// The layer: refuses while the switch is open.
+#[derive(Clone)]
+pub(super) struct Breaker<S> {
+    inner: S,
+    switch: Arc<Switch>,
+}
+
+impl<S> Breaker<S> {
+    pub(super) fn new(inner: S, switch: Arc<Switch>) -> Self {
+        Self { inner, switch }
+    }
+}
+
+impl<S> Service<Request<Bytes>> for Breaker<S>
+where
+    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = UpstreamError;
+    type Future = BoxFuture<'static, Result<Answer, UpstreamError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (inner, switch) = (self.inner.clone(), Arc::clone(&self.switch));
+        Box::pin(async move {
+            let admission = switch.admit(Instant::now()).map_err(refusal)?;
+            let result = inner.oneshot(request).await;
+            switch.record(admission, &result, Instant::now());
+            result
+        })
+    }
+}

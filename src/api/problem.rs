@@ -33,6 +33,7 @@ pub struct FieldError {
     pub detail: String,
     /// What would be accepted, where that is a closed set.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub allowed: Option<Vec<String>>,
 }
 
@@ -51,15 +52,17 @@ pub struct Document {
     pub status: u16,
     /// This occurrence in words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub detail: Option<String>,
     /// The path that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = "uri-reference")]
+    #[schema(nullable = false, format = "uri-reference")]
     pub instance: Option<String>,
     /// The stable code to branch on.
     pub code: Code,
     /// The request, as in `X-Request-Id` and the access log.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub request_id: Option<String>,
     /// What is wrong, parameter by parameter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -67,21 +70,23 @@ pub struct Document {
     pub errors: Vec<FieldError>,
     /// The source that the problem is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     pub source: Option<SourceName>,
     /// The provider that the problem is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     pub provider: Option<Kind>,
     /// Why the source could not be read: one of the codes that `/sources` shows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     pub source_error: Option<&'static str>,
     /// Whether the same request may succeed later without anybody changing anything.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retryable: Option<bool>,
     /// Seconds to wait before asking again, as in `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_after: Option<u64>,
 }
 

@@ -57,12 +57,11 @@ fn rewrite(value: &mut Value, place: Place) {
 
 fn place_of(parent: Place, key: &str) -> Place {
     match (parent, key) {
-        (Place::Data, _) => Place::Data,
-        (Place::Schemas, _) | (Place::Other, "schema") => Place::Schema,
-        (Place::Other, "schemas") | (Place::Schema, "properties") => Place::Schemas,
-        (Place::Other, "example" | "examples")
+        (Place::Data, _)
+        | (Place::Other, "example" | "examples")
         | (Place::Schema, "enum" | "default" | "example" | "required") => Place::Data,
-        (Place::Schema, _) => Place::Schema,
+        (Place::Other, "schemas") | (Place::Schema, "properties") => Place::Schemas,
+        (Place::Schemas | Place::Schema, _) | (Place::Other, "schema") => Place::Schema,
         (Place::Other, _) => Place::Other,
     }
 }
@@ -137,10 +136,20 @@ fn rewrite_one_of(schema: &mut Map<String, Value>) -> bool {
             continue;
         }
         nullable = true;
-        if alternatives.len() == 1
-            && let Some(only) = schema.remove(key)
-        {
-            schema.insert("allOf".to_owned(), only);
+        if let [only] = alternatives.as_mut_slice() {
+            // What is said beside the reference is said of the whole.
+            let mut beside = only.as_object_mut().map(std::mem::take).unwrap_or_default();
+            if let Some(reference) = beside.remove("$ref") {
+                *only = json!({ "$ref": reference });
+            } else {
+                *only = Value::Object(std::mem::take(&mut beside));
+            }
+            if let Some(only) = schema.remove(key) {
+                schema.insert("allOf".to_owned(), only);
+            }
+            for (keyword, said) in beside {
+                schema.entry(keyword).or_insert(said);
+            }
         }
     }
     nullable
@@ -159,8 +168,8 @@ fn rewrite_bound(schema: &mut Map<String, Value>, exclusive: &str, inclusive: &s
 mod tests {
     use super::*;
 
-    fn schema(value: Value) -> Value {
-        let document = json!({ "components": { "schemas": { "X": value } } });
+    fn schema(value: impl Into<Value>) -> Value {
+        let document = json!({ "components": { "schemas": { "X": value.into() } } });
         to_3_0(document)["components"]["schemas"]["X"].take()
     }
 
@@ -172,6 +181,10 @@ mod tests {
         );
         assert_eq!(
             schema(json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/x" }], "description": "d" })),
+            json!({ "allOf": [{ "$ref": "#/x" }], "nullable": true, "description": "d" })
+        );
+        assert_eq!(
+            schema(json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/x", "description": "d" }] })),
             json!({ "allOf": [{ "$ref": "#/x" }], "nullable": true, "description": "d" })
         );
         assert_eq!(

@@ -37,7 +37,7 @@ impl Interner {
     }
 }
 
-/// The longest part of a text that takes part in sorting: it also travels in page tokens.
+/// The longest part of a text, in bytes, that takes part in sorting: it also travels in page tokens.
 const SORTED_TEXT: usize = 96;
 
 /// What filters, sorting and sums need of a cluster. Filtered texts are in lower case.
@@ -97,7 +97,7 @@ impl Facts {
             .into_iter()
             .flat_map(|project| [project.id.as_deref(), project.name.as_deref()]);
         Self {
-            name: cut(&cluster.name).into(),
+            name: cluster.name.as_str().into(),
             state: cluster.status.state,
             orchestrator: cluster.orchestrator.kind,
             vantage: cluster.vantage,
@@ -175,7 +175,8 @@ impl Facts {
     }
 }
 
-fn cut(text: &str) -> &str {
+/// The part of a text that takes part in sorting.
+pub(super) fn cut(text: &str) -> &str {
     let end = (0..=SORTED_TEXT.min(text.len()))
         .rev()
         .find(|end| text.is_char_boundary(*end))

@@ -93,7 +93,10 @@ impl Keeper {
         };
         let shelves: Vec<Arc<Shelf>> = sources
             .iter()
-            .map(|source| Arc::new(Shelf::new(report(source))))
+            .map(|source| {
+                let limit = source.schedule.staleness_limit;
+                Arc::new(Shelf::new(report(source), limit))
+            })
             .collect();
         // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
         let generation = u64::try_from(now.as_millisecond()).unwrap_or_default();
@@ -127,10 +130,6 @@ impl Keeper {
         }
         let writer = Writer {
             has_details: sources.iter().map(refresh::has_details).collect(),
-            limits: sources
-                .iter()
-                .map(|source| source.schedule.staleness_limit)
-                .collect(),
             texts: sources.iter().map(|_| Interner::default()).collect(),
             shelves,
             generation,
@@ -192,7 +191,6 @@ struct Writer {
     shelves: Vec<Arc<Shelf>>,
     texts: Vec<Interner>,
     has_details: Vec<bool>,
-    limits: Vec<Duration>,
     generation: u64,
     inventory: Arc<Inventory>,
 }
@@ -262,8 +260,8 @@ impl Writer {
     fn look_at_ages(&mut self) {
         let now = Timestamp::now();
         let mut changed = false;
-        for (shelf, limit) in self.shelves.iter_mut().zip(&self.limits) {
-            if let Some(next) = shelf.aged(now, *limit) {
+        for shelf in &mut self.shelves {
+            if let Some(next) = shelf.aged(now) {
                 info!(source.name = %next.report.name, overdue = next.overdue, "the age of a source's clusters changed its state");
                 *shelf = Arc::new(next);
                 changed = true;

@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use roaring::RoaringBitmap;
 
 use super::index::{Column, Key, UNKNOWN};
-use super::query::{Dimension, Filter, Position, Query, SORT_KEYS, Sort, SortKey};
+use super::query::{
+    Dimension, Filter, Position, Query, SORT_KEYS, Sort, SortKey, SortTerm, SortValue,
+};
 use super::row::Entry;
 use super::shelf::Shelf;
 use crate::domain::Presence;
@@ -77,15 +79,11 @@ pub(super) fn passing(shelf: &Shelf, filter: &Filter) -> Option<Passing> {
             Dimension::Source | Dimension::Provider => {}
             Dimension::Presence => keep_presences(shelf, term, &mut passing),
             Dimension::Stale => {
-                let stale = if shelf.overdue {
-                    None
-                } else {
-                    Some(&index.contact_lost)
-                };
+                let stale = (!shelf.overdue).then(|| &index.contact_lost | &shelf.outdated);
                 match (term.admits("true"), term.admits("false"), stale) {
                     (true, true, _) | (true, false, None) => {}
-                    (true, false, Some(lost)) => passing.keep(lost),
-                    (false, true, Some(lost)) => passing.drop(lost, shelf),
+                    (true, false, Some(stale)) => passing.keep(&stale),
+                    (false, true, Some(stale)) => passing.drop(&stale, shelf),
                     (false, _, _) => return None,
                 }
             }
@@ -165,7 +163,7 @@ pub(super) fn select(shelves: &[std::sync::Arc<Shelf>], query: &Query) -> Found 
         if by_source.is_some() && found > query.limit {
             continue;
         }
-        let numbers = top(shelf, &passing, query, query.limit + 1);
+        let numbers = top(shelf, &passing, query, query.limit.saturating_add(1));
         found += numbers.len();
         runs.push(
             numbers
@@ -203,10 +201,7 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
     }
     let after = match leading(shelf, &query.sort, query.after.as_ref()) {
         Some(Ordering::Less) => return Vec::new(),
-        Some(Ordering::Equal) => query
-            .after
-            .as_ref()
-            .map(|after| Bound::new(shelf, &query.sort, after)),
+        Some(Ordering::Equal) => query.after.as_ref(),
         Some(Ordering::Greater) | None => None,
     };
     // Terms that are the same for a whole source only matter between sources.
@@ -214,38 +209,13 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
         .sort
         .0
         .iter()
-        .filter(|term| !term.key.is_immutable())
+        .filter(|term| !is_uniform(shelf, term.key))
         .copied()
         .collect();
-    let is_dense = match passing {
-        Passing::All => true,
-        Passing::Some(numbers) => numbers.len() * 16 > shelf.content.entries.len() as u64,
+    let Some(first) = own.first() else {
+        return top_by_id(shelf, passing, after, false, limit);
     };
-    if let ([term], true) = (own.as_slice(), is_dense)
-        && let Column::Known {
-            order, rank, known, ..
-        } = shelf.content.index.column(term.key)
-    {
-        let walk = Walk {
-            order,
-            rank,
-            known: *known,
-            descending: term.descending,
-        };
-        let is_after = |number: &u32| {
-            after
-                .as_ref()
-                .is_none_or(|after| after.is_before(shelf, &query.sort, *number))
-        };
-        let mut numbers = Vec::with_capacity(limit.min(1_024));
-        walk.each(after.as_ref(), |number| {
-            if passing.holds(number) && is_after(&number) {
-                numbers.push(number);
-            }
-            numbers.len() < limit
-        });
-        return numbers;
-    }
+    let after = after.map(|after| Bound::new(shelf, &query.sort, after));
     let codes = |number: u32| {
         let mut codes = [0; SORT_KEYS];
         for (code, term) in codes.iter_mut().zip(&own) {
@@ -257,7 +227,53 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
         }
         (codes, number)
     };
-    let mut candidates: Vec<([u32; SORT_KEYS], u32)> = (passing.iter(shelf))
+    let is_dense = match passing {
+        Passing::All => true,
+        Passing::Some(numbers) => numbers.len() * 16 > shelf.content.entries.len() as u64,
+    };
+    let column = shelf.content.index.column(first.key);
+    if is_dense
+        && let Column::Known {
+            order, rank, known, ..
+        } = column
+    {
+        let walk = Walk {
+            order,
+            rank,
+            known: *known,
+            descending: first.descending,
+        };
+        let is_after = |number: &u32| {
+            after
+                .as_ref()
+                .is_none_or(|after| after.is_before(shelf, &query.sort, *number))
+        };
+        let mut numbers = Vec::with_capacity(limit.min(1_024));
+        if own.len() == 1 {
+            walk.each(after.as_ref(), |number| {
+                if passing.holds(number) && is_after(&number) {
+                    numbers.push(number);
+                }
+                numbers.len() < limit
+            });
+            return numbers;
+        }
+        // Clusters of one first value are ordered by the other terms, so the last group that is needed is needed whole.
+        let mut group = None;
+        walk.each(after.as_ref(), |number| {
+            let code = column.code(number, first.descending);
+            if numbers.len() >= limit && group != Some(code) {
+                return false;
+            }
+            group = Some(code);
+            if passing.holds(number) && is_after(&number) {
+                numbers.push(number);
+            }
+            true
+        });
+        return first_by(numbers.into_iter().map(codes).collect(), limit);
+    }
+    let candidates = (passing.iter(shelf))
         .filter(|number| {
             after
                 .as_ref()
@@ -265,12 +281,22 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
         })
         .map(codes)
         .collect();
+    first_by(candidates, limit)
+}
+
+/// The first of some clusters by their codes.
+fn first_by(mut candidates: Vec<([u32; SORT_KEYS], u32)>, limit: usize) -> Vec<u32> {
     if candidates.len() > limit {
         candidates.select_nth_unstable(limit - 1);
         candidates.truncate(limit);
     }
     candidates.sort_unstable();
     candidates.into_iter().map(|(_, number)| number).collect()
+}
+
+/// Whether all clusters of a source have the same value, unknown included; [`shelf_key`] tells it.
+fn is_uniform(shelf: &Shelf, key: SortKey) -> bool {
+    matches!(shelf.content.index.column(key), Column::Unknown)
 }
 
 /// How a whole source stands to a place by the terms that are the same for all of its clusters and come first in the order.
@@ -280,14 +306,19 @@ fn leading(shelf: &Shelf, sort: &Sort, after: Option<&Position>) -> Option<Order
         .0
         .iter()
         .zip(&after.values)
-        .take_while(|(term, _)| term.key.is_immutable());
-    let mut orderings = leading
-        .map(|(term, value)| directed(term.descending, shelf_key(shelf, term.key), Key::of(value)));
-    Some(
-        orderings
-            .find(|ordering| ordering.is_ne())
-            .unwrap_or(Ordering::Equal),
-    )
+        .take_while(|(term, _)| is_uniform(shelf, term.key));
+    Some(standing(shelf, leading))
+}
+
+/// How a whole source stands to the values of some terms that are the same for all of its clusters.
+fn standing<'a>(
+    shelf: &Shelf,
+    terms: impl Iterator<Item = (&'a SortTerm, &'a SortValue)>,
+) -> Ordering {
+    terms
+        .map(|(term, value)| directed(term.descending, shelf_key(shelf, term.key), Key::of(value)))
+        .find(|ordering| ordering.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 fn top_by_id(
@@ -425,7 +456,7 @@ impl<'a> Bound<'a> {
             .0
             .iter()
             .zip(&position.values)
-            .find(|(term, _)| !term.key.is_immutable());
+            .find(|(term, _)| !is_uniform(shelf, term.key));
         let first = own.map_or(FirstRank::Before(0), |(term, value)| {
             let wanted = Key::of(value);
             let Column::Known {
@@ -453,9 +484,18 @@ impl<'a> Bound<'a> {
             }
         });
         let entries = &shelf.content.entries;
-        let from = match sort.0.as_slice() {
-            [_] => entries.partition_point(|entry| entry.row.id.as_str() <= position.id.as_str()),
-            _ => 0,
+        let terms = || sort.0.iter().zip(&position.values);
+        let own_terms = terms().filter(|(term, _)| !is_uniform(shelf, term.key));
+        let from = if own_terms.count() > 1 {
+            0
+        } else {
+            // Beside the one term that differs, the whole source stands on one side of the place, or the id decides.
+            match standing(shelf, terms().filter(|(term, _)| is_uniform(shelf, term.key))) {
+                Ordering::Less => entries.len(),
+                Ordering::Equal => entries
+                    .partition_point(|entry| entry.row.id.as_str() <= position.id.as_str()),
+                Ordering::Greater => 0,
+            }
         };
         Self {
             position,

@@ -166,7 +166,7 @@ impl Snapshot {
             let tail = Tail {
                 fetched_at: text,
                 presence: shelf.presence(entry),
-                stale: shelf.overdue,
+                stale: shelf.is_old(place.number),
             };
             entry.row.append(&tail, raw, nodes, body);
         }

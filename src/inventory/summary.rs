@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::Snapshot;
+use super::facts::Facts;
 use super::query::{Dimension, Filter};
 use super::select::{Passing, passing};
 use super::shelf::Shelf;
@@ -115,10 +116,10 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
             Some(all) if all.iter().all(|(_, count)| count.is_some()) => {}
             _ => summary.accelerators_unknown += 1,
         }
-        for (model, count) in facts.accelerators.iter().flatten() {
+        for (model, count) in by_model(facts) {
             tally(
-                summary.accelerators.entry(model.to_string()).or_default(),
-                *count,
+                summary.accelerators.entry(model.to_owned()).or_default(),
+                count,
             );
         }
         match &facts.cost {
@@ -130,6 +131,21 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
             None => summary.cost_unknown += 1,
         }
     }
+}
+
+/// The accelerators of one cluster by model: a cluster that names one twice is still one cluster. A count is known when each
+/// of its parts is.
+fn by_model(facts: &Facts) -> Vec<(&str, Option<u64>)> {
+    let mut models: Vec<(&str, Option<u64>)> = Vec::new();
+    for (model, count) in facts.accelerators.iter().flatten() {
+        match models.iter_mut().find(|(known, _)| **known == **model) {
+            Some((_, sum)) => {
+                *sum = sum.zip(*count).map(|(sum, count)| sum.saturating_add(count));
+            }
+            None => models.push((model, *count)),
+        }
+    }
+    models
 }
 
 fn tally(sum: &mut Sum<u64>, value: Option<u64>) {

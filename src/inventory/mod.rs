@@ -118,3 +118,6 @@ pub struct Requested {
     /// The vendor asked not to be called before this time; the refresh waits for it.
     pub not_before: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests;

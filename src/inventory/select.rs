@@ -490,10 +490,14 @@ impl<'a> Bound<'a> {
             0
         } else {
             // Beside the one term that differs, the whole source stands on one side of the place, or the id decides.
-            match standing(shelf, terms().filter(|(term, _)| is_uniform(shelf, term.key))) {
+            match standing(
+                shelf,
+                terms().filter(|(term, _)| is_uniform(shelf, term.key)),
+            ) {
                 Ordering::Less => entries.len(),
-                Ordering::Equal => entries
-                    .partition_point(|entry| entry.row.id.as_str() <= position.id.as_str()),
+                Ordering::Equal => {
+                    entries.partition_point(|entry| entry.row.id.as_str() <= position.id.as_str())
+                }
                 Ordering::Greater => 0,
             }
         };

@@ -103,9 +103,8 @@ impl Shelf {
     /// How a presence by the listings alone is shown: a failed source makes present clusters stale, also where it was suspect
     /// before it failed.
     pub(super) fn shown(&self, presence: Presence) -> Presence {
-        let is_unread = self.report.state == Freshness::Stale
-            || self.report.error.is_some()
-            || self.overdue;
+        let is_unread =
+            self.report.state == Freshness::Stale || self.report.error.is_some() || self.overdue;
         if presence == Presence::Present && is_unread {
             Presence::Stale
         } else {
@@ -336,9 +335,8 @@ impl Shelf {
             Freshness::Stale if !overdue && self.report.error.is_none() => Freshness::Fresh,
             state => state,
         };
-        let is_same = overdue == self.overdue
-            && state == self.report.state
-            && outdated == self.outdated;
+        let is_same =
+            overdue == self.overdue && state == self.report.state && outdated == self.outdated;
         (!is_same).then(|| {
             let report = SourceReport {
                 state,
@@ -413,9 +411,8 @@ fn next_entry(
     } else {
         now
     };
-    let is_joined = same_base.is_some()
-        && !known.is_detail_newest
-        && listed.locator == known.row.locator;
+    let is_joined =
+        same_base.is_some() && !known.is_detail_newest && listed.locator == known.row.locator;
     let base = Some(same_base.unwrap_or(base));
     if is_joined {
         return fresh(Arc::clone(&known.row), base, changed_at);

@@ -140,7 +140,9 @@ fn by_model(facts: &Facts) -> Vec<(&str, Option<u64>)> {
     for (model, count) in facts.accelerators.iter().flatten() {
         match models.iter_mut().find(|(known, _)| **known == **model) {
             Some((_, sum)) => {
-                *sum = sum.zip(*count).map(|(sum, count)| sum.saturating_add(count));
+                *sum = sum
+                    .zip(*count)
+                    .map(|(sum, count)| sum.saturating_add(count));
             }
             None => models.push((model, *count)),
         }

@@ -86,7 +86,7 @@ fn ids(snapshot: &Snapshot) -> HashSet<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_cluster_comes_twice_and_none_that_stayed_is_missed(

@@ -54,7 +54,7 @@ fn expected(all: &[Known], filter: &Filter, sort: &Sort) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_walk_yields_what_passes_in_order_and_once(

@@ -40,6 +40,9 @@ impl Interner {
 /// The longest part of a text, in bytes, that takes part in sorting: it also travels in page tokens.
 const SORTED_TEXT: usize = 96;
 
+/// A model and how many of it there are.
+type Accelerators = (Arc<str>, Option<u64>);
+
 /// What filters, sorting and sums need of a cluster. Filtered texts are in lower case.
 #[derive(Debug)]
 pub(super) struct Facts {
@@ -58,7 +61,7 @@ pub(super) struct Facts {
     pub(super) projects: Box<[Arc<str>]>,
     pub(super) team: Option<Arc<str>>,
     pub(super) labels: Box<[(Arc<str>, Arc<str>)]>,
-    pub(super) accelerators: Option<Box<[(Arc<str>, Option<u64>)]>>,
+    pub(super) accelerators: Option<Box<[Accelerators]>>,
     pub(super) nodes: Option<u64>,
     pub(super) nodes_ready: Option<u64>,
     pub(super) cost: Option<(Decimal, Arc<str>)>,

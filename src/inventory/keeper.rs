@@ -110,7 +110,9 @@ impl Keeper {
         let tasks = TaskTracker::new();
         let (mail, inbox) = mpsc::channel(64);
         let mut known = HashMap::new();
-        for (at, source) in sources.iter().enumerate() {
+        let has_details = sources.iter().map(refresh::has_details).collect();
+        let texts = sources.iter().map(|_| Interner::default()).collect();
+        for (at, source) in sources.into_iter().enumerate() {
             let activation = Arc::new(Activation {
                 wanted: watch::Sender::new(()),
                 pending: AtomicBool::new(true),
@@ -121,7 +123,7 @@ impl Keeper {
             );
             let task = refresh::Task {
                 at,
-                source: source.clone(),
+                source,
                 inventory: Arc::clone(&inventory),
                 mail: mail.clone(),
                 activation,
@@ -129,8 +131,8 @@ impl Keeper {
             tasks.spawn_on(task.run(stop.clone()), runtime);
         }
         let writer = Writer {
-            has_details: sources.iter().map(refresh::has_details).collect(),
-            texts: sources.iter().map(|_| Interner::default()).collect(),
+            has_details,
+            texts,
             shelves,
             generation,
             inventory: Arc::clone(&inventory),

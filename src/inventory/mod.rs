@@ -9,6 +9,7 @@ pub mod completeness;
 mod facts;
 mod index;
 mod keeper;
+mod passing;
 pub mod query;
 mod refresh;
 mod row;
@@ -18,6 +19,7 @@ mod snapshot;
 mod source;
 mod summary;
 pub mod token;
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

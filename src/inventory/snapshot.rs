@@ -28,7 +28,7 @@ impl Snapshot {
     /// Puts shelves together, in the order of their clusters' ids.
     pub(super) fn new(generation: u64, as_of: Timestamp, mut shelves: Vec<Arc<Shelf>>) -> Self {
         // An id is `<source>:…`, so sources sort with the colon at their end.
-        shelves.sort_by_key(|shelf| format!("{}:", shelf.report.name));
+        shelves.sort_by_cached_key(|shelf| format!("{}:", shelf.report.name));
         let reports = shelves
             .iter()
             .map(|shelf| Arc::clone(&shelf.report))

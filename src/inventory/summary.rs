@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 
 use super::Snapshot;
 use super::facts::Facts;
+use super::passing::{Passing, passing};
 use super::query::{Dimension, Filter};
-use super::select::{Passing, passing};
 use super::shelf::Shelf;
 
 /// A sum, how many clusters it covers, and of how many the value is unknown.
@@ -103,12 +103,7 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
     for number in passing.iter(shelf) {
         let facts = &shelf.content.entries[number as usize].row.facts;
         if let Some(version) = &facts.version {
-            *summary
-                .by
-                .entry("version")
-                .or_default()
-                .entry(version.to_string())
-                .or_default() += 1;
+            *at(summary.by.entry("version").or_default(), version) += 1;
         }
         tally(&mut summary.nodes, facts.nodes);
         tally(&mut summary.nodes_ready, facts.nodes_ready);
@@ -117,14 +112,11 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
             _ => summary.accelerators_unknown += 1,
         }
         for (model, count) in by_model(facts) {
-            tally(
-                summary.accelerators.entry(model.to_owned()).or_default(),
-                count,
-            );
+            tally(at(&mut summary.accelerators, model), count);
         }
         match &facts.cost {
             Some((amount, currency)) => {
-                let sum = summary.cost.entry(currency.to_string()).or_default();
+                let sum = at(&mut summary.cost, currency);
                 sum.value = sum.value.saturating_add(*amount);
                 sum.clusters += 1;
             }
@@ -148,6 +140,15 @@ fn by_model(facts: &Facts) -> Vec<(&str, Option<u64>)> {
         }
     }
     models
+}
+
+/// The value under a key, which is copied only when it is new.
+fn at<'m, T: Default>(map: &'m mut BTreeMap<String, T>, key: &str) -> &'m mut T {
+    if map.contains_key(key) {
+        map.get_mut(key).expect("it was just found")
+    } else {
+        map.entry(key.to_owned()).or_default()
+    }
 }
 
 fn tally(sum: &mut Sum<u64>, value: Option<u64>) {

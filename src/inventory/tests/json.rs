@@ -21,7 +21,7 @@ fn bench() -> Bench {
     let mut bench = Bench::new("s", "k");
     let mut full = listed(cluster("s", "a \"\u{1}é"));
     full.cluster.name = "\"quoted\" \u{2028} \\ \u{0}".into();
-    full.raw = raw(r#"{"vendor":[1,2]}"#);
+    full.raw = Some(raw(r#"{"vendor":[1,2]}"#));
     full.nodes = Some(vec![Node::default()]);
     let mut lost = cluster("s", "b");
     lost.contact_lost = true;

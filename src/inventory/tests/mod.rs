@@ -61,8 +61,8 @@ fn described(cluster: Cluster) -> Described {
     }
 }
 
-fn raw(text: &str) -> Option<Box<RawValue>> {
-    Some(RawValue::from_string(text.to_owned()).unwrap())
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
 }
 
 /// One source and what happens to it, second by second.

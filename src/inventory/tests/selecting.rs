@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use super::oracle::{Known, accounts, compare, count, filters, passes, sorts};
+use super::oracle::{Account, Known, accounts, compare, count, filters, passes, sorts};
 use super::*;
 use crate::inventory::query::{Filter, Query, Sort};
 use crate::inventory::token::PageToken;
@@ -61,9 +61,9 @@ proptest! {
         accounts in accounts(),
         questions in proptest::collection::vec((filters(), sorts(), 1_usize..=7), 6),
     ) {
-        let benches: Vec<Bench> = accounts.iter().map(|account| account.bench()).collect();
+        let benches: Vec<Bench> = accounts.iter().map(Account::bench).collect();
         let snapshot = snapshot(1, &benches);
-        let all: Vec<Known> = accounts.iter().flat_map(|account| account.known()).collect();
+        let all: Vec<Known> = accounts.iter().flat_map(Account::known).collect();
         prop_assert_eq!(snapshot.len(), all.len());
         for (filter, sort, limit) in questions {
             let expected = expected(&all, &filter, &sort);
@@ -83,9 +83,9 @@ proptest! {
 
     #[test]
     fn sums_cover_what_passes(accounts in accounts(), filter in filters()) {
-        let benches: Vec<Bench> = accounts.iter().map(|account| account.bench()).collect();
+        let benches: Vec<Bench> = accounts.iter().map(Account::bench).collect();
         let snapshot = snapshot(1, &benches);
-        let all: Vec<Known> = accounts.iter().flat_map(|account| account.known()).collect();
+        let all: Vec<Known> = accounts.iter().flat_map(Account::known).collect();
         let passing: Vec<&Known> = all.iter().filter(|known| passes(known, &filter)).collect();
         let summary = snapshot.summarize(&filter);
         prop_assert_eq!(summary.clusters, passing.len() as u64);

@@ -298,13 +298,13 @@ fn an_address_nodes_and_raw_are_part_of_what_can_change() {
             assert!(!Arc::ptr_eq(&before, &bench.entry("a").row));
         };
         list(&mut bench, &|listed| {
-            listed.locator = Locator::new("elsewhere")
+            listed.locator = Locator::new("elsewhere");
         });
         assert_eq!(bench.entry("a").row.locator.as_str(), "elsewhere");
         list(&mut bench, &|listed| {
-            listed.nodes = Some(vec![Node::default()])
+            listed.nodes = Some(vec![Node::default()]);
         });
-        list(&mut bench, &|listed| listed.raw = raw(r#"{"a":1}"#));
+        list(&mut bench, &|listed| listed.raw = Some(raw(r#"{"a":1}"#)));
         list(&mut bench, &|listed| listed.cluster.contact_lost = true);
         assert!(bench.shelf.content.index.contact_lost.contains(0));
     }
@@ -325,7 +325,7 @@ fn a_detail_fills_what_the_listing_leaves_open_and_survives_it() {
     detail.location.region = Some("eu".into());
     let described = Described {
         nodes: Some(vec![Node::default()]),
-        raw: raw(r#"{"from":"detail"}"#),
+        raw: Some(raw(r#"{"from":"detail"}"#)),
         ..described(detail)
     };
     bench.describe_with(cluster("s", "a").id, described);

@@ -23,10 +23,12 @@ const PERIOD: Duration = Duration::from_mins(1);
 
 type Answered<T> = BoxFuture<'static, Result<T, ProviderError>>;
 
+type Describe = Box<dyn Fn(&str) -> Answered<Described> + Send + Sync>;
+
 /// Answers the n-th listing, from 0, and each detail as told, and remembers when it was asked.
 struct Script {
     list: Box<dyn Fn(usize) -> Answered<Page> + Send + Sync>,
-    describe: Box<dyn Fn(&str) -> Answered<Described> + Send + Sync>,
+    describe: Describe,
     listed: Mutex<Vec<Instant>>,
     described: Mutex<Vec<(Instant, String)>>,
 }
@@ -242,7 +244,7 @@ async fn a_vendor_that_asks_to_wait_is_not_asked_before() {
     let began = Instant::now();
     let (script, inventory, keeper) = start(
         Script::new(|call| match call {
-            0 => refuse(unavailable(Some(Duration::from_secs(300)))),
+            0 => refuse(unavailable(Some(Duration::from_mins(5)))),
             _ => answer(page(1)),
         }),
         schedule(),
@@ -370,7 +372,7 @@ async fn details_leave_room_for_the_next_listing() {
     };
     let (stack, script) = counted(50);
     let (inventory, _keeper) = start_all(&[("s", &script, with_details(Some(rate)), stack)]);
-    sleep(PERIOD - Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(59)).await;
     assert_eq!(script.described().len(), 18);
     assert_eq!(report(&inventory).details_pending, 32);
     sleep(PERIOD * 2).await;

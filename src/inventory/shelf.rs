@@ -191,7 +191,8 @@ impl Shelf {
             changed |= known.is_none_or(|known| {
                 !Arc::ptr_eq(&known.row, &entry.row) || known.presence != entry.presence
             });
-            changed |= known.is_some_and(|known| known.fetched_at.is_some());
+            changed |=
+                known.is_some_and(|known| known.fetched_at.is_some() || known.is_detail_newest);
             seen.insert(entry.row.id.clone());
             entries.push(entry);
         }

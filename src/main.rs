@@ -1,3 +1,7 @@
 //! The `clustergate` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    clustergate::cli::main()
+}

@@ -1,1 +1,3 @@
-//! Whole-list exports.
+//! Downstream forms of the inventory, one file each.
+
+pub mod csv;

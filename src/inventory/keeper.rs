@@ -82,7 +82,7 @@ impl Keeper {
     /// Publishes the first, empty generation and starts a task for each source on the given runtime. Every source is asked
     /// for its listing at once.
     pub fn start(sources: Vec<Source>, runtime: &Handle) -> (Arc<Inventory>, Self) {
-        let now = Timestamp::now();
+        let now = super::now();
         let report = |source: &Source| SourceReport {
             next_attempt_at: Some(now),
             ..SourceReport::new(
@@ -255,12 +255,12 @@ impl Writer {
             self.shelves[source] = Arc::new(next);
             told.push(published);
         }
-        self.publish(Timestamp::now());
+        self.publish(super::now());
         told
     }
 
     fn look_at_ages(&mut self) {
-        let now = Timestamp::now();
+        let now = super::now();
         let mut changed = false;
         for shelf in &mut self.shelves {
             if let Some(next) = shelf.aged(now) {

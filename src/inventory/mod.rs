@@ -104,6 +104,12 @@ impl Inventory {
     }
 }
 
+/// The time on our clock, in whole milliseconds: more would only make answers longer.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
 /// What can be asked of the tasks behind the inventory.
 pub trait Control: Send + Sync {
     /// Asks for a refresh of one source, joining one that is already asked for; `None` when there is no such source.
@@ -119,6 +125,22 @@ pub struct Requested {
     pub joined: bool,
     /// The vendor asked not to be called before this time; the refresh waits for it.
     pub not_before: Option<Timestamp>,
+}
+
+#[cfg(test)]
+impl Inventory {
+    /// An inventory of which nothing but these reports is known; for the tests of the API.
+    pub(crate) fn with_reports(
+        generation: u64,
+        as_of: Timestamp,
+        reports: Vec<SourceReport>,
+    ) -> Self {
+        let shelves = reports
+            .into_iter()
+            .map(|report| Arc::new(shelf::Shelf::new(report, std::time::Duration::MAX)))
+            .collect();
+        Self::new(Snapshot::new(generation, as_of, shelves))
+    }
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ impl Task {
     /// Reads the listing once and has it published.
     async fn refresh(&self) -> Ended {
         let schedule = &self.source.schedule;
-        let (started, started_at) = (Instant::now(), Timestamp::now());
+        let (started, started_at) = (Instant::now(), super::now());
         let walked = timeout(
             schedule.refresh_deadline,
             walk(self.source.provider.as_ref(), schedule.limits),
@@ -139,7 +139,7 @@ impl Task {
         let not_before = Instant::now() + wait.unwrap_or_default();
         let due = not_before.max(started + schedule.refresh_interval);
         let until_due = due.saturating_duration_since(Instant::now());
-        let next_attempt_at = Timestamp::now().checked_add(until_due).ok();
+        let next_attempt_at = super::now().checked_add(until_due).ok();
         self.publish(Event::Refreshed(Outcome {
             started_at,
             took,
@@ -163,7 +163,7 @@ impl Task {
         let before = self.source.stack.vitals().requests;
         let Details { failed, read } = memory;
         failed.retain(|_, failed| failed.at.elapsed() < detail_interval);
-        let older_than = Timestamp::now()
+        let older_than = super::now()
             .checked_sub(detail_interval)
             .unwrap_or(Timestamp::MIN);
         let wanting = self
@@ -216,7 +216,7 @@ impl Task {
             Ok(described) => Ok(Detailed {
                 id: id.clone(),
                 described,
-                at: Timestamp::now(),
+                at: super::now(),
             }),
             Err(error) => {
                 debug!(source.name = %self.source.name, cluster.id = %id, error.code = error.kind.code(), "detail not read");

@@ -22,6 +22,8 @@ pub struct Row {
     pub locator: Locator,
     /// Whether the vendor says that it has lost contact.
     pub contact_lost: bool,
+    /// Stands for the row's content in entity tags.
+    pub(super) tag: u64,
     /// `{"id":…,…`, without the closing brace.
     json: Box<[u8]>,
     /// Where in it the links begin.
@@ -205,10 +207,18 @@ impl Row {
         json.extend(serde_json::to_vec(&links).unwrap_or_default());
         let raw = (raw.listing.is_some() || raw.detail.is_some())
             .then(|| serde_json::to_vec(raw).unwrap_or_default());
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(&json)
+            .update(raw.as_deref().unwrap_or_default())
+            .update(nodes.as_deref().unwrap_or_default());
+        let mut tag = [0; 8];
+        hasher.finalize_xof().fill(&mut tag);
         Self {
             id: cluster.id,
             locator,
             contact_lost,
+            tag: u64::from_le_bytes(tag),
             json: json.into(),
             links_at,
             raw: raw.map(Vec::into_boxed_slice),

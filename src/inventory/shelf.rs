@@ -121,7 +121,12 @@ impl Shelf {
     pub(super) fn after(&self, outcome: Outcome, has_details: bool, texts: &mut Interner) -> Self {
         let mut report = SourceReport::clone(&self.report);
         report.next_attempt_at = outcome.next_attempt_at;
-        let ended_at = outcome.started_at + outcome.took;
+        let took =
+            Duration::from_millis(u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX));
+        let ended_at = outcome
+            .started_at
+            .checked_add(took)
+            .unwrap_or(outcome.started_at);
         let mut attempt = Attempt {
             started_at: outcome.started_at,
             took: outcome.took,

@@ -11,6 +11,7 @@ use super::select::{self, Found, Place};
 use super::shelf::Shelf;
 use super::source::SourceReport;
 use super::summary::{Summary, summarize};
+use super::token;
 use crate::domain::{ClusterId, SourceName};
 use crate::provider::Locator;
 
@@ -113,6 +114,24 @@ impl Snapshot {
         shelf.content.entries[place.number as usize]
             .fetched_at
             .or(shelf.fetched_at)
+    }
+
+    /// A strong entity tag of the cluster at a place, shown in a shape.
+    pub fn tag(&self, place: Place, shape: &str) -> String {
+        let shelf = &self.shelves[place.shelf];
+        let entry = &shelf.content.entries[place.number as usize];
+        let fetched_at = self
+            .fetched_at(place)
+            .map(Timestamp::as_microsecond)
+            .unwrap_or_default();
+        let presence = shelf.presence(entry) as u8;
+        let shape = token::fingerprint(shape);
+        format!(
+            "\"{:x}-{fetched_at:x}-{presence}{}-{}\"",
+            entry.row.tag,
+            u8::from(shelf.is_old(place.number) || entry.row.contact_lost),
+            &shape[..6]
+        )
     }
 
     /// The source of the cluster at a place.

@@ -30,6 +30,8 @@ pub struct Summary {
     pub by_source: BTreeMap<String, u64>,
     /// Clusters by value, for each dimension that is counted; clusters without a value are not among them.
     pub by: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    /// Clusters without a value, for the same dimensions.
+    pub unknown: BTreeMap<&'static str, u64>,
     /// Nodes.
     pub nodes: Sum<u64>,
     /// Nodes that are ready.
@@ -102,6 +104,16 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
     }
     for number in passing.iter(shelf) {
         let facts = &shelf.content.entries[number as usize].row.facts;
+        for (dimension, is_known) in [
+            (Dimension::Cloud, facts.cloud.is_some()),
+            (Dimension::Region, !facts.regions.is_empty()),
+            (Dimension::Environment, facts.environment.is_some()),
+            (Dimension::Distribution, facts.distribution.is_some()),
+            (Dimension::Version, facts.version.is_some()),
+            (Dimension::Team, facts.team.is_some()),
+        ] {
+            *summary.unknown.entry(dimension.as_str()).or_default() += u64::from(!is_known);
+        }
         if let Some(version) = &facts.version {
             *at(summary.by.entry("version").or_default(), version) += 1;
         }

@@ -60,6 +60,13 @@ impl StackSettings {
             ca_file: None,
         }
     }
+
+    /// Lets an open breaker probe at every refresh: a source is read again at the first one after its vendor came back.
+    #[must_use]
+    pub fn probed_every(mut self, refresh_interval: Duration) -> Self {
+        self.breaker_cooldown = self.breaker_cooldown.min(refresh_interval.mul_f64(0.9));
+        self
+    }
 }
 
 /// Where a token comes from.

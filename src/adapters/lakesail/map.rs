@@ -1,0 +1,275 @@
+//! From LakeSail's answers to pages and clusters. No I/O: values in, values out.
+//!
+//! Order and membership come from `items`, which hold references only; the objects stand once in `included`, and one that is
+//! missing there costs its fields, not its cluster.
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::address::Address;
+use super::cluster::{Scope, Views, cluster};
+use super::read::id;
+use super::wire::{
+    Both, Connection, ExternalCluster, Health, Included, InfraReference, List, MeReference, One,
+    PlatformCluster,
+};
+use crate::provider::{
+    Described, ErrorKind, Listed, Page, ProviderError, Rejected, Warnings, raw, row,
+};
+
+/// One page of `/infra/clusters`.
+pub(super) fn infra_page(scope: Scope<'_>, list: &List) -> Page {
+    let included = InfraIncluded::read(list.included.as_ref());
+    let mut page = Page::default();
+    let mut ids = Vec::with_capacity(list.items.len());
+    for item in &list.items {
+        let Some(reference) = row::<InfraReference>(item) else {
+            page.rejected.push(rejected(None, "not a reference object"));
+            continue;
+        };
+        let Some(external_id) = id(&reference.id) else {
+            page.rejected.push(rejected(None, "no usable id"));
+            continue;
+        };
+        ids.push(external_id.to_owned());
+        let listed = included.listed(scope, external_id, &reference, &mut page.warnings);
+        page.clusters.push(listed);
+    }
+    page.fingerprint = Page::fingerprint("infra", ids.iter().map(String::as_str));
+    page
+}
+
+/// One page of `/me/clusters`.
+pub(super) fn me_page(scope: Scope<'_>, list: &List) -> Page {
+    let included = MeIncluded::read(list.included.as_ref());
+    let mut page = Page::default();
+    let mut ids = Vec::with_capacity(list.items.len());
+    for item in &list.items {
+        let Some(reference) = row::<MeReference>(item) else {
+            page.rejected.push(rejected(None, "not a reference object"));
+            continue;
+        };
+        let Some(cluster_id) = id(&reference.id) else {
+            let external = id(&reference.external_cluster_id);
+            ids.extend(external.map(str::to_owned));
+            page.rejected.push(rejected(external, "no usable id"));
+            continue;
+        };
+        ids.push(cluster_id.to_owned());
+        let listed = included.listed(scope, cluster_id, &reference, &mut page.warnings);
+        page.clusters.push(listed);
+    }
+    page.fingerprint = Page::fingerprint("me", ids.iter().map(String::as_str));
+    page
+}
+
+/// One external cluster, and its health where that could be had.
+pub(super) fn describe_infra(
+    scope: Scope<'_>,
+    asked: &str,
+    one: &One,
+    health: Option<&Health>,
+) -> Result<Described, ProviderError> {
+    const OPERATION: &str = "find_infra_cluster";
+    let reference: InfraReference = row(&one.item).ok_or_else(|| other(OPERATION))?;
+    if id(&reference.id) != Some(asked) {
+        return Err(other(OPERATION));
+    }
+    let mut warnings = Warnings::default();
+    let included = InfraIncluded::read(one.included.as_ref());
+    let views = Views {
+        health,
+        ..included.views(asked, &reference)
+    };
+    Ok(Described {
+        cluster: cluster(scope, asked, &views, &mut warnings),
+        nodes: None,
+        raw: included.raw(scope, asked, &reference),
+        warnings,
+    })
+}
+
+/// One of the platform's own records.
+pub(super) fn describe_me(
+    scope: Scope<'_>,
+    asked: &str,
+    one: &One,
+) -> Result<Described, ProviderError> {
+    const OPERATION: &str = "find_my_cluster";
+    let reference: MeReference = row(&one.item).ok_or_else(|| other(OPERATION))?;
+    if id(&reference.id) != Some(asked) {
+        return Err(other(OPERATION));
+    }
+    let mut warnings = Warnings::default();
+    let included = MeIncluded::read(one.included.as_ref());
+    let listed = included.listed(scope, asked, &reference, &mut warnings);
+    Ok(Described {
+        cluster: listed.cluster,
+        nodes: None,
+        raw: listed.raw,
+        warnings,
+    })
+}
+
+fn rejected(native_id: Option<&str>, reason: &'static str) -> Rejected {
+    Rejected {
+        native_id: native_id.map(str::to_owned),
+        reason,
+    }
+}
+
+fn other(operation: &'static str) -> ProviderError {
+    ProviderError::new(ErrorKind::UnexpectedShape, operation)
+        .with_detail("the answer is of another cluster")
+}
+
+/// Rows by id; a row without one cannot be the target of a reference.
+fn index<T: DeserializeOwned>(
+    rows: Option<&Vec<Box<RawValue>>>,
+    key: impl Fn(&T) -> Option<&str>,
+) -> HashMap<String, T> {
+    let mut index = HashMap::new();
+    for item in rows.into_iter().flatten() {
+        let Some(value) = row::<T>(item) else {
+            continue;
+        };
+        if let Some(key) = key(&value).map(str::to_owned) {
+            index.entry(key).or_insert(value);
+        }
+    }
+    index
+}
+
+/// What `/infra` sideloads.
+struct InfraIncluded {
+    externals: HashMap<String, ExternalCluster>,
+    connections: HashMap<String, Connection>,
+}
+
+impl InfraIncluded {
+    fn read(included: Option<&Included>) -> Self {
+        let clusters = included.and_then(|included| included.clusters.as_ref());
+        let connections = included.and_then(|included| included.connections.as_ref());
+        Self {
+            externals: index(clusters, |cluster: &ExternalCluster| id(&cluster.id)),
+            connections: index(connections, |connection: &Connection| id(&connection.id)),
+        }
+    }
+
+    fn views<'a>(&'a self, external_id: &'a str, reference: &'a InfraReference) -> Views<'a> {
+        let external = self.externals.get(external_id);
+        let connection_id = id(&reference.connection_id)
+            .or_else(|| external.and_then(|external| id(&external.connection_id)));
+        Views {
+            external,
+            platform: None,
+            connection: connection_id.and_then(|id| self.connections.get(id)),
+            health: None,
+            external_id: Some(external_id),
+            platform_id: external.and_then(|external| id(&external.cluster_id)),
+            connection_id,
+        }
+    }
+
+    fn raw(
+        &self,
+        scope: Scope<'_>,
+        external_id: &str,
+        reference: &InfraReference,
+    ) -> Option<Box<RawValue>> {
+        match self.externals.get(external_id) {
+            Some(external) => raw(&scope.shown(external)),
+            None => raw(reference),
+        }
+    }
+
+    fn listed(
+        &self,
+        scope: Scope<'_>,
+        external_id: &str,
+        reference: &InfraReference,
+        warnings: &mut Warnings,
+    ) -> Listed {
+        let views = self.views(external_id, reference);
+        let address = Address::Infra {
+            connection: views.connection_id.map(Into::into),
+            external: external_id.into(),
+        };
+        Listed {
+            cluster: cluster(scope, external_id, &views, warnings),
+            locator: address.to_locator(),
+            raw: self.raw(scope, external_id, reference),
+            nodes: None,
+        }
+    }
+}
+
+/// What `/me` sideloads. The platform's record and the external cluster name each other, so either side may do.
+struct MeIncluded {
+    platforms: HashMap<String, PlatformCluster>,
+    externals: HashMap<String, ExternalCluster>,
+    external_of: HashMap<String, String>,
+    connections: HashMap<String, Connection>,
+}
+
+impl MeIncluded {
+    fn read(included: Option<&Included>) -> Self {
+        let clusters = included.and_then(|included| included.clusters.as_ref());
+        let externals = included.and_then(|included| included.external_clusters.as_ref());
+        let connections = included.and_then(|included| included.connections.as_ref());
+        let externals = index(externals, |cluster: &ExternalCluster| id(&cluster.id));
+        let back = |(external, cluster): (&String, &ExternalCluster)| {
+            Some((id(&cluster.cluster_id)?.to_owned(), external.clone()))
+        };
+        Self {
+            platforms: index(clusters, |cluster: &PlatformCluster| id(&cluster.id)),
+            external_of: externals.iter().filter_map(back).collect(),
+            externals,
+            connections: index(connections, |connection: &Connection| id(&connection.id)),
+        }
+    }
+
+    /// The cluster's id is that of the external cluster where there is one, so that both listings speak of one cluster.
+    fn listed(
+        &self,
+        scope: Scope<'_>,
+        cluster_id: &str,
+        reference: &MeReference,
+        warnings: &mut Warnings,
+    ) -> Listed {
+        let platform = self.platforms.get(cluster_id);
+        let external_id = id(&reference.external_cluster_id)
+            .or_else(|| platform.and_then(|platform| id(&platform.external_cluster_id)))
+            .or_else(|| self.external_of.get(cluster_id).map(String::as_str));
+        let external = external_id.and_then(|id| self.externals.get(id));
+        let connection_id = id(&reference.connection_id)
+            .or_else(|| platform.and_then(|platform| id(&platform.connection_id)))
+            .or_else(|| external.and_then(|external| id(&external.connection_id)));
+        let views = Views {
+            external,
+            platform,
+            connection: connection_id.and_then(|id| self.connections.get(id)),
+            health: None,
+            external_id,
+            platform_id: Some(cluster_id),
+            connection_id,
+        };
+        let shown = external.map(|external| scope.shown(external));
+        let both = Both {
+            cluster: platform,
+            external_cluster: shown.as_ref(),
+        };
+        let is_bare = platform.is_none() && external.is_none();
+        let address = Address::Me {
+            cluster: cluster_id.into(),
+        };
+        Listed {
+            cluster: cluster(scope, external_id.unwrap_or(cluster_id), &views, warnings),
+            locator: address.to_locator(),
+            raw: if is_bare { raw(reference) } else { raw(&both) },
+            nodes: None,
+        }
+    }
+}

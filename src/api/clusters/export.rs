@@ -1,0 +1,222 @@
+//! The whole list in one answer, streamed: NDJSON and CSV.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue};
+
+use crate::export::csv::Table;
+use crate::inventory::query::Query;
+use crate::inventory::{Completeness, Place, Snapshot};
+
+use super::super::code::Code;
+use super::super::params::Shape;
+use super::super::problem::Problem;
+use super::{X_INVENTORY_COMPLETE, X_INVENTORY_GENERATION};
+
+/// Clusters in one piece of a streamed answer.
+const PIECE: usize = 200;
+
+/// What form the list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Ndjson,
+    Csv,
+}
+
+const TYPES: [(&str, Format); 6] = [
+    ("application/json", Format::Json),
+    ("application/x-ndjson", Format::Ndjson),
+    ("application/ndjson", Format::Ndjson),
+    ("text/csv", Format::Csv),
+    ("application/*", Format::Json),
+    ("*/*", Format::Json),
+];
+
+/// Whether a request wants JSON without having to be read closely.
+pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT)
+        .is_none_or(|accept| matches!(accept.as_bytes(), b"*/*" | b"application/json"))
+}
+
+impl Format {
+    /// What a request wants: `format` goes before `Accept`.
+    pub(super) fn wanted(
+        parameter: Option<&str>,
+        accept: Option<&HeaderValue>,
+    ) -> Result<Self, Problem> {
+        match parameter {
+            Some("json") => return Ok(Self::Json),
+            Some("ndjson") => return Ok(Self::Ndjson),
+            Some("csv") => return Ok(Self::Csv),
+            Some(other) => {
+                return Err(Problem::not_one_of(
+                    "format",
+                    other,
+                    &["json", "ndjson", "csv"],
+                ));
+            }
+            None => {}
+        }
+        let Some(accept) = accept else {
+            return Ok(Self::Json);
+        };
+        let text = accept.to_str().unwrap_or_default();
+        let mut wanted: Vec<(f32, Self)> = Vec::new();
+        for part in text.split(',') {
+            let mut pieces = part.split(';').map(str::trim);
+            let essence = pieces.next().unwrap_or_default();
+            let quality = pieces
+                .find_map(|piece| piece.strip_prefix("q="))
+                .and_then(|q| q.parse().ok())
+                .unwrap_or(1.0);
+            let known = TYPES
+                .into_iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(essence));
+            if let Some((_, format)) = known.filter(|_| quality > 0.0) {
+                wanted.push((quality, format));
+            }
+        }
+        // The first of the most wanted ones.
+        let best = wanted
+            .into_iter()
+            .reduce(|best, next| if next.0 > best.0 { next } else { best });
+        best.map(|(_, format)| format).ok_or_else(|| {
+            Problem::new(Code::NotAcceptable)
+                .with_detail("application/json, application/x-ndjson and text/csv can be had")
+        })
+    }
+}
+
+/// Answers with everything that a query selects, in its order.
+pub(super) fn whole(
+    snapshot: &Arc<Snapshot>,
+    mut query: Query,
+    shape: &Shape,
+    format: Format,
+    limit: Option<usize>,
+) -> Response {
+    query.limit = snapshot.len().clamp(1, limit.unwrap_or(usize::MAX));
+    let complete = snapshot.completeness(&query.filter) == Completeness::Complete;
+    let places = snapshot.select(&query).places;
+    let table = Table::default();
+    let head = (format == Format::Csv).then(|| Bytes::from(table.head()));
+    let walk = Walk {
+        snapshot: Arc::clone(snapshot),
+        places,
+        at: 0,
+        shape: shape.clone(),
+        format,
+        table,
+    };
+    let pieces = stream::unfold(walk, |mut walk| async move {
+        walk.next().map(|piece| (Ok::<_, Infallible>(piece), walk))
+    });
+    let head = stream::iter(head.map(Ok));
+    let mut response = Response::new(Body::from_stream(futures_util::StreamExt::chain(
+        head, pieces,
+    )));
+    let headers = response.headers_mut();
+    let (content_type, file) = match format {
+        Format::Csv => (
+            "text/csv; charset=utf-8; header=present",
+            "attachment; filename=\"clusters.csv\"",
+        ),
+        Format::Ndjson | Format::Json => ("application/x-ndjson", "inline"),
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(file));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
+    headers.insert(
+        X_INVENTORY_COMPLETE,
+        HeaderValue::from_static(if complete { "true" } else { "false" }),
+    );
+    headers.insert(
+        X_INVENTORY_GENERATION,
+        HeaderValue::from(snapshot.generation),
+    );
+    response
+}
+
+/// How far a streamed answer has come. The snapshot stays the same to the end, whatever is published meanwhile.
+struct Walk {
+    snapshot: Arc<Snapshot>,
+    places: Vec<Place>,
+    at: usize,
+    shape: Shape,
+    format: Format,
+    table: Table,
+}
+
+impl Walk {
+    fn next(&mut self) -> Option<Bytes> {
+        let piece = self
+            .places
+            .get(self.at..(self.at + PIECE).min(self.places.len()))?;
+        if piece.is_empty() {
+            return None;
+        }
+        self.at += piece.len();
+        let mut body = Vec::with_capacity(piece.len() * 1_600);
+        let mut row = Vec::new();
+        for place in piece {
+            row.clear();
+            self.snapshot.append(
+                std::slice::from_ref(place),
+                self.shape.raw,
+                self.shape.nodes,
+                &mut row,
+            );
+            match self.format {
+                Format::Csv => self.table.append(&row, &mut body),
+                Format::Ndjson | Format::Json => {
+                    body.extend_from_slice(&row);
+                    body.push(b'\n');
+                }
+            }
+        }
+        Some(body.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameter_goes_before_accept_and_the_most_wanted_type_wins() {
+        let wanted = |parameter, accept: Option<&'static str>| {
+            Format::wanted(parameter, accept.map(HeaderValue::from_static).as_ref())
+        };
+        assert_eq!(wanted(None, None).unwrap(), Format::Json);
+        assert_eq!(
+            wanted(Some("csv"), Some("application/json")).unwrap(),
+            Format::Csv
+        );
+        assert_eq!(
+            wanted(
+                None,
+                Some("text/html, application/x-ndjson;q=0.5, */*;q=0.1")
+            )
+            .unwrap(),
+            Format::Ndjson
+        );
+        assert_eq!(wanted(None, Some("text/csv")).unwrap(), Format::Csv);
+        assert_eq!(
+            wanted(None, Some("text/html")).unwrap_err().code(),
+            Code::NotAcceptable
+        );
+        assert_eq!(
+            wanted(Some("xml"), None).unwrap_err().code(),
+            Code::InvalidParameter
+        );
+    }
+}

@@ -1,0 +1,327 @@
+//! `/clusters`: the inventory as a list, page by page or whole, and one cluster of it.
+//!
+//! A list request never leaves the process. What it costs is a look into the page cache; where the page is not there, a walk
+//! over the indexes of the current snapshot and a join of rows whose JSON was written when they were read.
+
+mod export;
+mod page;
+mod shape;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::{HeaderMap, HeaderName};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{Cluster, ClusterId, Node, Presence};
+use crate::inventory::Freshness;
+use crate::inventory::query::Query;
+use crate::inventory::token::{PageToken, TokenError};
+
+use super::code::Code;
+use super::params::{self, FILTERS};
+use super::path::Segments;
+use super::problem::{Document, Problem};
+use super::query::Params;
+use super::sources::SourceStatus;
+use super::state::ApiState;
+
+pub use page::{Coding, Pages};
+
+/// Whether the answer holds everything there is.
+pub const X_INVENTORY_COMPLETE: HeaderName = HeaderName::from_static("x-inventory-complete");
+/// The generation that the answer is of.
+pub const X_INVENTORY_GENERATION: HeaderName = HeaderName::from_static("x-inventory-generation");
+
+/// One page of the inventory.
+#[derive(Serialize, ToSchema)]
+pub struct ClusterList {
+    /// Clusters, in the order asked for.
+    #[schema(value_type = Vec<ClusterItem>)]
+    items: (),
+    /// Where the next page begins; absent on the last one, and nothing else is a sign of the end.
+    #[schema(required = false)]
+    next_cursor: Option<String>,
+    /// Clusters on all pages; absent with `total=false`.
+    #[schema(required = false)]
+    total: Option<u64>,
+    /// Whether the answer holds everything there is: every source that it draws on was read to its end at its last refresh.
+    complete: bool,
+    /// Names of the sources that could not be read.
+    unreachable: Vec<String>,
+    /// Every source that the answer draws on.
+    sources: Vec<SourceStatus>,
+    /// Counts up with every change of the inventory.
+    generation: u64,
+    /// When the inventory was as it is shown; the `Age` header says how many seconds ago that was.
+    as_of: Timestamp,
+}
+
+/// Links to what belongs to a cluster.
+#[derive(Serialize, ToSchema)]
+struct Links {
+    /// The cluster itself.
+    #[serde(rename = "self")]
+    own: String,
+    /// The source it comes from.
+    source: String,
+}
+
+/// The vendor's own objects, by allow-list: what is not known to be harmless is left out.
+#[derive(Serialize, ToSchema)]
+struct Raw {
+    /// As the vendor lists it.
+    #[schema(value_type = Option<Object>)]
+    listing: (),
+    /// As the vendor's detail call describes it.
+    #[schema(value_type = Option<Object>)]
+    detail: (),
+}
+
+/// One cluster as answers show it. With `fields`, only the wanted ones and `id`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClusterItem)]
+pub struct ClusterItem {
+    /// What the provider says.
+    #[serde(flatten)]
+    cluster: Cluster,
+    /// Links to what belongs to it.
+    links: Links,
+    /// When it was last read, by our clock.
+    fetched_at: Timestamp,
+    /// How sure the inventory is that it still exists.
+    presence: Presence,
+    /// Whether what is known of it is old: the vendor has lost contact with it, or our copy is older than its source's limit.
+    stale: bool,
+    /// Its nodes, with `include=nodes`; null where the provider does not say, or was not asked yet.
+    #[schema(required = false)]
+    node_list: Option<Vec<Node>>,
+    /// The vendor's own objects, with `include=raw`.
+    #[schema(required = false)]
+    raw: Option<Raw>,
+}
+
+/// Lists clusters
+///
+/// Answers from memory, whatever the vendors do. A page token stays good while the inventory changes: walking pages never
+/// repeats a cluster and never misses one that stayed. With an order that can change under way (any but `id`, `provider` and
+/// `source`) the pages of one walk are of one generation; when that is no longer kept, the answer is a 410.
+///
+/// The whole list comes as NDJSON or CSV by `Accept: application/x-ndjson` or `text/csv`, or by `format`.
+#[utoipa::path(
+    get,
+    path = "/clusters",
+    tag = "clusters",
+    operation_id = "list_clusters",
+    params(
+        ("provider" = Option<Vec<String>>, Query, description = "Kinds of provider. As for each filter: a comma or a repeat is OR, different names are AND, `!` before a value excludes it", explode = false),
+        ("source" = Option<Vec<String>>, Query, description = "Configured accounts", explode = false),
+        ("cloud" = Option<Vec<String>>, Query, description = "Clouds", explode = false),
+        ("region" = Option<Vec<String>>, Query, description = "Regions; any region of a cluster counts", explode = false),
+        ("state" = Option<Vec<String>>, Query, description = "Normalized states", explode = false),
+        ("environment" = Option<Vec<String>>, Query, description = "Environments", explode = false),
+        ("orchestrator" = Option<Vec<String>>, Query, description = "Families of orchestrator", explode = false),
+        ("distribution" = Option<Vec<String>>, Query, description = "Distributions", explode = false),
+        ("version" = Option<Vec<String>>, Query, description = "Versions, whole (`1.34.3`) or minor (`1.34`)", explode = false),
+        ("accelerator" = Option<Vec<String>>, Query, description = "Models of accelerator", explode = false),
+        ("vantage" = Option<Vec<String>>, Query, description = "Whether the provider hosts or observes the cluster", explode = false),
+        ("presence" = Option<Vec<String>>, Query, description = "How sure the inventory is that the cluster still exists", explode = false),
+        ("stale" = Option<bool>, Query, description = "Whether what is known of the cluster is old"),
+        ("label" = Option<Vec<String>>, Query, description = "Labels, as `key` or `key=value`", explode = false),
+        ("project" = Option<Vec<String>>, Query, description = "Projects, by id or name", explode = false),
+        ("team" = Option<Vec<String>>, Query, description = "Teams", explode = false),
+        ("q" = Option<String>, Query, description = "A text in the cluster's name or id", min_length = 1, max_length = 128),
+        ("sort" = Option<String>, Query, description = "Up to four keys, `-` before one for descending: id, provider, source, name, state, cloud, region, environment, distribution, version, nodes, accelerators, cost, cpu, memory, created_at, updated_at, observed_at. Ties are broken by id; unknown values come last", example = "-cost,name"),
+        ("fields" = Option<Vec<String>>, Query, description = "Only these top-level fields of each cluster, and `id`", explode = false),
+        ("include" = Option<Vec<String>>, Query, description = "`raw` adds the vendor's own objects, `nodes` the nodes as `node_list`", explode = false),
+        ("limit" = Option<u64>, Query, description = "Clusters on a page; more than 1000 is taken as 1000", minimum = 1, example = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; filters and sort must be the same as there"),
+        ("total" = Option<bool>, Query, description = "Whether to count the clusters of all pages; true by default"),
+        ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
+        ("format" = Option<String>, Query, description = "`json`, or the whole list as `ndjson` or `csv`", pattern = "^(json|ndjson|csv)$"),
+    ),
+    responses(
+        (status = 200, description = "A page, or the whole list in another format",
+            headers(
+                ("X-Inventory-Complete" = bool, description = "Whether the answer holds everything there is"),
+                ("X-Inventory-Generation" = u64, description = "The generation that the answer is of"),
+                ("Link" = String, description = "The next page, as `rel=\"next\"`"),
+                ("ETag" = String, description = "For `If-None-Match`"),
+                ("Age" = u64, description = "Seconds since `as_of`"),
+            ),
+            content(
+                (ClusterList = "application/json"),
+                (String = "application/x-ndjson"),
+                (String = "text/csv"),
+            )),
+        (status = 304, description = "The caller has the current answer"),
+        (status = 406, description = "NOT_ACCEPTABLE: none of the accepted types can be had", body = Document, content_type = "application/problem+json"),
+        (status = 410, description = "CURSOR_EXPIRED: start again from the first page", body = Document, content_type = "application/problem+json"),
+        (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list_clusters(
+    State(state): State<ApiState>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let raw = request.uri().query().unwrap_or_default();
+    let headers = request.headers();
+    let snapshot = state.inventory.current();
+    if export::is_plain_json(headers) {
+        let coding = Coding::accepted(headers.get(ACCEPT_ENCODING));
+        if let Some(page) = state.pages.get(snapshot.generation, raw, coding) {
+            return Ok(page.answer(headers, Timestamp::now()));
+        }
+    }
+
+    let params = Params::read(Some(raw))?;
+    let mut allowed = FILTERS.to_vec();
+    allowed.extend([
+        "sort", "fields", "include", "limit", "cursor", "total", "require", "format",
+    ]);
+    params.only(&allowed)?;
+    let filter = params::filter(&params, &snapshot, state.catalog)?;
+    let sort = params::sort(&params)?;
+    let shape = params::shape(&params)?;
+    let limit = params::limit(&params)?;
+    let with_total = !matches!(params.one("total")?, Some("false")) || params.flag("total")?;
+    params::admissible(&params, &filter, &snapshot)?;
+    let format = export::Format::wanted(params.one("format")?, headers.get(ACCEPT))?;
+    let mut query = Query {
+        filter,
+        sort,
+        after: None,
+        limit,
+    };
+    if format != export::Format::Json {
+        if let Some(name) = ["cursor", "fields"]
+            .into_iter()
+            .find(|name| params.all(name).next().is_some())
+        {
+            return Err(Problem::invalid_parameter(
+                name,
+                "belongs to pages of JSON; this format is always the whole list",
+            ));
+        }
+        return Ok(export::whole(
+            &snapshot,
+            query,
+            &shape,
+            format,
+            params::whole_limit(&params)?,
+        ));
+    }
+
+    let canonical = query.canonical();
+    let mut of = std::sync::Arc::clone(&snapshot);
+    if let Some(cursor) = params.one("cursor")? {
+        let token = PageToken::decode(cursor, &canonical, query.sort.0.len(), Timestamp::now())
+            .map_err(refuse)?;
+        if !query.sort.is_immutable() {
+            of = state
+                .inventory
+                .at(token.generation)
+                .ok_or_else(|| refuse(TokenError::Expired))?;
+        }
+        query.after = Some(token.position);
+    }
+    let coding = Coding::accepted(headers.get(ACCEPT_ENCODING));
+    let request = page::Wanted {
+        query,
+        shape,
+        canonical,
+        with_total,
+        raw: raw.to_owned(),
+        coding,
+    };
+    let page = page::build(&state, of, request).await?;
+    Ok(page.answer(headers, Timestamp::now()))
+}
+
+fn refuse(error: TokenError) -> Problem {
+    match error {
+        TokenError::Invalid => Problem::new(Code::InvalidCursor).with_field(
+            "cursor",
+            "is not a cursor of this API",
+            None,
+        ),
+        TokenError::OtherQuery => Problem::new(Code::CursorMismatch).with_field(
+            "cursor",
+            "belongs to other filters or another sort: repeat those of the page it came from",
+            None,
+        ),
+        TokenError::Expired => {
+            Problem::new(Code::CursorExpired).with_detail("start again without a cursor")
+        }
+    }
+}
+
+/// Reads one cluster
+#[utoipa::path(
+    get,
+    path = "/clusters/{id}",
+    tag = "clusters",
+    operation_id = "find_cluster",
+    params(
+        ("id" = String, Path, description = "The cluster's id, as lists show it; its escapes are part of it", example = "latitude-main:kc_pRMLydp0dQKr1"),
+        ("fields" = Option<Vec<String>>, Query, description = "Only these top-level fields, and `id`", explode = false),
+        ("include" = Option<Vec<String>>, Query, description = "`raw` adds the vendor's own objects, `nodes` the nodes as `node_list`", explode = false),
+    ),
+    responses(
+        (status = 200, description = "The cluster", body = ClusterItem,
+            headers(
+                ("ETag" = String, description = "For `If-None-Match`"),
+                ("Age" = u64, description = "Seconds since the cluster was read"),
+            )),
+        (status = 304, description = "The caller has the current answer"),
+        (status = 404, description = "CLUSTER_NOT_FOUND", body = Document, content_type = "application/problem+json"),
+        (status = 502, description = "SOURCE_UNAVAILABLE: the cluster's source could never be read", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 504, description = "SOURCE_UNAVAILABLE: the cluster's source never answered in time", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn find_cluster(
+    State(state): State<ApiState>,
+    path: Segments,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let shape = match path.query() {
+        None | Some("") => params::Shape::default(),
+        query => params::shape(&Params::read_only(query, &["fields", "include"])?)?,
+    };
+    let snapshot = state.inventory.current();
+    // An id can stand in a path as it is. Clients that encode it once more are understood too.
+    let as_sent = ClusterId::parse(path.raw(1));
+    let found = as_sent.as_ref().and_then(|id| snapshot.find(id));
+    let place = match found {
+        Some(place) => place,
+        None => {
+            let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
+            let id = decoded.or(as_sent).ok_or_else(|| {
+                Problem::new(Code::InvalidId)
+                    .with_detail("a cluster's id is <source>:<native id>, as lists show it")
+            })?;
+            match snapshot.find(&id) {
+                Some(place) => place,
+                None => return Err(missing(&id, &snapshot)),
+            }
+        }
+    };
+    page::one(&snapshot, place, &shape, &headers)
+}
+
+/// Absence must mean absence: while its source was never read, a cluster is not missing but unknown.
+fn missing(id: &ClusterId, snapshot: &crate::inventory::Snapshot) -> Problem {
+    let source = id
+        .as_str()
+        .split_once(':')
+        .and_then(|(source, _)| snapshot.source(source));
+    match source {
+        Some(source) if source.state == Freshness::Never => params::unread(source, snapshot),
+        _ => Problem::new(Code::ClusterNotFound),
+    }
+}

@@ -1,0 +1,315 @@
+//! The closed list of problem codes.
+
+use http::StatusCode;
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{RefOr, schema::SchemaType};
+use utoipa::{PartialSchema, ToSchema};
+
+/// Why a request was not answered as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The query names a parameter that this operation does not have.
+    UnknownParameter,
+    /// A parameter's value cannot be used.
+    InvalidParameter,
+    /// The cursor is not one that this server made.
+    InvalidCursor,
+    /// The cursor was made by another query.
+    CursorMismatch,
+    /// The cursor's place in the inventory can no longer be found.
+    CursorExpired,
+    /// No cluster has this id.
+    ClusterNotFound,
+    /// No source has this name.
+    SourceNotFound,
+    /// No provider has this name.
+    ProviderNotFound,
+    /// The text cannot be a cluster's id.
+    InvalidId,
+    /// No such path.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// None of the accepted media types can be made.
+    NotAcceptable,
+    /// The request's body is larger than allowed.
+    PayloadTooLarge,
+    /// The request's target is longer than allowed.
+    UriTooLong,
+    /// The request's headers are larger than allowed.
+    HeadersTooLarge,
+    /// The body's media type cannot be read.
+    UnsupportedMediaType,
+    /// A complete inventory was required and is not at hand.
+    InventoryIncomplete,
+    /// The source asked for cannot be read.
+    SourceUnavailable,
+    /// No source was ever read.
+    NothingKnown,
+    /// The provider has no such operation.
+    CapabilityNotSupported,
+    /// Too many requests are in flight.
+    Overloaded,
+    /// The request took longer than allowed.
+    Timeout,
+    /// The server is about to stop.
+    ShuttingDown,
+    /// A fault of this server.
+    Internal,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 24] = [
+        Self::UnknownParameter,
+        Self::InvalidParameter,
+        Self::InvalidCursor,
+        Self::CursorMismatch,
+        Self::CursorExpired,
+        Self::ClusterNotFound,
+        Self::SourceNotFound,
+        Self::ProviderNotFound,
+        Self::InvalidId,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::PayloadTooLarge,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InventoryIncomplete,
+        Self::SourceUnavailable,
+        Self::NothingKnown,
+        Self::CapabilityNotSupported,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
+    /// The code as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The kind of problem in words.
+    pub const fn title(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The status it is answered with, unless the occurrence knows better.
+    pub const fn status(self) -> StatusCode {
+        self.row().2
+    }
+
+    /// What happened and what the caller can do about it.
+    pub const fn documentation(self) -> &'static str {
+        self.row().3
+    }
+
+    /// The last segment of the problem type's address.
+    pub fn slug(self) -> String {
+        self.as_str().to_ascii_lowercase().replace('_', "-")
+    }
+
+    /// The code whose documentation has this address.
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.slug() == slug)
+    }
+
+    /// The problem type: a reference to its documentation on this server.
+    pub fn type_reference(self) -> String {
+        format!("/problems/{}", self.slug())
+    }
+
+    #[expect(clippy::too_many_lines, reason = "a table, one row for each code")]
+    const fn row(self) -> (&'static str, &'static str, StatusCode, &'static str) {
+        match self {
+            Self::UnknownParameter => (
+                "UNKNOWN_PARAMETER",
+                "Unknown query parameter",
+                StatusCode::BAD_REQUEST,
+                "The query names a parameter that this operation does not have. It is refused rather than ignored, since an ignored filter would answer with more than was asked for. `errors` names each one and the accepted ones.",
+            ),
+            Self::InvalidParameter => (
+                "INVALID_PARAMETER",
+                "Invalid parameter value",
+                StatusCode::BAD_REQUEST,
+                "A parameter's value cannot be used, was given twice, or is not valid percent-encoded UTF-8. `errors` says which and what would be accepted.",
+            ),
+            Self::InvalidCursor => (
+                "INVALID_CURSOR",
+                "Invalid cursor",
+                StatusCode::BAD_REQUEST,
+                "The cursor is not one that this server made, or was changed on the way. Send `next_cursor` exactly as received, or start again without a cursor.",
+            ),
+            Self::CursorMismatch => (
+                "CURSOR_MISMATCH",
+                "Cursor of another query",
+                StatusCode::BAD_REQUEST,
+                "The cursor was made by a query with other filters or another order. Repeat the parameters of the first page; only `limit` may change.",
+            ),
+            Self::CursorExpired => (
+                "CURSOR_EXPIRED",
+                "Expired cursor",
+                StatusCode::GONE,
+                "The cursor can no longer be continued from without the risk of skipping clusters. Start again without a cursor.",
+            ),
+            Self::ClusterNotFound => (
+                "CLUSTER_NOT_FOUND",
+                "Cluster not found",
+                StatusCode::NOT_FOUND,
+                "No cluster in the inventory has this id. Where its source was never read, the answer is SOURCE_UNAVAILABLE instead.",
+            ),
+            Self::SourceNotFound => (
+                "SOURCE_NOT_FOUND",
+                "Source not found",
+                StatusCode::NOT_FOUND,
+                "No source of this name is configured. `GET /sources` lists them.",
+            ),
+            Self::ProviderNotFound => (
+                "PROVIDER_NOT_FOUND",
+                "Provider not found",
+                StatusCode::NOT_FOUND,
+                "This server has no provider of this name. `GET /providers` lists them.",
+            ),
+            Self::InvalidId => (
+                "INVALID_ID",
+                "Invalid cluster id",
+                StatusCode::BAD_REQUEST,
+                "The text cannot be a cluster's id, which is `<source>:<native id>` with everything but letters, digits and `.`, `_`, `~`, `-` percent-encoded.",
+            ),
+            Self::NotFound => (
+                "NOT_FOUND",
+                "No such path",
+                StatusCode::NOT_FOUND,
+                "This server has no such path. `GET /` lists the entry points and `GET /openapi.json` describes all of them.",
+            ),
+            Self::MethodNotAllowed => (
+                "METHOD_NOT_ALLOWED",
+                "Method not allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The path exists, the method does not. `Allow` lists the methods of this path.",
+            ),
+            Self::NotAcceptable => (
+                "NOT_ACCEPTABLE",
+                "No acceptable media type",
+                StatusCode::NOT_ACCEPTABLE,
+                "None of the media types in `Accept` can be made here.",
+            ),
+            Self::PayloadTooLarge => (
+                "PAYLOAD_TOO_LARGE",
+                "Request body too large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The request's body is larger than this operation reads.",
+            ),
+            Self::UriTooLong => (
+                "URI_TOO_LONG",
+                "Request target too long",
+                StatusCode::URI_TOO_LONG,
+                "The path and query together are longer than 8192 bytes. Use fewer filter values.",
+            ),
+            Self::HeadersTooLarge => (
+                "HEADERS_TOO_LARGE",
+                "Request headers too large",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request's head is larger than the connection's buffer. It is answered before the request is understood, so this answer has no body.",
+            ),
+            Self::UnsupportedMediaType => (
+                "UNSUPPORTED_MEDIA_TYPE",
+                "Unsupported media type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body's media type cannot be read here.",
+            ),
+            Self::InventoryIncomplete => (
+                "INVENTORY_INCOMPLETE",
+                "Inventory incomplete",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "A complete inventory was required, and at least one source was never read to its end. Without the requirement the answer is what is known, marked as incomplete.",
+            ),
+            Self::SourceUnavailable => (
+                "SOURCE_UNAVAILABLE",
+                "Source unavailable",
+                StatusCode::BAD_GATEWAY,
+                "The source asked for was never read to its end, and its last refresh failed. `source_error` says why; the status is 502, 503 or 504 by the kind of failure.",
+            ),
+            Self::NothingKnown => (
+                "NOTHING_KNOWN",
+                "Nothing known yet",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "No source was ever read to its end: an empty list would be a lie. Ask again shortly.",
+            ),
+            Self::CapabilityNotSupported => (
+                "CAPABILITY_NOT_SUPPORTED",
+                "Capability not supported",
+                StatusCode::NOT_IMPLEMENTED,
+                "The provider has no such operation. `GET /providers` says what each one can do.",
+            ),
+            Self::Overloaded => (
+                "OVERLOADED",
+                "Too many requests in flight",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server has as many requests in flight as it is allowed to. It refuses at once rather than queueing; ask again after `Retry-After`.",
+            ),
+            Self::Timeout => (
+                "TIMEOUT",
+                "Request took too long",
+                StatusCode::GATEWAY_TIMEOUT,
+                "The request took longer than this server allows.",
+            ),
+            Self::ShuttingDown => (
+                "SHUTTING_DOWN",
+                "Server is stopping",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server finishes the requests it has and takes no new work.",
+            ),
+            Self::Internal => (
+                "INTERNAL",
+                "Internal error",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "A fault of this server. The log has more under the same `request_id`.",
+            ),
+        }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .description(Some("The stable code to branch on; the list may grow."))
+            .enum_values(Some(Self::ALL.map(Self::as_str)))
+            .into()
+    }
+}
+
+impl ToSchema for Code {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ProblemCode".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_found_by_its_address() {
+        let codes: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(codes.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::from_slug(&code.slug()), Some(code));
+            assert_eq!(code.type_reference(), format!("/problems/{}", code.slug()));
+        }
+        assert_eq!(Code::from_slug("../etc"), None);
+    }
+}

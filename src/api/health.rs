@@ -1,0 +1,129 @@
+//! `/livez`, `/readyz` and `/metrics`: for those who watch the process.
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::SourceName;
+use crate::inventory::Freshness;
+use crate::telemetry::metrics;
+
+use super::code::Code;
+use super::path::Segments;
+use super::problem::{Document, Problem};
+use super::query::Params;
+use super::respond;
+use super::state::ApiState;
+
+/// How the process is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Always `ok`: anything else is a problem document.
+    pub status: &'static str,
+    /// What was looked at; only with `verbose`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub checks: Option<Vec<Check>>,
+}
+
+/// One thing that was looked at for readiness.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthCheck)]
+pub struct Check {
+    /// The source.
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    /// Whether it was attempted once, or restored. Only this counts, and only until the server was ready once.
+    pub attempted: bool,
+    /// How far its clusters can be trusted; no state of a source makes a server unready.
+    pub state: Freshness,
+}
+
+/// Says that the process answers
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "health",
+    operation_id = "check_liveness",
+    responses((status = 200, description = "It answers", body = Health))
+)]
+pub(super) async fn check_liveness(path: Segments) -> Result<Response, Problem> {
+    Params::read_only(path.query(), &["verbose"])?.flag("verbose")?;
+    let health = Health {
+        status: "ok",
+        checks: None,
+    };
+    respond::json(&health, respond::NO_STORE)
+}
+
+/// Says whether requests should be sent here
+///
+/// Ready is a server that attempted every source once, or waited ten seconds for it. From then on it stays ready, whatever the
+/// vendors do, until it is told to stop.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    operation_id = "check_readiness",
+    params(("verbose" = Option<bool>, Query, description = "Lists what was looked at")),
+    responses(
+        (status = 200, description = "Ready", body = Health),
+        (status = 503, description = "NOTHING_KNOWN before the first attempts are over, SHUTTING_DOWN before the end", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn check_readiness(
+    State(api): State<ApiState>,
+    path: Segments,
+) -> Result<Response, Problem> {
+    let verbose = Params::read_only(path.query(), &["verbose"])?.flag("verbose")?;
+    if api.is_draining() {
+        return Err(Problem::new(Code::ShuttingDown));
+    }
+    if !api.is_settled() {
+        return Err(Problem::new(Code::NothingKnown)
+            .with_detail("the first refresh of every source is under way")
+            .with_retry_after(std::time::Duration::from_secs(1)));
+    }
+    let checks = verbose.then(|| {
+        let snapshot = api.inventory.current();
+        let sources = snapshot.sources().iter();
+        sources
+            .map(|source| Check {
+                source: source.name.clone(),
+                attempted: source.fetched_at.is_some() || !source.attempts.is_empty(),
+                state: source.state,
+            })
+            .collect()
+    });
+    let health = Health {
+        status: "ok",
+        checks,
+    };
+    respond::json(&health, respond::NO_STORE)
+}
+
+/// Reads the metrics in the text format of Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    operation_id = "read_metrics",
+    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"))
+)]
+pub(super) async fn read_metrics(
+    State(api): State<ApiState>,
+    path: Segments,
+) -> Result<Response, Problem> {
+    Params::read_only(path.query(), &[])?;
+    let text = api.metrics.render().map_err(|error| {
+        tracing::error!(%error, "metrics could not be rendered");
+        Problem::new(Code::Internal)
+    })?;
+    Ok(respond::bytes(
+        Bytes::from(text),
+        metrics::CONTENT_TYPE,
+        respond::NO_STORE,
+    ))
+}

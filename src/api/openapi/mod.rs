@@ -1,0 +1,179 @@
+//! The contract as a document: OpenAPI 3.1, and the same in 3.0.3 for generators that refuse 3.1.
+
+mod downgrade;
+
+use std::sync::OnceLock;
+
+use axum::response::Response;
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use super::path::Segments;
+use super::problem::{Document, PROBLEM_JSON, Problem};
+use super::query::Params;
+use super::respond::Fixed;
+use super::{clusters, health, index, problems, providers, sources, summary};
+
+/// The collected operations; every schema is found from there.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "clustergate",
+        description = "One normalized, honest REST API over every vendor that runs or watches your clusters.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "clusters", description = "The inventory"),
+        (name = "sources", description = "The configured accounts, and how well each one can be read"),
+        (name = "providers", description = "What can be read, and what each provider can say"),
+        (name = "health", description = "For those who watch the process"),
+        (name = "meta", description = "The contract about itself"),
+    ),
+    paths(
+        index::index,
+        clusters::list_clusters,
+        clusters::find_cluster,
+        summary::summarize,
+        providers::list_providers,
+        providers::find_provider,
+        sources::list_sources,
+        sources::find_source,
+        sources::refresh_source,
+        problems::find_problem,
+        read_openapi,
+        read_openapi_3_0,
+        health::check_liveness,
+        health::check_readiness,
+        health::read_metrics,
+    ),
+    components(schemas(Document)),
+)]
+struct ApiDoc;
+
+/// Problems that any operation can answer with: status and why.
+const COMMON: [(&str, &str); 5] = [
+    ("400", "A parameter is unknown or cannot be used"),
+    (
+        "413",
+        "PAYLOAD_TOO_LARGE: the request announces a body that is too large",
+    ),
+    ("414", "URI_TOO_LONG: path and query are too long"),
+    ("500", "INTERNAL: a fault of this server"),
+    ("503", "OVERLOADED: too many requests are in flight"),
+];
+
+/// The document in OpenAPI 3.1.
+pub fn document() -> Value {
+    // What the derive macro made of constants always serializes.
+    let mut document = serde_json::to_value(ApiDoc::openapi()).unwrap_or_default();
+    let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
+        return document;
+    };
+    for item in paths.values_mut().filter_map(Value::as_object_mut) {
+        for (method, operation) in item.iter_mut() {
+            // Health is answered however busy the server is.
+            let capped = operation.pointer("/tags/0") != Some(&json!("health"));
+            if is_method(method)
+                && let Some(responses) = operation
+                    .get_mut("responses")
+                    .and_then(Value::as_object_mut)
+            {
+                complete(responses, capped);
+            }
+        }
+    }
+    document
+}
+
+/// The document in OpenAPI 3.0.3.
+pub fn document_3_0() -> Value {
+    downgrade::to_3_0(document())
+}
+
+/// Adds the problems that the inbound layer answers with, in the order of their status, and the id that every answer carries.
+fn complete(responses: &mut Map<String, Value>, capped: bool) {
+    let common = COMMON
+        .iter()
+        .filter(|(status, _)| capped || *status != "503");
+    for &(status, description) in common {
+        responses
+            .entry(status)
+            .or_insert_with(|| problem(description));
+    }
+    for (status, response) in responses.iter_mut() {
+        let Some(response) = response.as_object_mut() else {
+            continue;
+        };
+        let headers = response
+            .entry("headers")
+            .or_insert_with(|| Value::Object(Map::new()));
+        headers["X-Request-Id"] = json!({
+            "description": "The request's own id when it was well-formed, else a new one",
+            "schema": { "type": "string" },
+        });
+        if status == "503" {
+            headers["Retry-After"] = json!({
+                "description": "Seconds to wait before asking again, where they are known",
+                "schema": { "type": "integer", "minimum": 1 },
+            });
+        }
+    }
+    responses.sort_keys();
+}
+
+fn problem(description: &str) -> Value {
+    let mut content = Map::new();
+    content.insert(
+        PROBLEM_JSON.to_owned(),
+        json!({ "schema": { "$ref": "#/components/schemas/Problem" } }),
+    );
+    json!({ "description": description, "content": content })
+}
+
+fn is_method(key: &str) -> bool {
+    [
+        "get", "put", "post", "delete", "options", "head", "patch", "trace",
+    ]
+    .contains(&key)
+}
+
+/// Reads this document in OpenAPI 3.1
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "meta",
+    operation_id = "read_openapi",
+    responses(
+        (status = 200, description = "The document", body = Object),
+        (status = 304, description = "The caller has it"),
+    )
+)]
+pub(super) async fn read_openapi(path: Segments, headers: HeaderMap) -> Result<Response, Problem> {
+    static BODY: OnceLock<Fixed> = OnceLock::new();
+    Params::read_only(path.query(), &[])?;
+    let body = BODY.get_or_init(|| Fixed::new(document().to_string().into_bytes()));
+    Ok(body.answer(&headers, "application/json"))
+}
+
+/// Reads this document in OpenAPI 3.0.3
+#[utoipa::path(
+    get,
+    path = "/openapi-3.0.json",
+    tag = "meta",
+    operation_id = "read_openapi_3_0",
+    responses(
+        (status = 200, description = "The document", body = Object),
+        (status = 304, description = "The caller has it"),
+    )
+)]
+pub(super) async fn read_openapi_3_0(
+    path: Segments,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    static BODY: OnceLock<Fixed> = OnceLock::new();
+    Params::read_only(path.query(), &[])?;
+    let body = BODY.get_or_init(|| Fixed::new(document_3_0().to_string().into_bytes()));
+    Ok(body.answer(&headers, "application/json"))
+}

@@ -1,0 +1,197 @@
+//! The listener: HTTP/1.1 over plain TCP, with a bound on everything a client can hold on to.
+//!
+//! This is a loop of its own because the framework's has no time limit on headers, none on idle connections, no cap on
+//! connections and no limit on shutdown. A connection costs two buffers of 8 KiB at most until it sends a larger head; a head
+//! larger than [`Limits::max_head_bytes`] is answered with 431, one that is not HTTP with 400, both without a body.
+
+mod timed;
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use timed::{Phase, Timed};
+
+/// What one client, and all of them together, can hold on to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; one more is answered with 503 and closed.
+    pub max_connections: usize,
+    /// Largest request line and headers together; at least 8 KiB.
+    pub max_head_bytes: usize,
+    /// Time from the first byte of a request to the end of its headers.
+    pub head_timeout: Duration,
+    /// Time without a request after which a connection is closed.
+    pub idle_timeout: Duration,
+    /// Time without progress after which an answer that is not read is given up.
+    pub write_timeout: Duration,
+    /// Time for requests in flight when the server stops; then they are cut off.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 20_000,
+            max_head_bytes: 16 << 10,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(1),
+            write_timeout: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Smallest buffer the protocol implementation accepts.
+const SMALLEST_HEAD: usize = 8 << 10;
+
+/// How long the loop waits after an accept failed for want of descriptors or memory.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` completes, then lets requests in flight finish within the grace period.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut builder = Builder::new();
+    builder
+        .max_buf_size(limits.max_head_bytes.max(SMALLEST_HEAD))
+        // The limits on time are kept by `Timed`, which tells an idle connection from a slow one and allocates no timer
+        // for each request.
+        .header_read_timeout(None)
+        .keep_alive(true);
+    let server = Arc::new(Server {
+        builder,
+        router,
+        limits,
+        stop: CancellationToken::new(),
+    });
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if connections.len() >= limits.max_connections => refuse(&stream),
+                Ok((stream, _)) => {
+                    failing = false;
+                    connections.spawn(Arc::clone(&server).connection(stream));
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    // Once for each bout: without descriptors every accept fails, ten times a second.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(%error, connections = connections.len(), "accept failed");
+                    }
+                    sleep(BACK_OFF).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    server.stop.cancel();
+    drain(connections, limits.grace).await;
+    Ok(())
+}
+
+/// Awaits every connection, and cuts off those that outlast the grace period.
+async fn drain(mut connections: JoinSet<()>, grace: Duration) {
+    let deadline = Instant::now() + grace;
+    while !connections.is_empty() {
+        if timeout_at(deadline, connections.join_next()).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "requests cut off by shutdown"
+            );
+            connections.shutdown().await;
+        }
+    }
+}
+
+/// Says no to a connection over the cap, without a task and without waiting.
+fn refuse(stream: &TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    // The client may already be gone; there is nobody to tell.
+    let _ = stream.try_write(ANSWER);
+}
+
+/// Whether only this one connection failed, before it was accepted.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+struct Server {
+    builder: Builder,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+}
+
+impl Server {
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        // Answers are written whole; waiting to join small ones would only delay them.
+        let _ = stream.set_nodelay(true);
+        let phase = Arc::new(Phase::default());
+        let io = TokioIo::new(Timed::new(stream, Arc::clone(&phase), self.limits));
+        let service = Handler {
+            router: self.router.clone(),
+            phase,
+        };
+        let mut connection = pin!(self.builder.serve_connection(io, service));
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "connection ended early");
+        }
+    }
+}
+
+/// The router as this protocol implementation wants it.
+struct Handler {
+    router: Router,
+    phase: Arc<Phase>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Handler {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = axum::routing::future::RouteFuture<Self::Error>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.phase.head_complete();
+        self.router.clone().call(request.map(Body::new))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What every handler shares.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::inventory::{Control, Inventory};
+use crate::provider::Entry;
+use crate::telemetry::metrics::Metrics;
+
+use super::clusters::Pages;
+use super::source_metrics::SourceCollector;
+
+/// Bounds of the inbound side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Requests in flight at once; one more is refused with `OVERLOADED`.
+    pub max_in_flight: usize,
+    /// Longest path and query together; a longer one is refused with `URI_TOO_LONG`.
+    pub max_uri_bytes: usize,
+    /// Largest announced body; a larger one is refused with `PAYLOAD_TOO_LARGE`.
+    pub max_body_bytes: u64,
+    /// Time after which the server calls itself ready even when a source was not attempted yet.
+    pub ready_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 1024,
+            max_uri_bytes: 8 << 10,
+            max_body_bytes: 64 << 10,
+            ready_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What every handler shares; a clone is one reference count.
+#[derive(Clone)]
+pub struct ApiState(Arc<Inner>);
+
+/// The parts of an [`ApiState`].
+pub struct Inner {
+    /// What is known.
+    pub inventory: Arc<Inventory>,
+    /// What can be asked of the tasks behind it.
+    pub control: Arc<dyn Control>,
+    /// Every provider there is.
+    pub catalog: &'static [Entry],
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Pages that were asked for before.
+    pub pages: Pages,
+    /// Bounds of the inbound side.
+    pub settings: Settings,
+    /// When the state was made.
+    pub started: Instant,
+    ready: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl ApiState {
+    /// Joins the parts and registers the metrics of the sources.
+    pub fn new(
+        inventory: Arc<Inventory>,
+        control: Arc<dyn Control>,
+        catalog: &'static [Entry],
+        settings: Settings,
+    ) -> Self {
+        let sources = SourceCollector::new(Arc::clone(&inventory), Arc::clone(&control));
+        Self(Arc::new(Inner {
+            inventory,
+            control,
+            catalog,
+            metrics: Metrics::new(vec![Box::new(sources)]),
+            pages: Pages::default(),
+            settings,
+            started: Instant::now(),
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// Says that the server is about to stop: it is no longer ready, though it goes on answering.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the first attempts are over. Once true it stays true: it does not depend on vendors afterwards.
+    pub fn is_settled(&self) -> bool {
+        if self.0.ready.load(Ordering::Relaxed) {
+            return true;
+        }
+        let snapshot = self.0.inventory.current();
+        let settled = self.0.started.elapsed() >= self.0.settings.ready_after
+            || snapshot
+                .sources()
+                .iter()
+                .all(|source| source.fetched_at.is_some() || !source.attempts.is_empty());
+        if settled {
+            self.0.ready.store(true, Ordering::Relaxed);
+        }
+        settled
+    }
+}
+
+impl Deref for ApiState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

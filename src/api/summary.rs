@@ -1,0 +1,249 @@
+//! `/summary`: counts and sums over a selection. No sum silently skips what is not known.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::Money;
+use crate::inventory::{Completeness, Sum};
+
+use super::params::{self, FILTERS};
+use super::path::Segments;
+use super::problem::{Document, Problem};
+use super::query::Params;
+use super::respond;
+use super::sources::{SourceStatus, status};
+use super::state::ApiState;
+
+/// Clusters by the values of one field.
+#[derive(Debug, Serialize, ToSchema)]
+struct Breakdown {
+    /// Clusters by value. A cluster with several regions counts in each.
+    values: BTreeMap<String, u64>,
+    /// Clusters of which the value is not known.
+    unknown: u64,
+}
+
+/// A sum and what it covers.
+#[derive(Debug, Serialize, ToSchema)]
+struct Covered {
+    /// The sum over the clusters that report a value.
+    sum: u64,
+    /// Clusters that report one.
+    clusters: u64,
+    /// Clusters that do not.
+    unknown: u64,
+}
+
+/// Accelerators of one model.
+#[derive(Debug, Serialize, ToSchema)]
+struct ModelCount {
+    /// The model, or the vendor's own text where it is not recognised.
+    model: String,
+    /// Accelerators.
+    count: u64,
+    /// Clusters whose count is in it.
+    clusters: u64,
+}
+
+/// Accelerators by model.
+#[derive(Debug, Serialize, ToSchema)]
+struct Accelerators {
+    /// One row for each model, the most frequent first.
+    models: Vec<ModelCount>,
+    /// Clusters whose provider does not say whether there are any, or how many.
+    unknown: u64,
+}
+
+/// Cost in one currency.
+#[derive(Debug, Serialize, ToSchema)]
+struct CurrencyCost {
+    /// Cost per hour of all clusters with a known cost in this currency.
+    hourly: Money,
+    /// Clusters whose cost is in it.
+    clusters: u64,
+}
+
+/// Cost by currency; currencies are not converted.
+#[derive(Debug, Serialize, ToSchema)]
+struct CostSummary {
+    /// One row for each currency.
+    currencies: Vec<CurrencyCost>,
+    /// Clusters without a known cost.
+    unknown: u64,
+}
+
+/// Counts and sums over a selection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Summary)]
+struct SummaryDocument {
+    /// Clusters in all.
+    clusters: u64,
+    /// Clusters by provider.
+    by_provider: BTreeMap<String, u64>,
+    /// Clusters by source.
+    by_source: BTreeMap<String, u64>,
+    /// Clusters by state.
+    by_state: Breakdown,
+    /// Clusters by cloud.
+    by_cloud: Breakdown,
+    /// Clusters by region.
+    by_region: Breakdown,
+    /// Clusters by environment.
+    by_environment: Breakdown,
+    /// Clusters by family of orchestrator.
+    by_orchestrator: Breakdown,
+    /// Clusters by distribution.
+    by_distribution: Breakdown,
+    /// Clusters by version.
+    by_version: Breakdown,
+    /// Clusters by vantage.
+    by_vantage: Breakdown,
+    /// Clusters by team.
+    by_team: Breakdown,
+    /// Clusters by presence.
+    by_presence: Breakdown,
+    /// Nodes.
+    nodes: Covered,
+    /// Nodes that are ready.
+    nodes_ready: Covered,
+    /// Accelerators by model.
+    accelerators: Accelerators,
+    /// Cost by currency.
+    cost: CostSummary,
+    /// Whether the selection holds everything there is.
+    complete: bool,
+    /// Names of the sources that could not be read.
+    unreachable: Vec<String>,
+    /// Every source that the answer draws on.
+    sources: Vec<SourceStatus>,
+    /// The generation that the answer is of.
+    generation: u64,
+    /// When the inventory was as it is shown.
+    as_of: Timestamp,
+}
+
+/// Summarizes clusters
+///
+/// Takes the same filters as the list. Each sum says how many clusters it covers and of how many the value is unknown.
+#[utoipa::path(
+    get,
+    path = "/summary",
+    tag = "clusters",
+    operation_id = "summarize_clusters",
+    params(
+        ("provider" = Option<Vec<String>>, Query, description = "Kinds of provider", explode = false),
+        ("source" = Option<Vec<String>>, Query, description = "Configured accounts", explode = false),
+        ("cloud" = Option<Vec<String>>, Query, description = "Clouds", explode = false),
+        ("region" = Option<Vec<String>>, Query, description = "Regions", explode = false),
+        ("state" = Option<Vec<String>>, Query, description = "Normalized states", explode = false),
+        ("environment" = Option<Vec<String>>, Query, description = "Environments", explode = false),
+        ("orchestrator" = Option<Vec<String>>, Query, description = "Families of orchestrator", explode = false),
+        ("distribution" = Option<Vec<String>>, Query, description = "Distributions", explode = false),
+        ("version" = Option<Vec<String>>, Query, description = "Versions, whole or minor", explode = false),
+        ("accelerator" = Option<Vec<String>>, Query, description = "Models of accelerator", explode = false),
+        ("vantage" = Option<Vec<String>>, Query, description = "Whether the provider hosts or observes the cluster", explode = false),
+        ("presence" = Option<Vec<String>>, Query, description = "How sure the inventory is that the cluster still exists", explode = false),
+        ("stale" = Option<bool>, Query, description = "Whether what is known of the cluster is old"),
+        ("label" = Option<Vec<String>>, Query, description = "Labels, as `key` or `key=value`", explode = false),
+        ("project" = Option<Vec<String>>, Query, description = "Projects, by id or name", explode = false),
+        ("team" = Option<Vec<String>>, Query, description = "Teams", explode = false),
+        ("q" = Option<String>, Query, description = "A text in the cluster's name or id", min_length = 1, max_length = 128),
+        ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
+    ),
+    responses(
+        (status = 200, description = "Counts and sums", body = SummaryDocument),
+        (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn summarize(
+    State(state): State<ApiState>,
+    path: Segments,
+) -> Result<Response, Problem> {
+    let params = Params::read(path.query())?;
+    let mut allowed = FILTERS.to_vec();
+    allowed.push("require");
+    params.only(&allowed)?;
+    let snapshot = state.inventory.current();
+    let filter = params::filter(&params, &snapshot, state.catalog)?;
+    params::admissible(&params, &filter, &snapshot)?;
+    let mut summary = snapshot.summarize(&filter);
+    let total = summary.clusters;
+    let mut by = |name: &'static str| {
+        let values = summary.by.remove(name).unwrap_or_default();
+        Breakdown {
+            values,
+            unknown: summary.unknown.get(name).copied().unwrap_or_default(),
+        }
+    };
+    let document = SummaryDocument {
+        clusters: total,
+        by_state: by("state"),
+        by_cloud: by("cloud"),
+        by_region: by("region"),
+        by_environment: by("environment"),
+        by_orchestrator: by("orchestrator"),
+        by_distribution: by("distribution"),
+        by_version: by("version"),
+        by_vantage: by("vantage"),
+        by_team: by("team"),
+        by_presence: by("presence"),
+        by_provider: summary.by_provider,
+        by_source: summary.by_source,
+        nodes: covered(summary.nodes, total),
+        nodes_ready: covered(summary.nodes_ready, total),
+        accelerators: Accelerators {
+            models: models(summary.accelerators),
+            unknown: summary.accelerators_unknown,
+        },
+        cost: CostSummary {
+            currencies: (summary.cost.into_iter())
+                .map(|(currency, sum)| CurrencyCost {
+                    hourly: Money {
+                        amount: sum.value,
+                        currency,
+                    },
+                    clusters: sum.clusters,
+                })
+                .collect(),
+            unknown: summary.cost_unknown,
+        },
+        complete: snapshot.completeness(&filter) == Completeness::Complete,
+        unreachable: (snapshot.sources_of(&filter))
+            .filter(|source| source.is_unreachable())
+            .map(|source| source.name.to_string())
+            .collect(),
+        sources: snapshot
+            .sources_of(&filter)
+            .map(|source| status(source, snapshot.as_of))
+            .collect(),
+        generation: snapshot.generation,
+        as_of: snapshot.as_of,
+    };
+    respond::json(&document, "private, max-age=1, stale-while-revalidate=30")
+}
+
+fn covered(sum: Sum<u64>, total: u64) -> Covered {
+    Covered {
+        sum: sum.value,
+        clusters: sum.clusters,
+        unknown: total.saturating_sub(sum.clusters),
+    }
+}
+
+fn models(accelerators: BTreeMap<String, Sum<u64>>) -> Vec<ModelCount> {
+    let row = |(model, sum): (String, Sum<u64>)| ModelCount {
+        model,
+        count: sum.value,
+        clusters: sum.clusters,
+    };
+    let mut models: Vec<ModelCount> = accelerators.into_iter().map(row).collect();
+    models.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.model.cmp(&b.model)));
+    models
+}

@@ -1,0 +1,96 @@
+//! Sources, keeper and API, put together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::runtime::Handle;
+
+use crate::adapters::CATALOG;
+use crate::api::{self, ApiState};
+use crate::config::{Config, Mistakes, SourceConfig, connect};
+use crate::inventory::{Control, Inventory, Keeper, Schedule, Source};
+
+/// A running gateway, without a listener.
+pub struct Gateway {
+    /// What is known.
+    pub inventory: Arc<Inventory>,
+    /// The tasks that read the sources.
+    pub keeper: Arc<Keeper>,
+    /// What the API's handlers share.
+    pub state: ApiState,
+    /// The API.
+    pub router: Router,
+}
+
+impl Gateway {
+    /// Connects the sources and starts reading them on the given runtime.
+    pub fn start(config: &Config, runtime: &Handle) -> Result<Self, Mistakes> {
+        Ok(Self::over(sources(&config.sources)?, runtime))
+    }
+
+    /// Starts reading sources that are connected already.
+    pub fn over(sources: Vec<Source>, runtime: &Handle) -> Self {
+        let (inventory, keeper) = Keeper::start(sources, runtime);
+        let keeper = Arc::new(keeper);
+        let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
+        let state = ApiState::new(
+            Arc::clone(&inventory),
+            control,
+            CATALOG,
+            api::Settings::default(),
+        );
+        let router = api::router(state.clone());
+        Self {
+            inventory,
+            keeper,
+            state,
+            router,
+        }
+    }
+
+    /// Stops reading, and waits for it at most so long.
+    pub async fn stop(&self, grace: Duration) {
+        self.keeper.stop(grace).await;
+    }
+}
+
+/// Connects sources; says everything that is wrong with their settings otherwise.
+pub fn sources(configs: &[SourceConfig]) -> Result<Vec<Source>, Mistakes> {
+    let mut sources = Vec::with_capacity(configs.len());
+    let mut mistakes = Vec::new();
+    for config in configs {
+        match connect(config) {
+            Ok(connected) => sources.push(Source {
+                name: config.name.clone(),
+                provider: connected.provider,
+                stack: connected.stack,
+                schedule: schedule(config),
+            }),
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(sources)
+    } else {
+        Err(Mistakes(mistakes))
+    }
+}
+
+fn schedule(config: &SourceConfig) -> Schedule {
+    let times = &config.schedule;
+    Schedule {
+        refresh_interval: times.refresh_interval,
+        refresh_deadline: times.refresh_deadline,
+        staleness_limit: times.staleness_limit,
+        // Changed clusters are described at once; the others need it seldom.
+        detail_interval: times.details.then(|| {
+            times
+                .refresh_interval
+                .saturating_mul(10)
+                .max(Duration::from_mins(5))
+        }),
+        limits: times.limits(),
+        rate: config.stack.rate,
+    }
+}

@@ -1,0 +1,167 @@
+//! The composition root: configuration in, running program out.
+
+mod check;
+mod demo;
+mod gateway;
+mod in_process;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tracing::info;
+
+use crate::adapters::CATALOG;
+use crate::api::server;
+use crate::config::{Config, Mistakes, Server};
+
+pub use check::{Checked, Seen, check};
+pub use demo::{
+    DemoOptions, Demonstration, SandboxOptions, SimulatedVendor, demo, demo_sources, sandbox,
+};
+pub use gateway::{Gateway, sources};
+pub use in_process::{InProcess, Progress, Reply};
+
+/// What ends the program.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Somebody else listens there, or the address is not this machine's.
+    #[error("cannot listen on {address}: choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The listener failed.
+    #[error("serving failed")]
+    Serve(#[source] io::Error),
+    /// The simulated vendors could not be started.
+    #[error("the simulated vendors could not be started")]
+    Sandbox(#[source] io::Error),
+    /// Threads could not be started.
+    #[error("no threads could be started")]
+    Runtime(#[source] io::Error),
+    /// A source's settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] Mistakes),
+    /// The request could not be made.
+    #[error("not a request")]
+    Request(#[source] http::Error),
+    /// The answer could not be read.
+    #[error("the answer could not be read")]
+    Body(#[source] axum::Error),
+}
+
+/// Runs the gateway until it is asked to stop.
+pub async fn serve(config: Config) -> Result<(), AppError> {
+    let background = Background::start()?;
+    let listener = bind(config.server.listen).await?;
+    let gateway = Gateway::start(&config, background.handle())?;
+    run(listener, &gateway, &config.server).await?;
+    gateway.stop(config.server.shutdown_grace).await;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Listen { address, source })
+}
+
+async fn run(listener: TcpListener, gateway: &Gateway, settings: &Server) -> Result<(), AppError> {
+    let address = listener.local_addr().map_err(AppError::Serve)?;
+    info!(server.listen = %address, sources.count = gateway.inventory.current().sources().len(), "serving");
+    let state = gateway.state.clone();
+    let shutdown = async move {
+        asked_to_stop().await;
+        info!("stopping");
+        state.drain();
+    };
+    let limits = server::Limits {
+        max_connections: settings.max_connections,
+        head_timeout: settings.header_timeout,
+        idle_timeout: settings.idle_timeout,
+        grace: settings.shutdown_grace,
+        ..server::Limits::default()
+    };
+    server::serve(listener, gateway.router.clone(), limits, shutdown)
+        .await
+        .map_err(AppError::Serve)
+}
+
+/// Ends when the process is asked to stop, by a terminal or by who started it.
+async fn asked_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = interrupt => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => {
+                let _ = interrupt.await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = interrupt.await;
+    }
+}
+
+/// Threads that read vendors and build snapshots, apart from those that serve: parsing a large list must not delay an answer.
+pub struct Background(Option<Runtime>);
+
+impl Background {
+    /// Starts the threads.
+    pub fn start() -> Result<Self, AppError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(4)
+            .thread_name("clustergate-refresh")
+            .thread_keep_alive(Duration::from_secs(30))
+            .enable_all()
+            .build()
+            .map_err(AppError::Runtime)?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Where tasks are spawned.
+    pub fn handle(&self) -> &tokio::runtime::Handle {
+        self.0
+            .as_ref()
+            .expect("the runtime is there until the drop")
+            .handle()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // A runtime must not be waited for inside another one.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The API's description.
+pub fn openapi(version_3_0: bool) -> serde_json::Value {
+    if version_3_0 {
+        crate::api::openapi::document_3_0()
+    } else {
+        crate::api::openapi::document()
+    }
+}
+
+/// Every provider that a source can name.
+pub fn catalog() -> &'static [crate::provider::Entry] {
+    CATALOG
+}

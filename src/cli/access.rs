@@ -1,0 +1,266 @@
+//! Where answers come from: a running gateway, or the vendors themselves through the same API in process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clap::Args;
+use http::HeaderMap;
+use serde_json::Value;
+use url::Url;
+
+use super::exit::Failure;
+use super::problem::Problem;
+use super::progress::Display;
+use crate::adapters::CATALOG;
+use crate::app::InProcess;
+use crate::config::{Overrides, Process, load};
+use crate::upstream::Fetcher;
+
+pub use crate::app::Reply;
+
+/// Largest JSON answer that is held in memory; one page of a list is far smaller.
+const MAX_JSON_BYTES: usize = 256 << 20;
+
+/// Which gateway to ask.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// Gateway to read from
+    #[arg(long, env = "CLUSTERGATE_URL", hide_env_values = true, default_value = Self::DEFAULT_URL, value_parser = gateway)]
+    pub url: Url,
+    /// Read the vendors directly with the configuration, without a gateway; --url is not used then
+    #[arg(long)]
+    pub direct: bool,
+    /// Configuration for --direct; without it the vendors' usual variables are used
+    #[arg(long, env = "CLUSTERGATE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Target {
+    /// Where a gateway listens unless told otherwise.
+    pub const DEFAULT_URL: &'static str = "http://127.0.0.1:8650";
+}
+
+/// A way to ask the API.
+#[derive(Debug)]
+pub enum Access {
+    /// Over the network.
+    Remote(Remote),
+    /// In this process, over a fresh reading of every source.
+    Direct(Box<InProcess>),
+}
+
+/// A gateway over the network.
+#[derive(Debug)]
+pub struct Remote {
+    base: Url,
+    fetcher: Fetcher,
+}
+
+impl Access {
+    /// Gets ready to ask; with `--direct`, reads every source first.
+    pub async fn open(target: &Target) -> Result<Self, Failure> {
+        if !target.direct {
+            return Remote::new(target.url.clone()).map(Self::Remote);
+        }
+        let overrides = Overrides {
+            // Nothing is listened on, so the address is of no concern.
+            insecure_bind: true,
+            ..Overrides::default()
+        };
+        let config = load(target.config.as_deref(), &overrides, &Process, CATALOG)?;
+        let display = Arc::new(Display::new(config.sources.len()));
+        let update = Arc::clone(&display);
+        let read = InProcess::read(config, Arc::new(move |progress| update.update(progress)));
+        Ok(Self::Direct(Box::new(read.await?)))
+    }
+
+    /// Asks for one whole answer.
+    pub async fn get(&self, path_and_query: &str, accept: &str) -> Result<Reply, Failure> {
+        let mut body = Vec::new();
+        let (status, headers) = self
+            .stream(path_and_query, accept, |bytes| {
+                body.extend_from_slice(bytes);
+                if body.len() > MAX_JSON_BYTES {
+                    return Err(Failure::Answer("it is too large"));
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(Reply {
+            status,
+            headers,
+            body: Bytes::from(body),
+        })
+    }
+
+    /// Asks for JSON; a problem document becomes an error.
+    pub async fn json(&self, path_and_query: &str) -> Result<Value, Failure> {
+        let reply = self.get(path_and_query, "application/json").await?;
+        serde_json::from_slice(&reply.body).map_err(|_| Failure::Answer("it is not JSON"))
+    }
+
+    /// Asks for an answer that is handed on as it arrives. Only a good one is: any other becomes an error.
+    pub async fn stream(
+        &self,
+        path_and_query: &str,
+        accept: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(u16, HeaderMap), Failure> {
+        match self {
+            Self::Remote(remote) => remote.stream(path_and_query, accept, take).await,
+            Self::Direct(direct) => {
+                let reply = direct.get(path_and_query, accept).await?;
+                refuse_problem(&reply)?;
+                take(&reply.body)?;
+                Ok((reply.status, reply.headers))
+            }
+        }
+    }
+}
+
+impl Remote {
+    /// A client for a gateway. It opens no connection yet.
+    pub fn new(base: Url) -> Result<Self, Failure> {
+        let fetcher = Fetcher::new(&base).map_err(|error| Failure::Gateway {
+            gateway: shown(&base),
+            error,
+        })?;
+        Ok(Self { base, fetcher })
+    }
+
+    /// Asks for an answer that is handed on as it arrives.
+    pub async fn stream(
+        &self,
+        path_and_query: &str,
+        accept: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(u16, HeaderMap), Failure> {
+        let failed = |error| Failure::Gateway {
+            gateway: shown(&self.base),
+            error,
+        };
+        let url = below(&self.base, path_and_query)
+            .ok_or_else(|| Failure::Usage("--url cannot be joined with a path".to_owned()))?;
+        let mut fetched = self.fetcher.fetch(&url, accept).await.map_err(failed)?;
+        let (status, headers) = (fetched.status().as_u16(), fetched.headers().clone());
+        if !fetched.status().is_success() {
+            let body = fetched.body(1 << 20).await.unwrap_or_default();
+            let reply = Reply {
+                status,
+                headers,
+                body,
+            };
+            refuse_problem(&reply)?;
+            return Ok((status, reply.headers));
+        }
+        while let Some(chunk) = fetched.chunk().await.map_err(failed)? {
+            take(&chunk)?;
+        }
+        Ok((status, headers))
+    }
+}
+
+fn refuse_problem(reply: &Reply) -> Result<(), Failure> {
+    if (200..300).contains(&reply.status) {
+        Ok(())
+    } else {
+        Err(Failure::Problem(Box::new(Problem::read(reply))))
+    }
+}
+
+/// Reads an address that a gateway can have.
+pub(super) fn gateway(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("must begin with http:// or https:// and name a host".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must have no query and no fragment".to_owned());
+    }
+    Ok(url)
+}
+
+/// A path below a gateway's address, which may itself have a path.
+fn below(base: &Url, path_and_query: &str) -> Option<Url> {
+    let text = base.as_str().trim_end_matches('/');
+    Url::parse(&format!("{text}{path_and_query}")).ok()
+}
+
+/// An address as it may be shown: without user and password.
+fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cli::exit::Exit;
+
+    /// Asks a gateway that gives one answer.
+    async fn ask(status: &str, body: &str) -> Result<Value, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let response = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let serve = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let read = socket.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"GET /clusters/a:1 HTTP/1.1\r\n"));
+            socket.write_all(response.as_bytes()).await.unwrap();
+        };
+        let access = Access::Remote(Remote::new(base.parse().unwrap()).unwrap());
+        tokio::join!(access.json("/clusters/a:1"), serve).0
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_json_or_an_error_with_its_exit_code() {
+        let answer = ask("200 OK", r#"{"id":"a:1"}"#).await.unwrap();
+        assert_eq!(answer["id"], "a:1");
+        let problem = r#"{"title":"No such cluster","code":"CLUSTER_NOT_FOUND"}"#;
+        let failure = ask("404 Not Found", problem).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::NotFound);
+        assert_eq!(failure.to_string(), "No such cluster (CLUSTER_NOT_FOUND)");
+        let page = ask("200 OK", "<html>").await.unwrap_err();
+        assert_eq!(page.exit(), Exit::Failure);
+        let moved = ask("301 Moved Permanently", "").await.unwrap_err();
+        assert_eq!(moved.exit(), Exit::Failure);
+    }
+
+    #[test]
+    fn a_gateway_may_live_below_a_path_and_its_password_is_not_shown() {
+        let base = gateway("https://user:secret@example.com/inventory/").unwrap();
+        let url = below(&base, "/clusters?limit=1").unwrap();
+        assert_eq!(url.path(), "/inventory/clusters");
+        assert_eq!(url.query(), Some("limit=1"));
+        assert_eq!(shown(&base), "https://example.com");
+        assert_eq!(
+            shown(&gateway("http://[::1]:8650").unwrap()),
+            "http://[::1]:8650"
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_gateway_is_refused() {
+        for text in [
+            "",
+            "localhost:8650",
+            "file:///etc",
+            "http://",
+            "http://a/?q=1",
+            "http://a/#x",
+        ] {
+            assert!(gateway(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `clustergate serve`, `demo` and `sandbox`: what runs until it is asked to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+
+use super::exit::{Exit, Failure};
+use super::log::LogArgs;
+use super::printer::Printer;
+use crate::adapters::CATALOG;
+use crate::app::{self, DemoOptions, Demonstration, SandboxOptions};
+use crate::config::{Config, Log, Mistakes, Overrides, Process, Server, load};
+
+/// Where the configuration comes from, and what the command line changes in it.
+#[derive(Debug, Clone, Args)]
+pub struct Configured {
+    /// Configuration; without it the vendors' usual variables are used
+    #[arg(long, env = "CLUSTERGATE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8650]
+    #[arg(long, env = "CLUSTERGATE_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Allow an address that others can reach, although nothing controls their access
+    #[arg(long, env = "CLUSTERGATE_INSECURE_BIND", value_parser = FalseyValueParser::new())]
+    pub insecure_bind: bool,
+}
+
+impl Configured {
+    /// Reads the configuration.
+    pub fn load(&self) -> Result<Config, Mistakes> {
+        self.load_with(&LogArgs::default())
+    }
+
+    fn load_with(&self, log: &LogArgs) -> Result<Config, Mistakes> {
+        let overrides = Overrides {
+            listen: self.listen,
+            insecure_bind: self.insecure_bind,
+            log_filter: log.log.clone(),
+            log_format: log.log_format.map(Into::into),
+        };
+        load(self.config.as_deref(), &overrides, &Process, CATALOG)
+    }
+}
+
+/// Run the gateway.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// The configuration.
+    #[command(flatten)]
+    pub configured: Configured,
+}
+
+impl Serve {
+    /// Runs the command.
+    pub async fn run(&self, log: &LogArgs) -> Result<Exit, Failure> {
+        let config = self.configured.load_with(log)?;
+        log.init(&config.log)?;
+        if !config.server.listen.ip().is_loopback() {
+            tracing::warn!(
+                server.listen = %config.server.listen,
+                "listening on an address that others can reach without access control"
+            );
+        }
+        for name in &config.disabled {
+            tracing::info!(source.name = %name, "source is switched off");
+        }
+        app::serve(config).await?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// What a simulated fleet is made of.
+#[derive(Debug, Clone, Args)]
+pub struct Fleet {
+    /// The same seed makes the same fleet
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Clusters in the fleet, over all vendors
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub clusters: u32,
+}
+
+impl Fleet {
+    fn size(&self) -> usize {
+        usize::try_from(self.clusters).unwrap_or(usize::MAX)
+    }
+}
+
+/// Run simulated vendors and a gateway over them: everything works, no account is needed.
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    /// Address to listen on
+    #[arg(long, env = "CLUSTERGATE_LISTEN", default_value_t = Server::LISTEN, value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// The fleet.
+    #[command(flatten)]
+    pub fleet: Fleet,
+}
+
+impl Demo {
+    /// Runs the command.
+    pub async fn run(&self, log: &LogArgs, printer: Printer) -> Result<Exit, Failure> {
+        log.init(&quiet())?;
+        let options = DemoOptions {
+            listen: self.listen,
+            seed: self.fleet.seed,
+            clusters: self.fleet.size(),
+        };
+        app::demo(options, |running| announce(printer, running)).await?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// Run the simulated vendors alone.
+#[derive(Debug, Clone, Args)]
+pub struct Sandbox {
+    /// Address on which the sandbox itself is told what to do
+    #[arg(long, default_value = "127.0.0.1:8651", value_name = "ADDRESS")]
+    pub control: SocketAddr,
+    /// The fleet.
+    #[command(flatten)]
+    pub fleet: Fleet,
+}
+
+impl Sandbox {
+    /// Runs the command.
+    pub async fn run(&self, log: &LogArgs, printer: Printer) -> Result<Exit, Failure> {
+        log.init(&quiet())?;
+        let options = SandboxOptions {
+            seed: self.fleet.seed,
+            clusters: self.fleet.size(),
+            control: self.control,
+        };
+        app::sandbox(options, |running| announce(printer, running)).await?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// A demonstration logs only what goes wrong, so that its introduction stays in sight.
+fn quiet() -> Log {
+    Log {
+        filter: "warn".to_owned(),
+        ..Log::default()
+    }
+}
+
+/// Says what runs. Who started it without a terminal loses nothing when this cannot be written.
+fn announce(printer: Printer, running: &Demonstration) {
+    let _ = printer.print(&introduction(running));
+}
+
+/// What runs and what to try.
+fn introduction(running: &Demonstration) -> String {
+    let mut text = String::new();
+    if let Some(address) = running.gateway {
+        let lines = [
+            format!("clustergate listens on http://{address} and reads five simulated vendors."),
+            String::new(),
+            "Try:".to_owned(),
+            format!("  curl 'http://{address}/clusters?limit=3'"),
+            format!(
+                "  curl 'http://{address}/clusters?state=running&accelerator=H100,H200&sort=-cost&fields=name,cost,accelerators'"
+            ),
+            format!("  curl 'http://{address}/summary'"),
+            String::new(),
+            format!("Documentation: http://{address}/docs/"),
+        ];
+        text.push_str(&lines.join("\n"));
+        if let Some(control) = &running.control {
+            text.push_str(&format!(
+                "\nBreak a vendor: curl -X PUT {control}/vendors/kubeadapt/fault -d '{{\"fault\":\"http503\"}}'\nThen look at:   curl 'http://{address}/sources/kubeadapt'"
+            ));
+        }
+        text.push_str("\n\nCtrl-C ends it.");
+        return text;
+    }
+    text.push_str("Simulated vendors:\n");
+    for vendor in &running.vendors {
+        text.push_str(&format!(
+            "  {:<16} {:<28} token {}\n",
+            vendor.provider, vendor.base_url, vendor.token
+        ));
+    }
+    if let Some(control) = &running.control {
+        text.push_str(&format!("Control: {control} (GET /vendors, GET /faults)\n"));
+    }
+    text.push_str("Ctrl-C ends it.");
+    text
+}

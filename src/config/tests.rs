@@ -1,0 +1,387 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use insta::assert_snapshot;
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+
+use super::*;
+use crate::domain::{Kind, Vantage};
+use crate::provider::{
+    Adapter, Capabilities, ConfigError, Environment, Operation, Page, PageCursor, ProviderError,
+};
+use crate::upstream::{Dialect, Rate, Scheme, Stack, TokenSource};
+
+/// Stands for any secret; it must not be seen anywhere.
+const CANARY: &str = "canary-5f3a9";
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Settings {
+    projects: Vec<String>,
+    depth: u32,
+    width: u32,
+    unit: Unit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    #[default]
+    Metre,
+    Foot,
+}
+
+static CAPABILITIES: Capabilities = Capabilities {
+    vantage: Vantage::Hosts,
+    operations: &[Operation::List],
+    reports: &[],
+    detail_only: &[],
+};
+
+struct Alpha;
+
+impl Adapter for Alpha {
+    const KIND: Kind = Kind::new("alpha");
+    const CAPABILITIES: &'static Capabilities = &CAPABILITIES;
+    const DIALECT: Dialect = Dialect::PLAIN;
+    type Settings = Settings;
+
+    fn connect(_: SourceName, settings: Settings, _: Stack) -> Result<Self, ConfigError> {
+        if settings.depth > 9 {
+            return Err(ConfigError {
+                key: "depth".to_owned(),
+                reason: "must be at most 9, such as \"3\"".to_owned(),
+            });
+        }
+        Ok(Self)
+    }
+
+    async fn list_page(&self, _: Option<&PageCursor>) -> Result<Page, ProviderError> {
+        Ok(Page::default())
+    }
+}
+
+const fn entry(
+    kind: &'static str,
+    title: &'static str,
+    base_url: Option<&'static str>,
+    environment: Environment,
+    scheme: Scheme,
+) -> Entry {
+    Entry {
+        kind: Kind::new(kind),
+        title,
+        documentation: "https://docs.example.com",
+        base_url,
+        environment,
+        scheme,
+        rate: Rate {
+            calls: 60,
+            per: Duration::from_mins(1),
+        },
+        capabilities: &CAPABILITIES,
+        dialect: Dialect::PLAIN,
+        connect: crate::provider::connect::<Alpha>,
+    }
+}
+
+static CATALOG: [Entry; 2] = [
+    entry(
+        "alpha",
+        "Alpha Cloud",
+        Some("https://api.example.com/v1"),
+        Environment {
+            token: &["ALPHA_API_KEY", "ALPHA_TOKEN"],
+            base_url: &["ALPHA_URL"],
+        },
+        Scheme::Bearer,
+    ),
+    entry(
+        "beta-watch",
+        "Beta Watch",
+        None,
+        Environment {
+            token: &["BETA_TOKEN"],
+            base_url: &["BETA_URL"],
+        },
+        Scheme::Raw,
+    ),
+];
+
+fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn resolve(text: &str, pairs: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    let strings = variables(pairs);
+    let folder = Path::new("/etc/clustergate");
+    parse(text, folder, &Overrides::default(), &strings, &CATALOG)
+}
+
+fn mistakes(text: &str, pairs: &[(&str, &str)]) -> String {
+    let text = resolve(text, pairs).unwrap_err().to_string();
+    assert!(!text.contains(CANARY), "{text}");
+    text
+}
+
+#[test]
+fn a_full_file_is_resolved() {
+    let config = resolve(
+        r#"
+        [server]
+        listen = "[::1]:9000"
+        request_timeout = "5s"
+        max_connections = 20000
+
+        [log]
+        format = "json"
+        filter = "warn,clustergate=debug"
+
+        [[sources]]
+        name = "main"
+        provider = "alpha"
+        token_env = "MAIN_TOKEN"
+        refresh_interval = "5m"
+        max_in_flight = 2
+        max_body_bytes = "1MiB"
+        rate = "10/1s"
+        auth = "raw"
+        details = false
+        projects = ["a", "b"]
+        depth = 3
+
+        [[sources]]
+        name = "watch"
+        provider = "beta-watch"
+        base_url = "https://beta.example.com/api"
+        token_file = "secrets/beta"
+        refresh_interval = "5s"
+
+        [[sources]]
+        name = "later"
+        provider = "alpha"
+        enabled = false
+        token_env = "NOT_THERE_YET"
+        "#,
+        &[("MAIN_TOKEN", " abc\n")],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen, "[::1]:9000".parse().unwrap());
+    assert_eq!(config.server.request_timeout, Duration::from_secs(5));
+    assert_eq!(config.server.header_timeout, Duration::from_secs(10));
+    assert_eq!(config.log.format, Format::Json);
+    assert_eq!(config.disabled, [SourceName::new("later").unwrap()]);
+    let [main, watch] = config.sources.as_slice() else {
+        panic!("two sources are on: {:?}", config.sources);
+    };
+    assert_eq!(main.stack.base_url.as_str(), "https://api.example.com/v1");
+    assert_eq!(main.stack.max_in_flight, 2);
+    assert_eq!(main.stack.max_body_bytes, 1 << 20);
+    assert_eq!(main.stack.rate.map(|rate| rate.calls), Some(10));
+    assert_eq!(main.credential.scheme, Scheme::Raw);
+    assert_eq!(main.schedule.staleness_limit, Duration::from_mins(15));
+    assert!(!main.schedule.details);
+    assert_eq!(main.settings.len(), 2);
+    let TokenSource::Value(token) = &*main.credential.token else {
+        panic!("it comes from a variable");
+    };
+    assert_eq!(token.expose_secret(), "abc");
+    assert_eq!(watch.credential.scheme, Scheme::Raw);
+    assert_eq!(watch.schedule.staleness_limit, Duration::from_secs(35));
+    let TokenSource::File(file) = &*watch.credential.token else {
+        panic!("it comes from a file");
+    };
+    assert_eq!(file, Path::new("/etc/clustergate/secrets/beta"));
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_key() {
+    let text = mistakes(
+        &r#"
+        wrong_top = 1
+
+        [server]
+        listen = "localhost"
+        header_timeout = 5
+        idle_timout = "1m"
+        max_connections = 0
+
+        [log]
+        format = "xml"
+        filter = "clustergate=loud"
+
+        [[sources]]
+        provider = "alfa"
+
+        [[sources]]
+        name = "Main"
+        provider = "alpha"
+        token_env = "MAIN_TOKEN"
+        refresh_interval = "500ms"
+        staleness_limit = "10s"
+        max_in_flight = 9
+        max_body_bytes = "7 apples"
+        rate = "fast"
+        auth = "basic"
+        enabled = "yes"
+
+        [[sources]]
+        name = "main"
+        provider = "alpha"
+        token_env = "EMPTY_TOKEN"
+        refresh_intervall = "5m"
+        project = "x"
+        regions = []
+        depth = "CANARY"
+        width = "CANARY"
+        unit = "CANARY"
+        base_url = "https://user:CANARY@example.com"
+
+        [[sources]]
+        name = "main"
+        provider = "beta-watch"
+        token = "CANARY"
+        token_env = "CANARY"
+        staleness_limit = "10s"
+        ca_file = "missing.pem"
+
+        [[sources]]
+        name = "both"
+        provider = "alpha"
+        base_url = "http://example.com"
+        token_env = "MAIN_TOKEN"
+        token_file = "x"
+        depth = 10
+
+        [[sources]]
+        name = "neither"
+        provider = "alpha"
+        "#
+        .replace("CANARY", CANARY),
+        &[("EMPTY_TOKEN", " "), ("MAIN_TOKEN", CANARY)],
+    );
+    assert_snapshot!(text);
+}
+
+#[test]
+fn a_syntax_error_has_its_line_and_column_and_does_not_show_the_line() {
+    let text = mistakes(
+        &format!("[server]\nlisten = \"a\"\n[[sources]]\ntoken = {CANARY}\nname == 3\n"),
+        &[],
+    );
+    assert_snapshot!(text);
+}
+
+#[test]
+fn variables_alone_make_sources() {
+    let config = resolve(
+        "",
+        &[
+            ("ALPHA_API_KEY", ""),
+            ("ALPHA_TOKEN", "t"),
+            ("BETA_TOKEN", "u"),
+            ("BETA_URL", "https://beta.example.com"),
+        ],
+    )
+    .unwrap();
+    let names: Vec<&str> = config
+        .sources
+        .iter()
+        .map(|source| source.name.as_str())
+        .collect();
+    assert_eq!(names, ["alpha", "beta-watch"]);
+    assert_eq!(config.server, Server::default());
+}
+
+#[test]
+fn variables_do_not_add_to_the_sources_of_a_file() {
+    let file = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'ALPHA_TOKEN'";
+    let config = resolve(file, &[("ALPHA_TOKEN", "t"), ("BETA_TOKEN", "u")]).unwrap();
+    assert_eq!(config.sources.len(), 1);
+}
+
+#[test]
+fn variables_that_cannot_make_a_source_are_named() {
+    assert_snapshot!(mistakes("", &[("BETA_TOKEN", CANARY), ("ALPHA_TOKEN", CANARY), ("ALPHA_URL", CANARY)]), @r"
+    the configuration has 2 mistakes
+      ALPHA_URL: must be an absolute URL with a host and without user, query or fragment, such as https://api.example.com
+      BETA_URL: BETA_TOKEN is set, but Beta Watch has an own address for every customer: set BETA_URL as well, or unset BETA_TOKEN
+    ");
+}
+
+#[test]
+fn nothing_at_all_says_what_to_do() {
+    assert_snapshot!(mistakes("", &[]), @r"
+    the configuration cannot be used
+      sources: nothing is configured; write [[sources]] into a file and name it with --config or CLUSTERGATE_CONFIG, or set a vendor's variables
+        Alpha Cloud: ALPHA_API_KEY or ALPHA_TOKEN
+        Beta Watch: BETA_TOKEN and BETA_URL
+      To look around without any account, run `clustergate demo`
+    ");
+}
+
+#[test]
+fn an_address_that_others_reach_is_refused_until_allowed() {
+    let sources = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'";
+    let token = [("A_TOKEN", "t")];
+    let open = format!("server.listen = '0.0.0.0:80'\n{sources}");
+    assert!(mistakes(&open, &token).contains("server.listen: others can reach"));
+    let allowed = format!("server.insecure_bind = true\n{open}");
+    assert!(resolve(&allowed, &token).is_ok());
+    let overrides = Overrides {
+        listen: Some("0.0.0.0:1".parse().unwrap()),
+        insecure_bind: true,
+        ..Overrides::default()
+    };
+    let config = parse(
+        sources,
+        Path::new(""),
+        &overrides,
+        &variables(&token),
+        &CATALOG,
+    )
+    .unwrap();
+    assert_eq!(config.server.listen, "0.0.0.0:1".parse().unwrap());
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let config = resolve(
+        &format!(
+            "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'\nprojects = ['{CANARY}']"
+        ),
+        &[("A_TOKEN", CANARY)],
+    )
+    .unwrap();
+    let text = format!("{config:?} {config:#?}");
+    assert!(text.contains("projects"));
+    assert!(!text.contains(CANARY), "{text}");
+}
+
+#[test]
+fn a_resolved_source_connects() {
+    let file = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'";
+    let config = resolve(file, &[("A_TOKEN", "t")]).unwrap();
+    let connected = connect(&config.sources[0]).unwrap();
+    assert_eq!(connected.provider.kind(), Kind::new("alpha"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let overrides = Overrides::default();
+    let path = Path::new("/nonexistent/clustergate.toml");
+    let error = load(Some(path), &overrides, &variables(&[]), &CATALOG).unwrap_err();
+    assert!(error.0[0].key.ends_with("clustergate.toml"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clustergate.toml");
+    std::fs::write(&path, "[server\n").unwrap();
+    let error = load(Some(&path), &overrides, &variables(&[]), &CATALOG).unwrap_err();
+    assert!(
+        error.0[0].key.contains("clustergate.toml, line 1"),
+        "{error}"
+    );
+}

@@ -1,0 +1,262 @@
+//! Metrics: their names, and the handles that are kept so that counting a request looks nothing up.
+//!
+//! Every label has a bounded set of values: a configured source, a provider, a route template, an error code. Never a cluster,
+//! never a caller's text.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+
+/// The content type of a scrape.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Metric names. A counter is exposed with `_total` behind its name.
+pub mod name {
+    /// Requests answered, by route template, method and status class.
+    pub const HTTP_REQUESTS: &str = "http_requests";
+    /// Time to the answer's head, by route template.
+    pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
+    /// Requests in flight.
+    pub const HTTP_IN_FLIGHT: &str = "http_requests_in_flight";
+    /// Requests refused because too many were in flight.
+    pub const HTTP_SHED: &str = "http_requests_shed";
+    /// Always 1; the version is a label.
+    pub const BUILD_INFO: &str = "clustergate_build_info";
+    /// Seconds since the process started.
+    pub const UPTIME: &str = "clustergate_uptime_seconds";
+    /// The published generation.
+    pub const GENERATION: &str = "clustergate_inventory_generation";
+    /// Clusters in the inventory.
+    pub const CLUSTERS: &str = "clustergate_inventory_clusters";
+    /// Whether the source's last refresh succeeded.
+    pub const SOURCE_UP: &str = "clustergate_source_up";
+    /// 1 for the state the source is in, 0 for the others.
+    pub const SOURCE_STATE: &str = "clustergate_source_state";
+    /// 1 for the code of the source's last failure; absent when there is none.
+    pub const SOURCE_ERROR: &str = "clustergate_source_error";
+    /// Refreshes in a row that failed.
+    pub const SOURCE_FAILURES: &str = "clustergate_source_consecutive_failures";
+    /// Clusters of the source.
+    pub const SOURCE_CLUSTERS: &str = "clustergate_source_clusters";
+    /// Seconds since the source's list was last read to its end; absent before.
+    pub const SOURCE_AGE: &str = "clustergate_source_age_seconds";
+    /// Items of the last good listing that could not be mapped.
+    pub const SOURCE_REJECTED: &str = "clustergate_source_rejected_items";
+    /// Items that could not be mapped and of which no last good version is shown.
+    pub const SOURCE_OMITTED: &str = "clustergate_source_omitted_items";
+    /// Clusters whose detail was never read.
+    pub const SOURCE_DETAILS_PENDING: &str = "clustergate_source_details_pending";
+    /// Seconds that the last refresh took.
+    pub const SOURCE_REFRESH_DURATION: &str = "clustergate_source_last_refresh_duration_seconds";
+    /// Requests sent to the vendor, retries included.
+    pub const UPSTREAM_REQUESTS: &str = "clustergate_source_upstream_requests";
+    /// Retries sent to the vendor.
+    pub const UPSTREAM_RETRIES: &str = "clustergate_source_upstream_retries";
+    /// Vendor calls in flight.
+    pub const UPSTREAM_IN_FLIGHT: &str = "clustergate_source_upstream_in_flight";
+    /// Whether the breaker refuses calls.
+    pub const BREAKER_OPEN: &str = "clustergate_source_breaker_open";
+    /// Calls that the vendor says are left; absent where it does not say.
+    pub const QUOTA_REMAINING: &str = "clustergate_source_quota_remaining";
+    /// Calls that the vendor allows in one window; absent where it does not say.
+    pub const QUOTA_LIMIT: &str = "clustergate_source_quota_limit";
+}
+
+/// Upper bounds of the duration buckets, in seconds: an answer from memory takes microseconds.
+const BUCKETS: [f64; 12] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
+];
+
+/// Methods that have a label of their own; every other one is counted as `OTHER`.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "OTHER"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+type RequestLabels = [(&'static str, &'static str); 3];
+type RouteLabels = [(&'static str, &'static str); 1];
+
+/// The registry and what the inbound side counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    shed: Counter,
+}
+
+impl Metrics {
+    /// Registers everything; `collectors` are asked at each scrape.
+    pub fn new(collectors: Vec<Box<dyn Collector>>) -> Self {
+        let mut registry = Registry::default();
+        let requests = Family::default();
+        let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
+        let in_flight = Gauge::default();
+        let shed = Counter::default();
+        registry.register(name::HTTP_REQUESTS, "Requests answered", requests.clone());
+        registry.register(
+            name::HTTP_REQUEST_DURATION,
+            "Time to the head of the answer",
+            durations.clone(),
+        );
+        registry.register(
+            name::HTTP_IN_FLIGHT,
+            "Requests in flight",
+            in_flight.clone(),
+        );
+        registry.register(
+            name::HTTP_SHED,
+            "Requests refused because too many were in flight",
+            shed.clone(),
+        );
+        registry.register_collector(Box::new(Process {
+            started: Instant::now(),
+        }));
+        for collector in collectors {
+            registry.register_collector(collector);
+        }
+        Self {
+            registry,
+            requests,
+            durations,
+            in_flight,
+            shed,
+        }
+    }
+
+    /// The handles for one route; `template` is a route's pattern, never a path.
+    pub fn route(&self, template: &'static str) -> RouteMetrics {
+        RouteMetrics {
+            template,
+            requests: self.requests.clone(),
+            cells: Default::default(),
+            duration: self.durations.get_or_create(&[("route", template)]).clone(),
+        }
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> &Gauge {
+        &self.in_flight
+    }
+
+    /// Requests refused because too many were in flight.
+    pub fn shed(&self) -> &Counter {
+        &self.shed
+    }
+
+    /// Renders everything as `OpenMetrics` text.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut out = String::with_capacity(16 << 10);
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// The handles for one route: after the first request of a kind, counting is two atomic additions.
+pub struct RouteMetrics {
+    template: &'static str,
+    requests: Family<RequestLabels, Counter>,
+    cells: [[OnceLock<Counter>; CLASSES.len()]; METHODS.len()],
+    duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// The route's pattern.
+    pub fn template(&self) -> &'static str {
+        self.template
+    }
+
+    /// Counts one answer.
+    pub fn record(&self, method: &Method, status: StatusCode, took: Duration) {
+        let method = METHODS
+            .iter()
+            .position(|known| *known == method.as_str())
+            .unwrap_or(METHODS.len() - 1);
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        self.cells[method][class]
+            .get_or_init(|| {
+                self.requests
+                    .get_or_create(&[
+                        ("route", self.template),
+                        ("method", METHODS[method]),
+                        ("status_class", CLASSES[class]),
+                    ])
+                    .clone()
+            })
+            .inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+}
+
+impl fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RouteMetrics").field(&self.template).finish()
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    started: Instant,
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        encoder
+            .encode_descriptor(
+                name::BUILD_INFO,
+                "Always 1; the version is a label",
+                None,
+                MetricType::Gauge,
+            )?
+            .encode_family(&version)?
+            .encode_gauge(&1_i64)?;
+        let uptime = ConstGauge::new(self.started.elapsed().as_secs_f64());
+        let metric = encoder.encode_descriptor(
+            name::UPTIME,
+            "Seconds since the process started",
+            None,
+            ConstGauge::<f64>::TYPE,
+        )?;
+        uptime.encode(metric)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_by_route_method_and_class() {
+        let metrics = Metrics::new(Vec::new());
+        let route = metrics.route("/clusters/{id}");
+        for _ in 0..3 {
+            route.record(&Method::GET, StatusCode::OK, Duration::from_micros(80));
+        }
+        let odd = Method::from_bytes(b"BREW").unwrap();
+        route.record(&odd, StatusCode::METHOD_NOT_ALLOWED, Duration::ZERO);
+        let text = metrics.render().unwrap();
+        assert!(text.contains(
+            "http_requests_total{route=\"/clusters/{id}\",method=\"GET\",status_class=\"2xx\"} 3"
+        ));
+        assert!(text.contains("method=\"OTHER\",status_class=\"4xx\"} 1"));
+        assert!(!text.contains("BREW"));
+        assert!(text.contains("clustergate_build_info{version="));
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

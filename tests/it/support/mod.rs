@@ -1,0 +1,196 @@
+//! A gateway over simulated vendors, asked in process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use clustergate::app::{Gateway, demo_sources, sources};
+use clustergate::config::SourceConfig;
+use clustergate::inventory::{Snapshot, SourceReport};
+use clustergate::sandbox::{Options, Sandbox, Simulated, Vendor};
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+/// Longest time for anything that a test waits for; reaching it is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A gateway over simulated vendors.
+pub(crate) struct Rig {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) gateway: Gateway,
+}
+
+/// How a rig is made.
+pub(crate) struct Plan {
+    /// Clusters at each vendor.
+    pub(crate) clusters: usize,
+    /// From the start of one refresh to the start of the next.
+    pub(crate) refresh_interval: Duration,
+    /// Time for one attempt of one call.
+    pub(crate) attempt_timeout: Duration,
+    /// Whether unknown words, nulls and the like are sprinkled in.
+    pub(crate) quirks: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            clusters: 20,
+            refresh_interval: Duration::from_secs(3_600),
+            attempt_timeout: Duration::from_secs(2),
+            quirks: true,
+        }
+    }
+}
+
+/// An answer of the API.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Rig {
+    /// Starts the vendors and the gateway, and waits for the first attempt at each source.
+    pub(crate) async fn start(plan: Plan) -> Self {
+        let rig = Self::begin(plan, |_| {}, |_| {}).await;
+        rig.settled().await;
+        rig
+    }
+
+    /// Starts the vendors, lets a test prepare them and the sources, then starts the gateway; waits for nothing.
+    pub(crate) async fn begin(
+        plan: Plan,
+        prepare: impl FnOnce(&Sandbox),
+        configure: impl FnOnce(&mut Vec<SourceConfig>),
+    ) -> Self {
+        let clusters: BTreeMap<Vendor, usize> = Vendor::ALL
+            .iter()
+            .map(|vendor| (*vendor, plan.clusters))
+            .collect();
+        let options = Options {
+            seed: 7,
+            clusters,
+            quirks: plan.quirks,
+            ..Options::default()
+        };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        prepare(&sandbox);
+        let mut configs = demo_sources(&sandbox, plan.refresh_interval);
+        for config in &mut configs {
+            config.stack.attempt_timeout = plan.attempt_timeout;
+        }
+        configure(&mut configs);
+        let gateway = Gateway::over(sources(&configs).unwrap(), &Handle::current());
+        Self { sandbox, gateway }
+    }
+
+    /// The simulated vendor behind a source.
+    pub(crate) fn vendor(&self, source: &str) -> &Simulated {
+        self.sandbox.vendor(source.parse().unwrap())
+    }
+
+    /// The current snapshot.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.gateway.inventory.current()
+    }
+
+    /// One source's report.
+    pub(crate) fn report(&self, source: &str) -> SourceReport {
+        SourceReport::clone(self.snapshot().source(source).unwrap())
+    }
+
+    /// Waits until the snapshot is as wanted.
+    pub(crate) async fn until(&self, what: &str, mut is_so: impl FnMut(&Snapshot) -> bool) {
+        let mut changes = self.gateway.inventory.subscribe();
+        let wait = async {
+            while !is_so(&self.snapshot()) {
+                changes.changed().await.unwrap();
+            }
+        };
+        assert!(
+            timeout(PATIENCE, wait).await.is_ok(),
+            "waited in vain: {what}"
+        );
+    }
+
+    /// Waits until each source was attempted once.
+    pub(crate) async fn settled(&self) {
+        self.until("the first attempts", |snapshot| {
+            snapshot
+                .sources()
+                .iter()
+                .all(|source| !source.attempts.is_empty())
+        })
+        .await;
+    }
+
+    /// Asks for a refresh of a source and waits for its end.
+    pub(crate) async fn refresh(&self, source: &str) {
+        let before = self
+            .report(source)
+            .attempts
+            .front()
+            .map(|attempt| attempt.started_at);
+        let reply = self
+            .send(
+                Request::post(format!("/sources/{source}/refresh"))
+                    .body(Body::empty())
+                    .unwrap(),
+            )
+            .await;
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text);
+        self.until("a refresh", |snapshot| {
+            snapshot
+                .source(source)
+                .unwrap()
+                .attempts
+                .front()
+                .map(|attempt| attempt.started_at)
+                > before
+        })
+        .await;
+    }
+
+    /// Asks the API.
+    pub(crate) async fn get(&self, path_and_query: &str) -> Reply {
+        self.send(Request::get(path_and_query).body(Body::empty()).unwrap())
+            .await
+    }
+
+    /// Sends a request to the API.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let response = timeout(PATIENCE, self.gateway.router.clone().oneshot(request))
+            .await
+            .unwrap()
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        let body = timeout(PATIENCE, axum::body::to_bytes(body, usize::MAX))
+            .await
+            .unwrap()
+            .unwrap();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+}

@@ -4,5 +4,7 @@
 mod adapter_calls;
 mod lakesail_calls;
 mod latitude_calls;
+mod openapi;
 mod support;
+mod toolchain;
 mod whole;

@@ -2,11 +2,15 @@
 //!
 //! Only what our documents use is rewritten; a test reads the result for anything that 3.0 does not know.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 /// Rewrites a whole document.
 pub(super) fn to_3_0(mut document: Value) -> Value {
     rewrite(&mut document, Place::Other);
+    let types = named_types(&document);
+    type_nullable(&mut document, &types);
     if let Some(root) = document.as_object_mut() {
         root.insert("openapi".to_owned(), json!("3.0.3"));
         root.remove("jsonSchemaDialect");
@@ -155,6 +159,41 @@ fn rewrite_one_of(schema: &mut Map<String, Value>) -> bool {
     nullable
 }
 
+/// The type of each named schema that has one.
+fn named_types(document: &Value) -> HashMap<String, Value> {
+    document
+        .pointer("/components/schemas")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, schema)| {
+            let reference = format!("#/components/schemas/{name}");
+            Some((reference, schema.get("type")?.clone()))
+        })
+        .collect()
+}
+
+/// In 3.0 `nullable` says something only beside a `type`, so the type of what is referred to is repeated there.
+fn type_nullable(value: &mut Value, types: &HashMap<String, Value>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| type_nullable(item, types)),
+        Value::Object(object) => {
+            if object.get("nullable") == Some(&json!(true))
+                && !object.contains_key("type")
+                && let Some(Value::String(reference)) =
+                    object.get("allOf").and_then(|all| all.pointer("/0/$ref"))
+                && let Some(named) = types.get(reference)
+            {
+                object.insert("type".to_owned(), named.clone());
+            }
+            object
+                .values_mut()
+                .for_each(|child| type_nullable(child, types));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// A number as an exclusive bound is a bound and a flag.
 fn rewrite_bound(schema: &mut Map<String, Value>, exclusive: &str, inclusive: &str) {
     if schema.get(exclusive).is_some_and(Value::is_number)
@@ -190,6 +229,22 @@ mod tests {
         assert_eq!(
             schema(json!({ "type": ["string", "null"], "enum": ["a"] })),
             json!({ "type": "string", "nullable": true, "enum": ["a", null] })
+        );
+    }
+
+    #[test]
+    fn nullable_stands_beside_a_type() {
+        let rewritten = to_3_0(json!({ "components": { "schemas": {
+            "Named": { "type": "object" },
+            "X": { "oneOf": [{ "type": "null" }, { "$ref": "#/components/schemas/Named" }] },
+        }}}));
+        assert_eq!(
+            rewritten["components"]["schemas"]["X"],
+            json!({
+                "allOf": [{ "$ref": "#/components/schemas/Named" }],
+                "nullable": true,
+                "type": "object",
+            })
         );
     }
 

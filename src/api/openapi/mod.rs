@@ -1,6 +1,7 @@
 //! The contract as a document: OpenAPI 3.1, and the same in 3.0.3 for generators that refuse 3.1.
 
 mod downgrade;
+mod refine;
 
 use std::sync::OnceLock;
 
@@ -68,6 +69,7 @@ const COMMON: [(&str, &str); 5] = [
 pub fn document() -> Value {
     // What the derive macro made of constants always serializes.
     let mut document = serde_json::to_value(ApiDoc::openapi()).unwrap_or_default();
+    refine::refine(&mut document);
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
         return document;
     };

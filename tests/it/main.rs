@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod adapter_calls;
+mod conformance;
 mod faults;
 mod lakesail_calls;
 mod latitude_calls;

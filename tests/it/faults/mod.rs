@@ -28,7 +28,7 @@ use oracle::{Phase, Reference, Verdict};
 /// Faults that are examined at one time: most of them wait.
 const AT_ONCE: usize = 12;
 /// A list answer never waits for a vendor; the rest is room for a busy machine and a build without optimization.
-const SLOWEST_ANSWER: Duration = Duration::from_secs(1);
+const SLOWEST_ANSWER: Duration = Duration::from_secs(2);
 const MOST_CALLS: u64 = 40;
 
 fn plan(anchor: Timestamp) -> Plan {
@@ -119,6 +119,12 @@ fn impatient(configs: &[SourceConfig], name: &str, fault: Fault) -> SourceConfig
     }
     config.stack.max_wait = Duration::from_millis(500);
     config.stack.max_body_bytes = 1 << 20;
+    // Several pages, where the provider can be told: much goes wrong only between them.
+    let mut paged = config.clone();
+    paged.settings.insert("page_size".to_owned(), 7.into());
+    if sources(std::slice::from_ref(&paged)).is_ok() {
+        config = paged;
+    }
     config
 }
 

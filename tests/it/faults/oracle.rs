@@ -142,6 +142,10 @@ impl Seen<'_> {
         shrinks && self.phase == Phase::Cold
     }
 
+    fn presences(&self) -> impl Iterator<Item = &str> {
+        items_of(self.list, self.name).filter_map(|item| item["presence"].as_str())
+    }
+
     /// Whether the fault gives clusters other ids, which are the vendor's to choose.
     fn is_renaming(&self) -> bool {
         matches!(self.fault, Fault::ForeignNext | Fault::WrongTypes)
@@ -255,7 +259,10 @@ impl Seen<'_> {
                     .collect();
                 parts.push(format!("nulls in {}", Vec::from_iter(fields).join("+")));
             }
-            if self.rows == *self.now {
+            let lost = self.presences().filter(|word| *word == "missing").count();
+            if lost > 0 {
+                parts.push(format!("missing {lost}"));
+            } else if self.rows == *self.now {
                 parts.push("whole".to_owned());
             } else if self.is_undetectable() {
                 parts.push("undetectable".to_owned());

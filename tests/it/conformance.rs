@@ -15,8 +15,17 @@ const FLEET: usize = 60;
 
 /// What every provider gives and what the gateway itself adds.
 const GIVEN: &[&str] = &[
-    "id", "source", "provider", "native_id", "name", "vantage", "detailed_at", "fetched_at",
-    "presence", "stale", "links",
+    "id",
+    "source",
+    "provider",
+    "native_id",
+    "name",
+    "vantage",
+    "detailed_at",
+    "fetched_at",
+    "presence",
+    "stale",
+    "links",
 ];
 
 fn fleet(details: bool) -> Plan {
@@ -26,6 +35,22 @@ fn fleet(details: bool) -> Plan {
         details,
         ..Plan::default()
     }
+}
+
+/// A gateway that is told all that it can be told.
+async fn start(plan: Plan) -> Rig {
+    let sandbox = plan.sandbox().await;
+    let mut configs = plan.configs(&sandbox);
+    for config in &mut configs {
+        let vendor = sandbox.vendor(config.name.as_str().parse().unwrap());
+        if let Some(organization) = vendor.organization() {
+            let settings = &mut config.settings;
+            settings.insert("organization".to_owned(), organization.into());
+        }
+    }
+    let rig = Rig::over(&sandbox, clustergate::app::sources(&configs).unwrap());
+    rig.settled().await;
+    rig
 }
 
 async fn described(rig: &Rig) {
@@ -64,20 +89,33 @@ async fn filled(rig: &Rig, source: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn each_provider_fills_the_fields_it_reports_and_no_others() {
-    let listed = Rig::start(fleet(false)).await;
-    let rig = Rig::start(fleet(true)).await;
+    let listed = start(fleet(false)).await;
+    let rig = start(fleet(true)).await;
     described(&rig).await;
     let mut wrong = Vec::new();
     for entry in CATALOG {
         let name = entry.kind.as_str();
-        let claimed: BTreeSet<String> = entry.capabilities.reports.iter().map(|&field| field.to_owned()).collect();
-        let detail: BTreeSet<String> = entry.capabilities.detail_only.iter().map(|&field| field.to_owned()).collect();
+        let claimed: BTreeSet<String> = entry
+            .capabilities
+            .reports
+            .iter()
+            .map(|&field| field.to_owned())
+            .collect();
+        let detail: BTreeSet<String> = entry
+            .capabilities
+            .detail_only
+            .iter()
+            .map(|&field| field.to_owned())
+            .collect();
         let before = filled(&listed, name).await;
         let after = filled(&rig, name).await;
         let early: Vec<_> = before.intersection(&detail).collect();
         let silent: Vec<_> = claimed.difference(&after).collect();
         let unclaimed: Vec<_> = after.difference(&claimed).collect();
-        let late: Vec<_> = claimed.difference(&before).filter(|field| !detail.contains(*field)).collect();
+        let late: Vec<_> = claimed
+            .difference(&before)
+            .filter(|field| !detail.contains(*field))
+            .collect();
         if !detail.is_subset(&claimed) {
             wrong.push(format!("{name}: detail_only names what is not reported"));
         }
@@ -105,10 +143,15 @@ async fn each_claimed_operation_works_and_each_other_one_is_refused() {
         let name = source.name.as_str();
         let capabilities = source.provider.capabilities();
         assert!(capabilities.supports(Operation::List), "{name}");
-        let listing: Listing = walk(source.provider.as_ref(), Limits::default()).await.unwrap();
+        let listing: Listing = walk(source.provider.as_ref(), Limits::default())
+            .await
+            .unwrap();
         assert_eq!(listing.clusters.len(), FLEET, "{name}");
         assert!(listing.rejected.is_empty(), "{name}");
-        let mut has_nodes = listing.clusters.iter().any(|listed| has(listed.nodes.as_ref()));
+        let mut has_nodes = listing
+            .clusters
+            .iter()
+            .any(|listed| has(listed.nodes.as_ref()));
         for listed in &listing.clusters {
             match source.provider.describe(&listed.locator).await {
                 Ok(described) => {
@@ -117,7 +160,10 @@ async fn each_claimed_operation_works_and_each_other_one_is_refused() {
                     has_nodes |= has(described.nodes.as_ref());
                 }
                 Err(error) => {
-                    assert!(!capabilities.supports(Operation::Describe), "{name}: {error:?}");
+                    assert!(
+                        !capabilities.supports(Operation::Describe),
+                        "{name}: {error:?}"
+                    );
                     assert_eq!(error.kind.code(), "CAPABILITY_NOT_SUPPORTED");
                 }
             }
@@ -126,7 +172,12 @@ async fn each_claimed_operation_works_and_each_other_one_is_refused() {
     }
     for vendor in sandbox.vendors() {
         let stats = vendor.stats();
-        assert_eq!((stats.secret_calls, stats.unauthorized), (0, 0), "{:?}", vendor.vendor());
+        assert_eq!(
+            (stats.secret_calls, stats.unauthorized),
+            (0, 0),
+            "{:?}",
+            vendor.vendor()
+        );
     }
 }
 
@@ -143,18 +194,32 @@ fn each_row_says_all_that_a_person_needs_to_use_it() {
         assert!(kinds.insert(name), "{name} twice");
         assert!(!entry.title.is_empty(), "{name}");
         assert!(entry.documentation.starts_with("https://"), "{name}");
-        assert!(entry.base_url.is_none_or(|url| url.starts_with("https://")), "{name}");
+        assert!(
+            entry.base_url.is_none_or(|url| url.starts_with("https://")),
+            "{name}"
+        );
         let environment = entry.environment;
-        assert!(!environment.token.is_empty() && !environment.base_url.is_empty(), "{name}");
+        assert!(!environment.token.is_empty(), "{name}");
+        let is_placed = entry.base_url.is_some() || !environment.base_url.is_empty();
+        assert!(is_placed, "{name}: nobody says where it is");
         for variable in environment.token.iter().chain(environment.base_url) {
             assert!(variables.insert(*variable), "{variable} twice");
-            let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+            let is_plain =
+                |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
             assert!(variable.bytes().all(is_plain), "{variable}");
         }
         assert!(entry.rate.calls > 0 && !entry.rate.per.is_zero(), "{name}");
-        assert!(name.parse::<Vendor>().is_ok(), "{name} has no simulated vendor");
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
-        assert!(fixtures.join("README.md").is_file(), "{name} has no fixtures");
+        assert!(
+            name.parse::<Vendor>().is_ok(),
+            "{name} has no simulated vendor"
+        );
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(name);
+        assert!(
+            fixtures.join("README.md").is_file(),
+            "{name} has no fixtures"
+        );
     }
     assert_eq!(kinds.len(), Vendor::ALL.len());
 }

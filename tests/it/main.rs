@@ -6,5 +6,8 @@ mod conformance;
 mod faults;
 mod lakesail_calls;
 mod latitude_calls;
+mod life_cycle;
+mod memory;
+mod resilience;
 mod support;
 mod whole;

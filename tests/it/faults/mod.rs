@@ -139,7 +139,11 @@ async fn vendor_words(vendor: &Simulated, fault: Fault) -> BTreeSet<String> {
     if fault.name().starts_with("http") || fault == Fault::ExpiredToken {
         vendor.set_fault(Some(fault));
         let url = vendor.api_url().parse().unwrap();
-        let fetched = Fetcher::new(&url).unwrap().fetch(&url, "*/*").await.unwrap();
+        let fetched = Fetcher::new(&url)
+            .unwrap()
+            .fetch(&url, "*/*")
+            .await
+            .unwrap();
         let body = fetched.body(1 << 20).await.unwrap();
         vendor.set_fault(None);
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -223,18 +227,27 @@ impl Cell<'_> {
         let alone = rig.get(&format!("/clusters?source={}", self.name)).await;
         let require = format!("/clusters?source={}&require=complete", self.name);
         let required = rig.get(&require).await;
-        let mut verdict = self
-            .reference
-            .judge(phase, self.fault, self.name, &list, &report, &alone, &required);
+        let mut verdict = self.reference.judge(
+            phase, self.fault, self.name, &list, &report, &alone, &required,
+        );
         let mut complain = |wrong: bool, text: String| {
             if wrong {
                 verdict.complaints.push(text);
             }
         };
-        complain(meanwhile.0.status != 200, format!("answered {} meanwhile", meanwhile.0.status));
+        complain(
+            meanwhile.0.status != 200,
+            format!("answered {} meanwhile", meanwhile.0.status),
+        );
         let slowest = took.max(meanwhile.1);
-        complain(slowest > SLOWEST_ANSWER, format!("an answer took {slowest:?}"));
-        complain(stats.requests > MOST_CALLS, format!("{} calls", stats.requests));
+        complain(
+            slowest > SLOWEST_ANSWER,
+            format!("an answer took {slowest:?}"),
+        );
+        complain(
+            stats.requests > MOST_CALLS,
+            format!("{} calls", stats.requests),
+        );
         complain(stats.secret_calls > 0, "a call to a secret".to_owned());
         complain(
             stats.max_inflight > self.config.stack.max_in_flight as u64,
@@ -245,7 +258,10 @@ impl Cell<'_> {
             "an injected path".to_owned(),
         );
         let canary = rig.sandbox.canary_hits();
-        complain(canary.requests > 0, format!("calls to a foreign host: {:?}", canary.targets));
+        complain(
+            canary.requests > 0,
+            format!("calls to a foreign host: {:?}", canary.targets),
+        );
         texts.extend([list.text, report.text, alone.text, required.text]);
         for word in &self.words {
             let is_told = texts.iter().any(|text| text.contains(word.as_str()));

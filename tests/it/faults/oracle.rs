@@ -153,8 +153,13 @@ impl Seen<'_> {
 
     fn check_words(&self, complaints: &mut Vec<String>) {
         let status = status_of(self.list, self.name);
-        if status["state"] != self.state() || status["error"]["code"] != self.report["error"]["code"] {
-            complaints.push(format!("the list says {status}, the source {}", self.report));
+        if status["state"] != self.state()
+            || status["error"]["code"] != self.report["error"]["code"]
+        {
+            complaints.push(format!(
+                "the list says {status}, the source {}",
+                self.report
+            ));
         }
         let named = self.list["unreachable"].as_array().unwrap();
         if named.iter().any(|name| name == self.name) != self.code().is_some() {
@@ -289,12 +294,16 @@ fn falls_short(shown: &Value, expected: &Value) -> bool {
         (Value::Object(shown), Value::Object(expected)) => {
             let mut fields = expected.iter();
             fields.all(|(name, value)| {
-                name == "state" || shown.get(name).is_none_or(|shown| falls_short(shown, value))
+                name == "state"
+                    || shown
+                        .get(name)
+                        .is_none_or(|shown| falls_short(shown, value))
             })
         }
-        (Value::Array(shown), Value::Array(expected)) if shown.len() == expected.len() => {
-            shown.iter().zip(expected).all(|(shown, expected)| falls_short(shown, expected))
-        }
+        (Value::Array(shown), Value::Array(expected)) if shown.len() == expected.len() => shown
+            .iter()
+            .zip(expected)
+            .all(|(shown, expected)| falls_short(shown, expected)),
         (Value::Array(shown), Value::Array(_)) => shown.is_empty(),
         _ => shown == expected,
     }

@@ -3,6 +3,7 @@
 //! The cells follow from the catalog and from the list of faults, so that a provider or a fault that is added is covered by
 //! itself. What each cell ends as is a snapshot: the fullest documentation of what a reader is told, and when.
 
+mod details;
 mod oracle;
 
 use std::collections::{BTreeMap, BTreeSet};

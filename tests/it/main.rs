@@ -1,0 +1,15 @@
+//! The integration tests of clustergate.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod adapter_calls;
+mod conformance;
+mod faults;
+mod lakesail_calls;
+mod latitude_calls;
+mod life_cycle;
+mod memory;
+mod openapi;
+mod resilience;
+mod support;
+mod toolchain;
+mod whole;

@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod adapter_calls;
+mod api;
+mod architecture;
 mod lakesail_calls;
 mod latitude_calls;
+mod secrets;
 mod support;
+mod walking;
 mod whole;

@@ -10,6 +10,7 @@ use clustergate::config::SourceConfig;
 use clustergate::inventory::{Snapshot, SourceReport};
 use clustergate::sandbox::{Options, Sandbox, Simulated, Vendor};
 use http::{HeaderMap, Request, StatusCode};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) attempt_timeout: Duration,
     /// Whether unknown words, nulls and the like are sprinkled in.
     pub(crate) quirks: bool,
+    /// The moment the vendors reckon from; the present if none is given.
+    pub(crate) anchor: Option<Timestamp>,
 }
 
 impl Default for Plan {
@@ -43,6 +46,7 @@ impl Default for Plan {
             refresh_interval: Duration::from_secs(3_600),
             attempt_timeout: Duration::from_secs(2),
             quirks: true,
+            anchor: None,
         }
     }
 }
@@ -90,6 +94,7 @@ impl Rig {
             seed: 7,
             clusters,
             quirks: plan.quirks,
+            anchor: plan.anchor,
             ..Options::default()
         };
         let sandbox = Sandbox::start(options).await.unwrap();

@@ -188,7 +188,7 @@ pub(super) async fn list_clusters(
     let sort = params::sort(&params)?;
     let shape = params::shape(&params)?;
     let limit = params::limit(&params)?;
-    let with_total = !matches!(params.one("total")?, Some("false")) || params.flag("total")?;
+    let with_total = params.one("total")?.is_none() || params.flag("total")?;
     params::admissible(&params, &filter, &snapshot)?;
     let format = export::Format::wanted(params.one("format")?, headers.get(ACCEPT))?;
     let mut query = Query {

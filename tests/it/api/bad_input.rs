@@ -10,7 +10,9 @@ use super::{encoded, get, quiet, send};
 use crate::support::Rig;
 
 async fn refused(rig: &Rig, target: &str) -> (u16, String, Vec<String>) {
-    get(rig, target, &[]).await.refusal()
+    let answer = get(rig, target, &[]).await;
+    assert!(answer.status.as_u16() >= 400, "{target} was answered");
+    answer.refusal()
 }
 
 #[tokio::test]

@@ -59,6 +59,11 @@ async fn each_filter_selects_what_a_naive_one_selects() {
     let clusters = all(&rig).await;
     for dimension in FILTERS.into_iter().filter(|name| *name != "q") {
         let known = known(&clusters, dimension);
+        if dimension == "label" {
+            // No vendor of today has labels on its clusters.
+            assert!(known.is_empty());
+            continue;
+        }
         assert!(!known.is_empty(), "no cluster has a {dimension}");
         for value in known.iter().take(TRIED) {
             let word = encoded(value);
@@ -196,6 +201,9 @@ fn filters_together_select_what_naive_ones_select() {
         .run(&drawn(), |drawn| {
             let mut terms: Terms = Vec::new();
             for (dimension, places) in drawn {
+                if known[dimension].is_empty() {
+                    continue;
+                }
                 let words = places.iter().map(|(place, negated)| {
                     let value = &known[dimension][place % known[dimension].len()];
                     format!("{}{value}", if *negated { "!" } else { "" })

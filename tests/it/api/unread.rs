@@ -33,7 +33,12 @@ async fn mostly_unread() -> Rig {
                 .set_fault(Some(fault));
         }
     };
-    let rig = Rig::begin(hasty(), faults, |_| {}).await;
+    let impatient = |configs: &mut Vec<clustergate::config::SourceConfig>| {
+        for config in configs {
+            config.stack.max_wait = Duration::from_secs(1);
+        }
+    };
+    let rig = Rig::begin(hasty(), faults, impatient).await;
     rig.settled().await;
     rig
 }

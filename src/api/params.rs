@@ -333,7 +333,7 @@ pub fn unread(source: &crate::inventory::SourceReport, snapshot: &Snapshot) -> P
         .map(|at| at.duration_since(snapshot.as_of).unsigned_abs());
     let wait = wait.unwrap_or_default().clamp(
         std::time::Duration::from_secs(1),
-        std::time::Duration::from_secs(3_600),
+        std::time::Duration::from_hours(1),
     );
     match source.error {
         Some(error) => Problem::source_unavailable(&source.name, &source.provider, error)

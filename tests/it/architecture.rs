@@ -253,12 +253,13 @@ fn adapters_do_not_know_each_other() {
 
 #[test]
 fn each_foreign_thing_is_named_where_it_belongs() {
-    let is_in = |line: &Line, modules: &[&str]| modules.contains(&line.module().as_str());
     type Rule = (
         &'static str,
         fn(&str) -> bool,
         fn(&Line, &dyn Fn(&Line, &[&str]) -> bool) -> bool,
     );
+
+    let is_in = |line: &Line, modules: &[&str]| modules.contains(&line.module().as_str());
     let rules: [Rule; 5] = [
         (
             "reqwest",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use clustergate::app::demo_sources;
-use clustergate::config::connect;
+use clustergate::config::{SourceConfig, connect};
 use clustergate::sandbox::{Fault, Vendor};
 use clustergate::upstream::TokenSource;
 use http::Request;
@@ -146,7 +146,13 @@ fn hasty() -> Plan {
 #[test]
 fn no_secret_is_shown_or_logged_while_all_is_well_and_while_it_is_not() {
     let ((tokens, seen), log) = logged(async {
-        let rig = Rig::start(hasty()).await;
+        let impatient = |configs: &mut Vec<SourceConfig>| {
+            for config in configs {
+                config.stack.max_wait = Duration::from_secs(1);
+            }
+        };
+        let rig = Rig::begin(hasty(), |_| {}, impatient).await;
+        rig.settled().await;
         let tokens = tokens(&rig);
         rig.until("every detail", |snapshot| {
             snapshot
@@ -217,7 +223,7 @@ fn no_secret_is_shown_or_logged_while_all_is_well_and_while_it_is_not() {
 #[test]
 fn a_refused_token_is_shown_nowhere() {
     let ((), log) = logged(async {
-        let wrong = |configs: &mut Vec<clustergate::config::SourceConfig>| {
+        let wrong = |configs: &mut Vec<SourceConfig>| {
             for config in configs {
                 config.credential.token = Arc::new(TokenSource::Value(WRONG.into()));
             }
@@ -241,7 +247,7 @@ fn a_refused_token_is_shown_nowhere() {
 async fn settings_that_hold_a_token_do_not_say_it() {
     let rig = Rig::start(hasty()).await;
     let tokens = tokens(&rig);
-    for config in demo_sources(&rig.sandbox, Duration::from_secs(60)) {
+    for config in demo_sources(&rig.sandbox, Duration::from_mins(1)) {
         check("a source", &format!("{config:?} {config:#?}"), &tokens);
         check("a credential", &format!("{:?}", config.credential), &tokens);
         let connected = connect(&config).unwrap();

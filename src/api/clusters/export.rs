@@ -106,7 +106,7 @@ pub(super) fn whole(
     query.limit = snapshot.len().clamp(1, limit.unwrap_or(usize::MAX));
     let complete = snapshot.completeness(&query.filter) == Completeness::Complete;
     let places = snapshot.select(&query).places;
-    let table = Table::default();
+    let table = Table;
     let head = (format == Format::Csv).then(|| Bytes::from(table.head()));
     let walk = Walk {
         snapshot: Arc::clone(snapshot),

@@ -321,7 +321,7 @@ fn make(snapshot: &Snapshot, wanted: Wanted) -> Result<(Page, bool), Problem> {
     let place = query
         .after
         .as_ref()
-        .map(|after| format!("{:?}", after))
+        .map(|after| format!("{after:?}"))
         .unwrap_or_default();
     let tag = fingerprint(&format!(
         "{canonical}|{place}|{}|{}|{with_total}",

@@ -33,6 +33,7 @@ fn fix(value: &mut Value) {
                         | "request_id"
                         | "pages"
                         | "requests"
+                        | "resets_at"
                 );
                 if by_clock && !value.is_null() {
                     *value = json!(format!("[{name}]"));

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clustergate::app::Gateway;
-use clustergate::sandbox::Fault;
+use clustergate::config::SourceConfig;
+use clustergate::sandbox::{Fault, Sandbox};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
@@ -21,7 +22,7 @@ fn hasty() -> Plan {
 
 /// Four sources that were never read, each for another reason, and a good one.
 async fn mostly_unread() -> Rig {
-    let faults = |sandbox: &clustergate::sandbox::Sandbox| {
+    let faults = |sandbox: &Sandbox| {
         for (vendor, fault) in [
             ("latitude", Fault::Http500),
             ("kubeadapt", Fault::Http401),
@@ -33,7 +34,7 @@ async fn mostly_unread() -> Rig {
                 .set_fault(Some(fault));
         }
     };
-    let impatient = |configs: &mut Vec<clustergate::config::SourceConfig>| {
+    let impatient = |configs: &mut Vec<SourceConfig>| {
         for config in configs {
             config.stack.max_wait = Duration::from_secs(1);
         }
@@ -141,7 +142,7 @@ async fn a_list_over_some_unread_sources_says_that_it_is_not_everything() {
 
 #[tokio::test]
 async fn nothing_known_is_not_an_empty_list() {
-    let faults = |sandbox: &clustergate::sandbox::Sandbox| {
+    let faults = |sandbox: &Sandbox| {
         for vendor in sandbox.vendors() {
             vendor.set_fault(Some(Fault::Http403));
         }

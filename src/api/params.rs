@@ -14,7 +14,7 @@ pub const DEFAULT_LIMIT: usize = 100;
 /// Clusters on one page at most; a larger limit is brought down to it.
 pub const MAX_LIMIT: usize = 1_000;
 /// Values of one filter at most.
-const MAX_VALUES: usize = 64;
+pub const MAX_VALUES: usize = 64;
 /// Length of a text to search for at most.
 const MAX_TEXT: usize = 128;
 

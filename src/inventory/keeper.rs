@@ -93,7 +93,10 @@ impl Keeper {
         };
         let shelves: Vec<Arc<Shelf>> = sources
             .iter()
-            .map(|source| Arc::new(Shelf::new(report(source))))
+            .map(|source| {
+                let limit = source.schedule.staleness_limit;
+                Arc::new(Shelf::new(report(source), limit))
+            })
             .collect();
         // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
         let generation = u64::try_from(now.as_millisecond()).unwrap_or_default();
@@ -107,7 +110,9 @@ impl Keeper {
         let tasks = TaskTracker::new();
         let (mail, inbox) = mpsc::channel(64);
         let mut known = HashMap::new();
-        for (at, source) in sources.iter().enumerate() {
+        let has_details = sources.iter().map(refresh::has_details).collect();
+        let texts = sources.iter().map(|_| Interner::default()).collect();
+        for (at, source) in sources.into_iter().enumerate() {
             let activation = Arc::new(Activation {
                 wanted: watch::Sender::new(()),
                 pending: AtomicBool::new(true),
@@ -118,7 +123,7 @@ impl Keeper {
             );
             let task = refresh::Task {
                 at,
-                source: source.clone(),
+                source,
                 inventory: Arc::clone(&inventory),
                 mail: mail.clone(),
                 activation,
@@ -126,12 +131,8 @@ impl Keeper {
             tasks.spawn_on(task.run(stop.clone()), runtime);
         }
         let writer = Writer {
-            has_details: sources.iter().map(refresh::has_details).collect(),
-            limits: sources
-                .iter()
-                .map(|source| source.schedule.staleness_limit)
-                .collect(),
-            texts: sources.iter().map(|_| Interner::default()).collect(),
+            has_details,
+            texts,
             shelves,
             generation,
             inventory: Arc::clone(&inventory),
@@ -192,7 +193,6 @@ struct Writer {
     shelves: Vec<Arc<Shelf>>,
     texts: Vec<Interner>,
     has_details: Vec<bool>,
-    limits: Vec<Duration>,
     generation: u64,
     inventory: Arc<Inventory>,
 }
@@ -262,8 +262,8 @@ impl Writer {
     fn look_at_ages(&mut self) {
         let now = super::now();
         let mut changed = false;
-        for (shelf, limit) in self.shelves.iter_mut().zip(&self.limits) {
-            if let Some(next) = shelf.aged(now, *limit) {
+        for shelf in &mut self.shelves {
+            if let Some(next) = shelf.aged(now) {
                 info!(source.name = %next.report.name, overdue = next.overdue, "the age of a source's clusters changed its state");
                 *shelf = Arc::new(next);
                 changed = true;

@@ -9,6 +9,7 @@ pub mod completeness;
 mod facts;
 mod index;
 mod keeper;
+mod passing;
 pub mod query;
 mod refresh;
 mod row;
@@ -18,6 +19,7 @@ mod snapshot;
 mod source;
 mod summary;
 pub mod token;
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -135,8 +137,11 @@ impl Inventory {
     ) -> Self {
         let shelves = reports
             .into_iter()
-            .map(|report| Arc::new(shelf::Shelf::new(report)))
+            .map(|report| Arc::new(shelf::Shelf::new(report, std::time::Duration::MAX)))
             .collect();
         Self::new(Snapshot::new(generation, as_of, shelves))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ impl Snapshot {
     /// Puts shelves together, in the order of their clusters' ids.
     pub(super) fn new(generation: u64, as_of: Timestamp, mut shelves: Vec<Arc<Shelf>>) -> Self {
         // An id is `<source>:…`, so sources sort with the colon at their end.
-        shelves.sort_by_key(|shelf| format!("{}:", shelf.report.name));
+        shelves.sort_by_cached_key(|shelf| format!("{}:", shelf.report.name));
         let reports = shelves
             .iter()
             .map(|shelf| Arc::clone(&shelf.report))
@@ -129,7 +129,7 @@ impl Snapshot {
         format!(
             "\"{:x}-{fetched_at:x}-{presence}{}-{}\"",
             entry.row.tag,
-            u8::from(shelf.overdue),
+            u8::from(shelf.is_old(place.number) || entry.row.contact_lost),
             &shape[..6]
         )
     }
@@ -185,7 +185,7 @@ impl Snapshot {
             let tail = Tail {
                 fetched_at: text,
                 presence: shelf.presence(entry),
-                stale: shelf.overdue,
+                stale: shelf.is_old(place.number),
             };
             entry.row.append(&tail, raw, nodes, body);
         }

@@ -2,11 +2,15 @@
 //!
 //! Only what our documents use is rewritten; a test reads the result for anything that 3.0 does not know.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 /// Rewrites a whole document.
 pub(super) fn to_3_0(mut document: Value) -> Value {
     rewrite(&mut document, Place::Other);
+    let types = named_types(&document);
+    type_nullable(&mut document, &types);
     if let Some(root) = document.as_object_mut() {
         root.insert("openapi".to_owned(), json!("3.0.3"));
         root.remove("jsonSchemaDialect");
@@ -57,12 +61,11 @@ fn rewrite(value: &mut Value, place: Place) {
 
 fn place_of(parent: Place, key: &str) -> Place {
     match (parent, key) {
-        (Place::Data, _) => Place::Data,
-        (Place::Schemas, _) | (Place::Other, "schema") => Place::Schema,
-        (Place::Other, "schemas") | (Place::Schema, "properties") => Place::Schemas,
-        (Place::Other, "example" | "examples")
+        (Place::Data, _)
+        | (Place::Other, "example" | "examples")
         | (Place::Schema, "enum" | "default" | "example" | "required") => Place::Data,
-        (Place::Schema, _) => Place::Schema,
+        (Place::Other, "schemas") | (Place::Schema, "properties") => Place::Schemas,
+        (Place::Schemas | Place::Schema, _) | (Place::Other, "schema") => Place::Schema,
         (Place::Other, _) => Place::Other,
     }
 }
@@ -137,13 +140,58 @@ fn rewrite_one_of(schema: &mut Map<String, Value>) -> bool {
             continue;
         }
         nullable = true;
-        if alternatives.len() == 1
-            && let Some(only) = schema.remove(key)
-        {
-            schema.insert("allOf".to_owned(), only);
+        if let [only] = alternatives.as_mut_slice() {
+            // What is said beside the reference is said of the whole.
+            let mut beside = only.as_object_mut().map(std::mem::take).unwrap_or_default();
+            if let Some(reference) = beside.remove("$ref") {
+                *only = json!({ "$ref": reference });
+            } else {
+                *only = Value::Object(std::mem::take(&mut beside));
+            }
+            if let Some(only) = schema.remove(key) {
+                schema.insert("allOf".to_owned(), only);
+            }
+            for (keyword, said) in beside {
+                schema.entry(keyword).or_insert(said);
+            }
         }
     }
     nullable
+}
+
+/// The type of each named schema that has one.
+fn named_types(document: &Value) -> HashMap<String, Value> {
+    document
+        .pointer("/components/schemas")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, schema)| {
+            let reference = format!("#/components/schemas/{name}");
+            Some((reference, schema.get("type")?.clone()))
+        })
+        .collect()
+}
+
+/// In 3.0 `nullable` says something only beside a `type`, so the type of what is referred to is repeated there.
+fn type_nullable(value: &mut Value, types: &HashMap<String, Value>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| type_nullable(item, types)),
+        Value::Object(object) => {
+            if object.get("nullable") == Some(&json!(true))
+                && !object.contains_key("type")
+                && let Some(Value::String(reference)) =
+                    object.get("allOf").and_then(|all| all.pointer("/0/$ref"))
+                && let Some(named) = types.get(reference)
+            {
+                object.insert("type".to_owned(), named.clone());
+            }
+            object
+                .values_mut()
+                .for_each(|child| type_nullable(child, types));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// A number as an exclusive bound is a bound and a flag.
@@ -159,8 +207,8 @@ fn rewrite_bound(schema: &mut Map<String, Value>, exclusive: &str, inclusive: &s
 mod tests {
     use super::*;
 
-    fn schema(value: Value) -> Value {
-        let document = json!({ "components": { "schemas": { "X": value } } });
+    fn schema(value: impl Into<Value>) -> Value {
+        let document = json!({ "components": { "schemas": { "X": value.into() } } });
         to_3_0(document)["components"]["schemas"]["X"].take()
     }
 
@@ -175,8 +223,28 @@ mod tests {
             json!({ "allOf": [{ "$ref": "#/x" }], "nullable": true, "description": "d" })
         );
         assert_eq!(
+            schema(json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/x", "description": "d" }] })),
+            json!({ "allOf": [{ "$ref": "#/x" }], "nullable": true, "description": "d" })
+        );
+        assert_eq!(
             schema(json!({ "type": ["string", "null"], "enum": ["a"] })),
             json!({ "type": "string", "nullable": true, "enum": ["a", null] })
+        );
+    }
+
+    #[test]
+    fn nullable_stands_beside_a_type() {
+        let rewritten = to_3_0(json!({ "components": { "schemas": {
+            "Named": { "type": "object" },
+            "X": { "oneOf": [{ "type": "null" }, { "$ref": "#/components/schemas/Named" }] },
+        }}}));
+        assert_eq!(
+            rewritten["components"]["schemas"]["X"],
+            json!({
+                "allOf": [{ "$ref": "#/components/schemas/Named" }],
+                "nullable": true,
+                "type": "object",
+            })
         );
     }
 

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use serde_json::Value;
 
 use super::cursors::walk;
-use super::{get, items, quiet};
+use super::{get, items, quiet, snapshot};
 
 #[tokio::test]
 async fn compressed_pages_are_the_plain_page_under_other_tags() {
@@ -105,7 +105,7 @@ async fn csv_has_one_line_for_each_cluster() {
     );
     let mut reader = csv::Reader::from_reader(answer.body.as_ref());
     let head = reader.headers().unwrap().clone();
-    insta::assert_json_snapshot!("csv_columns", head.iter().collect::<Vec<_>>());
+    snapshot("csv_columns", &head.iter().collect());
     let lines: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(lines.len(), walked.len());
     for (line, cluster) in lines.iter().zip(&walked) {

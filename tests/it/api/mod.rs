@@ -1,6 +1,7 @@
 //! The HTTP contract over simulated vendors, one file for each subject.
 
 mod bad_input;
+mod contract;
 mod cursors;
 mod filters;
 mod forms;
@@ -174,4 +175,11 @@ pub(crate) fn ids<'a>(clusters: impl IntoIterator<Item = &'a Value>) -> Vec<Stri
 /// A text as a query value.
 pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Compares a value with its snapshot; which features other packages switch on must not decide the order of its members.
+pub(crate) fn snapshot(name: &str, value: &Value) {
+    insta::with_settings!({ sort_maps => true, omit_expression => true }, {
+        insta::assert_json_snapshot!(name, value);
+    });
 }

@@ -4,7 +4,7 @@ use clustergate::sandbox::{Fault, Sandbox};
 use serde_json::json;
 
 use super::listing::timeless;
-use super::{all, encoded, get, ids, items, quiet};
+use super::{all, encoded, get, ids, items, quiet, snapshot};
 use crate::support::{Plan, Rig};
 
 #[tokio::test]
@@ -74,9 +74,9 @@ async fn one_cluster_of_each_provider() {
             .map(|cluster| cluster["id"].as_str().unwrap())
             .unwrap();
         let answer = get(&rig, &format!("/clusters/{id}?include=raw,nodes"), &[]).await;
-        insta::assert_json_snapshot!(
-            format!("cluster_{provider}"),
-            json!({"headers": answer.stable_headers(), "body": timeless(answer.json())})
+        snapshot(
+            &format!("cluster_{provider}"),
+            &json!({"headers": answer.stable_headers(), "body": timeless(answer.json())}),
         );
     }
 }

@@ -3,7 +3,7 @@
 use clustergate::adapters::CATALOG;
 use serde_json::json;
 
-use super::{get, items, quiet};
+use super::{get, items, quiet, snapshot};
 
 #[tokio::test]
 async fn every_provider_of_the_catalog_is_shown() {
@@ -25,9 +25,9 @@ async fn every_provider_of_the_catalog_is_shown() {
             item
         );
     }
-    insta::assert_json_snapshot!(
+    snapshot(
         "providers",
-        json!({"headers": answer.stable_headers(), "body": list})
+        &json!({"headers": answer.stable_headers(), "body": list}),
     );
     let (status, code, _) = get(&rig, "/providers/nobody", &[]).await.refusal();
     assert_eq!((status, code.as_str()), (404, "PROVIDER_NOT_FOUND"));

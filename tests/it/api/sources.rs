@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::json;
 
 use super::listing::timeless;
-use super::{get, items, quiet, send};
+use super::{get, items, quiet, send, snapshot};
 
 #[tokio::test]
 async fn every_source_says_how_well_it_can_be_read() {
@@ -27,9 +27,9 @@ async fn every_source_says_how_well_it_can_be_read() {
         let one = get(&rig, &format!("/sources/{name}"), &[]).await.json();
         assert_eq!(timeless(one), timeless(source.clone()));
     }
-    insta::assert_json_snapshot!(
+    snapshot(
         "sources",
-        json!({"headers": answer.stable_headers(), "body": timeless(list)})
+        &json!({"headers": answer.stable_headers(), "body": timeless(list)}),
     );
 }
 

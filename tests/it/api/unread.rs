@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::listing::timeless;
-use super::{Answer, get, items, send};
+use super::{Answer, get, items, send, snapshot};
 use crate::support::{Plan, Rig};
 
 fn hasty() -> Plan {
@@ -106,7 +106,7 @@ async fn a_list_over_some_unread_sources_says_that_it_is_not_everything() {
     for source in sources.as_array_mut().unwrap() {
         source["clusters"] = Value::Null;
     }
-    insta::assert_json_snapshot!("sources_mostly_unread", sources);
+    snapshot("sources_mostly_unread", &sources);
 
     let good = get(
         &rig,
@@ -210,7 +210,7 @@ async fn no_sources_have_no_clusters_and_nothing_is_hidden() {
     let list = ask("/clusters?require=complete").await;
     assert_eq!(list.status, 200);
     assert_eq!(list.header("x-inventory-complete"), "true");
-    insta::assert_json_snapshot!("no_sources", timeless(list.json()));
+    snapshot("no_sources", &timeless(list.json()));
     assert_eq!(ask("/clusters?format=ndjson").await.body.len(), 0);
     assert_eq!(ask("/clusters?format=csv").await.text().lines().count(), 1);
     for target in ["/summary", "/sources", "/providers", "/readyz"] {

@@ -207,13 +207,14 @@ pub(super) async fn list_clusters(
                 "belongs to pages of JSON; this format is always the whole list",
             ));
         }
-        return Ok(export::whole(
+        return export::whole(
             &snapshot,
             query,
             &shape,
             format,
             params::whole_limit(&params)?,
-        ));
+            headers,
+        );
     }
 
     let canonical = query.canonical();

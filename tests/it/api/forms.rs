@@ -136,6 +136,28 @@ async fn csv_has_one_line_for_each_cluster() {
 }
 
 #[tokio::test]
+async fn a_caller_that_has_the_whole_list_is_told_so() {
+    let rig = quiet().await;
+    let mut tags = std::collections::BTreeSet::new();
+    for query in [
+        "format=csv",
+        "format=ndjson",
+        "format=ndjson&sort=name",
+        "format=ndjson&include=raw",
+        "format=ndjson&limit=3",
+    ] {
+        let target = format!("/clusters?{query}");
+        let first = get(&rig, &target, &[]).await;
+        let etag = first.header("etag").to_owned();
+        assert!(tags.insert(etag.clone()), "{query}");
+        assert!(first.header("age").parse::<u64>().unwrap() < 60);
+        let held = get(&rig, &target, &[("if-none-match", &etag)]).await;
+        assert_eq!((held.status.as_u16(), held.body.len()), (304, 0), "{query}");
+        assert_eq!(held.header("etag"), etag);
+    }
+}
+
+#[tokio::test]
 async fn the_most_wanted_type_is_sent() {
     let rig = quiet().await;
     for (accept, expected) in [

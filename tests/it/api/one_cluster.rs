@@ -52,9 +52,6 @@ async fn ids_with_escapes_are_found_whether_or_not_they_are_encoded_once_more() 
         assert_eq!(encoded.json(), raw.json());
     }
     assert_eq!(rig.sandbox.canary_hits().requests, 0);
-    for vendor in rig.sandbox.vendors() {
-        assert_eq!(vendor.stats().injected, 0, "{}", vendor.vendor());
-    }
 }
 
 #[tokio::test]

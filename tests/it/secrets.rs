@@ -149,6 +149,8 @@ fn no_secret_is_shown_or_logged_while_all_is_well_and_while_it_is_not() {
         let impatient = |configs: &mut Vec<SourceConfig>| {
             for config in configs {
                 config.stack.max_wait = Duration::from_secs(1);
+                // Every fault is to be met, not to be kept away by the one before it.
+                config.stack.breaker_failures = u32::MAX;
             }
         };
         let rig = Rig::begin(hasty(), |_| {}, impatient).await;

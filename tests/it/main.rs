@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod adapter_calls;
+mod api;
+mod architecture;
 mod conformance;
 mod faults;
 mod lakesail_calls;
@@ -10,6 +12,8 @@ mod life_cycle;
 mod memory;
 mod openapi;
 mod resilience;
+mod secrets;
 mod support;
 mod toolchain;
+mod walking;
 mod whole;

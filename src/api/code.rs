@@ -123,6 +123,7 @@ impl Code {
         format!("/problems/{}", self.slug())
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table, one row for each code")]
     const fn row(self) -> (&'static str, &'static str, StatusCode, &'static str) {
         match self {
             Self::UnknownParameter => (

@@ -24,6 +24,7 @@ pub struct Health {
     pub status: &'static str,
     /// What was looked at; only with `verbose`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub checks: Option<Vec<Check>>,
 }
 
@@ -66,7 +67,7 @@ pub(super) async fn check_liveness(path: Segments) -> Result<Response, Problem> 
     path = "/readyz",
     tag = "health",
     operation_id = "check_readiness",
-    params(("verbose" = inline(Option<bool>), Query, description = "Lists what was looked at")),
+    params(("verbose" = Option<bool>, Query, description = "Lists what was looked at")),
     responses(
         (status = 200, description = "Ready", body = Health),
         (status = 503, description = "NOTHING_KNOWN before the first attempts are over, SHUTTING_DOWN before the end", body = Document, content_type = "application/problem+json"),
@@ -103,7 +104,7 @@ pub(super) async fn check_readiness(
     respond::json(&health, respond::NO_STORE)
 }
 
-/// Reads the metrics in the OpenMetrics text format
+/// Reads the metrics in the text format of Prometheus
 #[utoipa::path(
     get,
     path = "/metrics",

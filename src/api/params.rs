@@ -14,7 +14,7 @@ pub const DEFAULT_LIMIT: usize = 100;
 /// Clusters on one page at most; a larger limit is brought down to it.
 pub const MAX_LIMIT: usize = 1_000;
 /// Values of one filter at most.
-const MAX_VALUES: usize = 64;
+pub const MAX_VALUES: usize = 64;
 /// Length of a text to search for at most.
 const MAX_TEXT: usize = 128;
 
@@ -238,7 +238,8 @@ pub fn limit(params: &Params<'_>) -> Result<usize, Problem> {
     };
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<usize>() {
-        Ok(limit) if limit >= 1 => Ok(limit.min(MAX_LIMIT)),
+        // `+5` parses too, but is not how a number is written here.
+        Ok(limit) if is_number && limit >= 1 => Ok(limit.min(MAX_LIMIT)),
         Err(_) if is_number => Ok(MAX_LIMIT),
         _ => Err(Problem::invalid_parameter(
             "limit",
@@ -332,7 +333,7 @@ pub fn unread(source: &crate::inventory::SourceReport, snapshot: &Snapshot) -> P
         .map(|at| at.duration_since(snapshot.as_of).unsigned_abs());
     let wait = wait.unwrap_or_default().clamp(
         std::time::Duration::from_secs(1),
-        std::time::Duration::from_secs(3_600),
+        std::time::Duration::from_hours(1),
     );
     match source.error {
         Some(error) => Problem::source_unavailable(&source.name, &source.provider, error)

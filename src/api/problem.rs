@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,6 +25,9 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// Longest text of a caller that is repeated to it.
 const ECHO: usize = 64;
 
+/// Longest `instance`, in bytes.
+const INSTANCE: usize = 256;
+
 /// What is wrong with one parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
@@ -33,6 +37,7 @@ pub struct FieldError {
     pub detail: String,
     /// What would be accepted, where that is a closed set.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub allowed: Option<Vec<String>>,
 }
 
@@ -51,15 +56,17 @@ pub struct Document {
     pub status: u16,
     /// This occurrence in words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub detail: Option<String>,
     /// The path that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = "uri-reference")]
+    #[schema(nullable = false, format = "uri-reference")]
     pub instance: Option<String>,
     /// The stable code to branch on.
     pub code: Code,
     /// The request, as in `X-Request-Id` and the access log.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub request_id: Option<String>,
     /// What is wrong, parameter by parameter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -67,21 +74,23 @@ pub struct Document {
     pub errors: Vec<FieldError>,
     /// The source that the problem is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     pub source: Option<SourceName>,
     /// The provider that the problem is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     pub provider: Option<Kind>,
     /// Why the source could not be read: one of the codes that `/sources` shows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     pub source_error: Option<&'static str>,
     /// Whether the same request may succeed later without anybody changing anything.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retryable: Option<bool>,
     /// Seconds to wait before asking again, as in `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_after: Option<u64>,
 }
 
@@ -193,7 +202,7 @@ impl Problem {
     /// Completes the problem with what only the edge knows.
     #[must_use]
     pub(super) fn at(mut self, path: &str, request_id: &str) -> Self {
-        self.0.instance = Some(path.chars().take(256).collect());
+        self.0.instance = Some(as_reference(path));
         self.0.request_id = Some(request_id.to_owned());
         self
     }
@@ -284,9 +293,45 @@ pub(super) fn echo(text: &str) -> String {
         .collect()
 }
 
+/// A path as a URI reference of bounded length: what servers tolerate but references do not have is escaped, and no escape is
+/// cut in two.
+fn as_reference(path: &str) -> String {
+    let mut reference = String::new();
+    let mut rest = path;
+    while let Some(first) = rest.chars().next() {
+        let is_escape = first == '%'
+            && (rest.as_bytes().get(1..3))
+                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let (piece, after) = rest.split_at(if is_escape { 3 } else { first.len_utf8() });
+        let is_plain =
+            is_escape || first.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(first);
+        let start = reference.len();
+        if is_plain {
+            reference.push_str(piece);
+        } else {
+            reference.extend(utf8_percent_encode(piece, NON_ALPHANUMERIC));
+        }
+        if reference.len() > INSTANCE {
+            reference.truncate(start);
+            break;
+        }
+        rest = after;
+    }
+    reference
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_becomes_a_reference_without_half_an_escape() {
+        assert_eq!(as_reference("/clusters/a:b%2Fc"), "/clusters/a:b%2Fc");
+        assert_eq!(as_reference("/a\"b%x/{é}"), "/a%22b%25x/%7B%C3%A9%7D");
+        let long = as_reference(&format!("/{}", "%C3%A9".repeat(100)));
+        assert_eq!(long.len(), 1 + 85 * 3);
+        assert!(as_reference(&"é".repeat(1_000)).len() <= INSTANCE);
+    }
 
     #[test]
     fn a_problem_says_what_who_and_when() {

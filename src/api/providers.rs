@@ -30,6 +30,7 @@ pub struct Provider {
     /// What it can do and say.
     pub capabilities: &'static Capabilities,
     /// Where the vendor is; null where every customer has an own address.
+    #[schema(required = true)]
     pub base_url: Option<&'static str>,
     /// Whether a source must say where its vendor is.
     pub base_url_required: bool,

@@ -30,12 +30,15 @@ pub struct SourceStatus {
     /// How far its clusters can be trusted to be what the vendor has now.
     pub state: Freshness,
     /// When its list was last read to its end.
+    #[schema(required = true)]
     pub fetched_at: Option<Timestamp>,
     /// Seconds from then until the answer's `as_of`.
+    #[schema(required = true)]
     pub age_seconds: Option<u64>,
     /// Clusters of this source in the inventory.
     pub clusters: usize,
     /// Why its last refresh failed; null when it did not.
+    #[schema(required = true)]
     pub error: Option<StatusError>,
 }
 
@@ -48,6 +51,7 @@ pub struct StatusError {
     /// Whether it may pass without anybody changing anything.
     pub retryable: bool,
     /// When the next refresh is due.
+    #[schema(required = true)]
     pub next_attempt_at: Option<Timestamp>,
 }
 
@@ -85,8 +89,10 @@ pub struct Source {
     /// How far its clusters can be trusted to be what the vendor has now.
     pub state: Freshness,
     /// When its list was last read to its end.
+    #[schema(required = true)]
     pub fetched_at: Option<Timestamp>,
     /// Seconds since then.
+    #[schema(required = true)]
     pub age_seconds: Option<u64>,
     /// Clusters of this source in the inventory.
     pub clusters: usize,
@@ -97,18 +103,21 @@ pub struct Source {
     /// Values that were set to null in the last good listing because they made no sense, by field.
     pub warnings: Vec<Warning>,
     /// Why the last refresh failed; null when it did not.
+    #[schema(required = true)]
     pub error: Option<SourceError>,
     /// Refreshes in a row that failed.
     pub failures: u32,
     /// The last attempts, newest first.
     pub attempts: Vec<AttemptReport>,
     /// When the next refresh is due.
+    #[schema(required = true)]
     pub next_attempt_at: Option<Timestamp>,
     /// How often it is refreshed.
     pub refresh_interval_seconds: f64,
     /// Clusters whose detail was never read, though the provider has one.
     pub details_pending: usize,
     /// What the calls to the vendor have seen; null when the source has no running client.
+    #[schema(required = true)]
     pub upstream: Option<Upstream>,
 }
 
@@ -132,8 +141,10 @@ pub struct SourceError {
     /// What an operator can do about it.
     pub hint: &'static str,
     /// Since when refreshes fail.
+    #[schema(required = true)]
     pub since: Option<Timestamp>,
     /// When the next refresh is due.
+    #[schema(required = true)]
     pub next_attempt_at: Option<Timestamp>,
 }
 
@@ -150,6 +161,7 @@ pub struct AttemptReport {
     /// Pages read.
     pub pages: u32,
     /// Clusters read; null when the list was not read to its end.
+    #[schema(required = true)]
     pub clusters: Option<usize>,
     /// Items that could not be mapped.
     pub rejected: usize,
@@ -168,8 +180,10 @@ pub struct Upstream {
     /// Whether calls are suspended after repeated failures.
     pub breaker: Breaker,
     /// What the vendor last said of its quota; null where it does not say.
+    #[schema(required = true)]
     pub quota: Option<QuotaReport>,
     /// No call goes out before this time, because the vendor asked for it.
+    #[schema(required = true)]
     pub not_before: Option<Timestamp>,
 }
 
@@ -180,6 +194,7 @@ pub struct Breaker {
     /// `true` while calls are refused without being tried.
     pub open: bool,
     /// When the next probe may go.
+    #[schema(required = true)]
     pub until: Option<Timestamp>,
 }
 
@@ -188,10 +203,13 @@ pub struct Breaker {
 #[schema(as = SourceQuota)]
 pub struct QuotaReport {
     /// Calls allowed in one window.
+    #[schema(required = true)]
     pub limit: Option<u64>,
     /// Calls left in this window.
+    #[schema(required = true)]
     pub remaining: Option<u64>,
     /// When the window ends.
+    #[schema(required = true)]
     pub resets_at: Option<Timestamp>,
 }
 
@@ -282,6 +300,7 @@ pub struct RefreshAccepted {
     /// Whether a refresh was already running or asked for, which this request joined.
     pub joined: bool,
     /// The vendor asked not to be called before this time; the refresh waits for it.
+    #[schema(required = true)]
     pub not_before: Option<Timestamp>,
 }
 

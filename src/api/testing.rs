@@ -102,7 +102,7 @@ static CATALOG: [Entry; 1] = [Entry {
     scheme: Scheme::Bearer,
     rate: Rate {
         calls: 60,
-        per: Duration::from_secs(60),
+        per: Duration::from_mins(1),
     },
     capabilities: &CAPABILITIES,
     dialect: Dialect::PLAIN,

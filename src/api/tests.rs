@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::routing::get;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+};
 use http::{Request, StatusCode};
 use serde_json::Value;
 
@@ -173,7 +175,13 @@ async fn over_the_cap_requests_are_refused_but_health_is_answered() {
     let open = Arc::new(tokio::sync::Notify::new());
     let waiting = Arc::clone(&open);
     let app = Routes::new(Inbound::new(state.clone()))
-        .route("/slow", get(async move || waiting.notified().await))
+        .route(
+            "/slow",
+            get(move || {
+                let waiting = Arc::clone(&waiting);
+                async move { waiting.notified().await }
+            }),
+        )
         .route("/sources", get(super::sources::list_sources))
         .always("/livez", get(super::health::check_liveness))
         .finish(state);
@@ -426,4 +434,14 @@ async fn the_documents_and_the_page_are_served_from_here() {
     let start = text(start).await;
     assert!(start.contains("/openapi.json"), "{start}");
     assert!(start.contains("\"validatorUrl\": \"none\""), "{start}");
+    assert!(
+        text(page).await.starts_with("<!"),
+        "plain for who accepts no gzip"
+    );
+    let request = Request::get("/docs/")
+        .header(ACCEPT_ENCODING, "br, gzip")
+        .body(Body::empty())
+        .unwrap();
+    let page = send_request(&app, request).await;
+    assert_eq!(page.headers()[CONTENT_ENCODING], "gzip");
 }

@@ -80,24 +80,21 @@ pub(super) fn settings_mistakes(
     stack: &Stack,
     common: &[&'static str],
 ) -> Vec<Mistake> {
-    let attempt = |settings: &Table| {
-        (entry.connect)(name.clone(), settings.clone(), stack.clone())
-            .err()
-            .map(|error| (culprit(&error, settings), error))
-    };
+    let attempt =
+        |settings: &Table| (entry.connect)(name.clone(), settings.clone(), stack.clone()).err();
     let mut settings = settings.clone();
     let mut mistakes = Vec::new();
-    while let Some((named, error)) = attempt(&settings) {
-        // Types are told without their key: it is the one without which the complaint goes away.
+    while let Some(error) = attempt(&settings) {
+        let named = settings.contains_key(&error.key).then(|| error.key.clone());
+        // Types and values are told without their key: it is the one that alone gives the same complaint.
         let key = named.or_else(|| {
-            settings.keys().find_map(|key| {
-                let mut without = settings.clone();
-                without.remove(key);
-                let same = attempt(&without).is_some_and(|(_, other)| other.reason == error.reason);
-                (!same).then(|| key.clone())
+            settings.iter().find_map(|(key, value)| {
+                let alone = Table::from_iter([(key.clone(), value.clone())]);
+                let same = attempt(&alone).is_some_and(|other| other.reason == error.reason);
+                same.then(|| key.clone())
             })
         });
-        let shown = printable(key.as_deref().unwrap_or(&error.key));
+        let shown = printable(key.as_deref().unwrap_or_else(|| absent_key(&error)));
         let reason = reason(&error, &shown, common);
         mistakes.push(Mistake::new(format!("{path}.{shown}"), reason));
         if key.and_then(|key| settings.remove(&key)).is_none() {
@@ -107,18 +104,26 @@ pub(super) fn settings_mistakes(
     mistakes
 }
 
-/// The key that an error names, if the settings have it.
-fn culprit(error: &ConfigError, settings: &Table) -> Option<String> {
-    settings.contains_key(&error.key).then(|| error.key.clone())
+/// The key of an error about something that is not there. What may have been cut out of a value is not shown.
+fn absent_key(error: &ConfigError) -> &str {
+    if error.reason.starts_with("missing field") || !error.reason.contains('`') {
+        &error.key
+    } else {
+        "settings"
+    }
 }
 
 fn reason(error: &ConfigError, key: &str, common: &[&'static str]) -> String {
-    let text = conceal(&error.reason);
-    let Some((_, expected)) = text
-        .strip_prefix("unknown field `")
-        .map(|rest| rest.split_once("expected ").unwrap_or_default())
+    let unknown = error.reason.strip_prefix("unknown field `");
+    let Some((_, expected)) = unknown.map(|rest| rest.split_once("expected ").unwrap_or_default())
     else {
-        return text;
+        // A provider's own words are constants; serde's may repeat a value.
+        let own_words = error.key == key && !is_of_serde(&error.reason);
+        return if own_words {
+            error.reason.clone()
+        } else {
+            conceal(&error.reason)
+        };
     };
     let own: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
     let known = common.iter().copied().chain(own.iter().copied());
@@ -129,8 +134,20 @@ fn reason(error: &ConfigError, key: &str, common: &[&'static str]) -> String {
     }
 }
 
+fn is_of_serde(reason: &str) -> bool {
+    ["invalid ", "unknown ", "missing ", "duplicate "]
+        .iter()
+        .any(|start| reason.starts_with(start))
+}
+
 /// Takes the values out of serde's messages, such as `invalid type: string "…", expected u32`.
 fn conceal(message: &str) -> String {
+    if let Some(rest) = message.strip_prefix("unknown variant `") {
+        let expected = rest
+            .rsplit_once("`, expected ")
+            .map_or("another word", |(_, rest)| rest);
+        return format!("must be {}", expected.replace('`', "\""));
+    }
     let Some(start) = message.find('"') else {
         return message.to_owned();
     };
@@ -148,6 +165,10 @@ mod tests {
         assert_eq!(
             conceal(r#"invalid type: string "s3cr\"et", expected u32"#),
             "invalid type: string, expected u32"
+        );
+        assert_eq!(
+            conceal("unknown variant `s3cret`, expected one of `a`, `b`"),
+            r#"must be one of "a", "b""#
         );
         assert_eq!(conceal("missing field `a`"), "missing field `a`");
         assert_eq!(conceal("odd \" quote"), "odd quote");

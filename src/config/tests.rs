@@ -20,6 +20,16 @@ const CANARY: &str = "canary-5f3a9";
 struct Settings {
     projects: Vec<String>,
     depth: u32,
+    width: u32,
+    unit: Unit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    #[default]
+    Metre,
+    Foot,
 }
 
 static CAPABILITIES: Capabilities = Capabilities {
@@ -37,7 +47,13 @@ impl Adapter for Alpha {
     const DIALECT: Dialect = Dialect::PLAIN;
     type Settings = Settings;
 
-    fn connect(_: SourceName, _: Settings, _: Stack) -> Result<Self, ConfigError> {
+    fn connect(_: SourceName, settings: Settings, _: Stack) -> Result<Self, ConfigError> {
+        if settings.depth > 9 {
+            return Err(ConfigError {
+                key: "depth".to_owned(),
+                reason: "must be at most 9, such as \"3\"".to_owned(),
+            });
+        }
         Ok(Self)
     }
 
@@ -221,6 +237,8 @@ fn every_mistake_is_told_at_once_with_its_key() {
         project = "x"
         regions = []
         depth = "CANARY"
+        width = "CANARY"
+        unit = "CANARY"
         base_url = "https://user:CANARY@example.com"
 
         [[sources]]
@@ -237,6 +255,7 @@ fn every_mistake_is_told_at_once_with_its_key() {
         base_url = "http://example.com"
         token_env = "MAIN_TOKEN"
         token_file = "x"
+        depth = 10
 
         [[sources]]
         name = "neither"

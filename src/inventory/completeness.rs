@@ -45,7 +45,7 @@ mod tests {
         SourceReport {
             state,
             omitted,
-            ..SourceReport::new(name, Kind::new("k"), Duration::from_secs(60))
+            ..SourceReport::new(name, Kind::new("k"), Duration::from_mins(1))
         }
     }
 

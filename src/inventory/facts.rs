@@ -37,8 +37,11 @@ impl Interner {
     }
 }
 
-/// The longest part of a text that takes part in sorting: it also travels in page tokens.
+/// The longest part of a text, in bytes, that takes part in sorting: it also travels in page tokens.
 const SORTED_TEXT: usize = 96;
+
+/// A model and how many of it there are.
+type Accelerators = (Arc<str>, Option<u64>);
 
 /// What filters, sorting and sums need of a cluster. Filtered texts are in lower case.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ pub(super) struct Facts {
     pub(super) projects: Box<[Arc<str>]>,
     pub(super) team: Option<Arc<str>>,
     pub(super) labels: Box<[(Arc<str>, Arc<str>)]>,
-    pub(super) accelerators: Option<Box<[(Arc<str>, Option<u64>)]>>,
+    pub(super) accelerators: Option<Box<[Accelerators]>>,
     pub(super) nodes: Option<u64>,
     pub(super) nodes_ready: Option<u64>,
     pub(super) cost: Option<(Decimal, Arc<str>)>,
@@ -97,7 +100,7 @@ impl Facts {
             .into_iter()
             .flat_map(|project| [project.id.as_deref(), project.name.as_deref()]);
         Self {
-            name: cut(&cluster.name).into(),
+            name: cluster.name.as_str().into(),
             state: cluster.status.state,
             orchestrator: cluster.orchestrator.kind,
             vantage: cluster.vantage,
@@ -175,7 +178,8 @@ impl Facts {
     }
 }
 
-fn cut(text: &str) -> &str {
+/// The part of a text that takes part in sorting.
+pub(super) fn cut(text: &str) -> &str {
     let end = (0..=SORTED_TEXT.min(text.len()))
         .rev()
         .find(|end| text.is_char_boundary(*end))

@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use memchr::memmem;
 use roaring::RoaringBitmap;
 
-use super::facts::Facts;
+use super::facts::{Facts, cut};
 use super::query::{Dimension, SortKey, SortValue};
 use super::row::Entry;
 use crate::domain::Presence;
@@ -234,7 +234,7 @@ impl Facts {
     pub(super) fn key(&self, key: SortKey) -> Key<'_> {
         match key {
             SortKey::Id | SortKey::Provider | SortKey::Source => Key::Unknown,
-            SortKey::Name => Key::Text(&self.name),
+            SortKey::Name => Key::Text(cut(&self.name)),
             SortKey::State => Key::Number(self.state as u64),
             SortKey::Cloud => text_key(self.cloud.as_deref()),
             SortKey::Region => text_key(self.region.as_deref()),
@@ -254,7 +254,7 @@ impl Facts {
 }
 
 fn text_key(text: Option<&str>) -> Key<'_> {
-    text.map_or(Key::Unknown, Key::Text)
+    text.map_or(Key::Unknown, |text| Key::Text(cut(text)))
 }
 
 fn number_key(number: Option<u64>) -> Key<'static> {
@@ -276,11 +276,27 @@ fn float_order(value: f64) -> u64 {
     }
 }
 
-fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::ALL.len()] {
-    let mut lists: [HashMap<Arc<str>, Vec<u32>>; Dimension::ALL.len()] =
-        Dimension::ALL.map(|_| HashMap::new());
-    let mut add = |dimension: Dimension, value: &Arc<str>, number: u32| {
-        let list = &mut lists[dimension as usize];
+/// The clusters with each value, while they are being collected in the order of their numbers.
+struct Lists([HashMap<Arc<str>, Vec<u32>>; Dimension::ALL.len()]);
+
+impl Lists {
+    fn add(&mut self, dimension: Dimension, value: &Arc<str>, number: u32) {
+        self.put(dimension, value, number, || Arc::clone(value));
+    }
+
+    fn add_text(&mut self, dimension: Dimension, value: &str, number: u32) {
+        self.put(dimension, value, number, || value.into());
+    }
+
+    /// Most values are known already, so the copy to keep is made only for a new one.
+    fn put(
+        &mut self,
+        dimension: Dimension,
+        value: &str,
+        number: u32,
+        copy: impl FnOnce() -> Arc<str>,
+    ) {
+        let list = &mut self.0[dimension as usize];
         match list.get_mut(value) {
             Some(numbers) => {
                 if numbers.last() != Some(&number) {
@@ -288,10 +304,14 @@ fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::
                 }
             }
             None => {
-                list.insert(Arc::clone(value), vec![number]);
+                list.insert(copy(), vec![number]);
             }
         }
-    };
+    }
+}
+
+fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::ALL.len()] {
+    let mut lists = Lists(Dimension::ALL.map(|_| HashMap::new()));
     let states = crate::domain::State::ALL.map(|state| Arc::<str>::from(state.as_str()));
     let orchestrators =
         crate::domain::OrchestratorType::ALL.map(|kind| Arc::<str>::from(kind.as_str()));
@@ -299,13 +319,13 @@ fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::
     let mut scratch = String::new();
     for (number, entry) in (0_u32..).zip(entries) {
         let facts = &entry.row.facts;
-        add(Dimension::State, &states[facts.state as usize], number);
-        add(
+        lists.add(Dimension::State, &states[facts.state as usize], number);
+        lists.add(
             Dimension::Orchestrator,
             &orchestrators[facts.orchestrator as usize],
             number,
         );
-        add(
+        lists.add(
             Dimension::Vantage,
             &vantages[facts.vantage as usize],
             number,
@@ -319,28 +339,28 @@ fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::
             (Dimension::Team, &facts.team),
         ] {
             if let Some(value) = value {
-                add(dimension, value, number);
+                lists.add(dimension, value, number);
             }
         }
         for region in &facts.regions {
-            add(Dimension::Region, region, number);
+            lists.add(Dimension::Region, region, number);
         }
         for project in &facts.projects {
-            add(Dimension::Project, project, number);
+            lists.add(Dimension::Project, project, number);
         }
         for (model, _) in facts.accelerators.iter().flatten() {
-            add(Dimension::Accelerator, &model.to_lowercase().into(), number);
+            lists.add_text(Dimension::Accelerator, &model.to_lowercase(), number);
         }
         for (key, value) in &facts.labels {
-            add(Dimension::Label, key, number);
+            lists.add(Dimension::Label, key, number);
             scratch.clear();
             scratch.push_str(key);
             scratch.push('=');
             scratch.push_str(value);
-            add(Dimension::Label, &scratch.as_str().into(), number);
+            lists.add_text(Dimension::Label, &scratch, number);
         }
     }
-    lists.map(|list| {
+    lists.0.map(|list| {
         let bitmap =
             |numbers: Vec<u32>| RoaringBitmap::from_sorted_iter(numbers).unwrap_or_default();
         list.into_iter()
@@ -356,22 +376,25 @@ struct Texts {
     ends: Box<[u32]>,
 }
 
-/// Stands between two clusters; no text to search for holds it.
+/// Stands between two texts; no text to search for holds it.
 const BREAK: char = '\n';
+
+/// Lower case by the character alone. Lower-casing a whole text writes a final sigma in another way, which depends on where
+/// the text ends: a search for a part of a name must not.
+fn fold(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars()
+        .flat_map(char::to_lowercase)
+        .map(|c| if c == 'ς' { 'σ' } else { c })
+}
 
 impl Texts {
     fn build(entries: &[Entry]) -> Self {
         let mut all = String::with_capacity(entries.len() * 48);
         let mut ends = Vec::with_capacity(entries.len());
         for entry in entries {
-            let name = &entry.row.facts.name;
-            all.extend(
-                name.chars()
-                    .filter(|c| *c != BREAK)
-                    .flat_map(char::to_lowercase),
-            );
-            all.push(' ');
-            all.extend(entry.row.id.as_str().chars().flat_map(char::to_lowercase));
+            all.extend(fold(&entry.row.facts.name).map(|c| if c == BREAK { ' ' } else { c }));
+            all.push(BREAK);
+            all.extend(fold(entry.row.id.as_str()));
             all.push(BREAK);
             ends.push(number(all.len()));
         }
@@ -386,7 +409,8 @@ impl Texts {
         if text.contains(BREAK) {
             return found;
         }
-        let finder = memmem::Finder::new(text);
+        let wanted: String = fold(text).collect();
+        let finder = memmem::Finder::new(&wanted);
         let mut at = 0;
         let mut next = 0;
         while let Some(place) = finder.find(&self.all.as_bytes()[at..]) {

@@ -1,8 +1,8 @@
 //! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -93,7 +93,10 @@ impl Keeper {
         };
         let shelves: Vec<Arc<Shelf>> = sources
             .iter()
-            .map(|source| Arc::new(Shelf::new(report(source))))
+            .map(|source| {
+                let limit = source.schedule.staleness_limit;
+                Arc::new(Shelf::new(report(source), limit))
+            })
             .collect();
         // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
         let generation = u64::try_from(now.as_millisecond()).unwrap_or_default();
@@ -107,7 +110,12 @@ impl Keeper {
         let tasks = TaskTracker::new();
         let (mail, inbox) = mpsc::channel(64);
         let mut known = HashMap::new();
-        for (at, source) in sources.iter().enumerate() {
+        let has_details = sources.iter().map(refresh::has_details).collect();
+        let texts: Vec<_> = sources
+            .iter()
+            .map(|_| Arc::<Mutex<Interner>>::default())
+            .collect();
+        for (at, source) in sources.into_iter().enumerate() {
             let activation = Arc::new(Activation {
                 wanted: watch::Sender::new(()),
                 pending: AtomicBool::new(true),
@@ -118,20 +126,17 @@ impl Keeper {
             );
             let task = refresh::Task {
                 at,
-                source: source.clone(),
+                source,
                 inventory: Arc::clone(&inventory),
                 mail: mail.clone(),
                 activation,
+                texts: Arc::clone(&texts[at]),
             };
             tasks.spawn_on(task.run(stop.clone()), runtime);
         }
         let writer = Writer {
-            has_details: sources.iter().map(refresh::has_details).collect(),
-            limits: sources
-                .iter()
-                .map(|source| source.schedule.staleness_limit)
-                .collect(),
-            texts: sources.iter().map(|_| Interner::default()).collect(),
+            has_details,
+            texts,
             shelves,
             generation,
             inventory: Arc::clone(&inventory),
@@ -190,9 +195,9 @@ impl super::Control for Keeper {
 /// The state of the one writer.
 struct Writer {
     shelves: Vec<Arc<Shelf>>,
-    texts: Vec<Interner>,
+    /// One for each source, shared with its task, which prepares rows.
+    texts: Vec<Arc<Mutex<Interner>>>,
     has_details: Vec<bool>,
-    limits: Vec<Duration>,
     generation: u64,
     inventory: Arc<Inventory>,
 }
@@ -247,12 +252,14 @@ impl Writer {
         } in messages
         {
             let shelf = &self.shelves[source];
-            let texts = &mut self.texts[source];
             let next = match event {
-                Event::Refreshed(outcome) => shelf.after(outcome, self.has_details[source], texts),
-                Event::Detailed(details) => shelf.detailed(details, texts),
+                Event::Refreshed(outcome) => shelf.after(outcome, self.has_details[source]),
+                Event::Detailed(details) => {
+                    shelf.detailed(details, &mut texts(&self.texts[source]))
+                }
             };
             self.shelves[source] = Arc::new(next);
+            texts(&self.texts[source]).sweep();
             told.push(published);
         }
         self.publish(super::now());
@@ -262,8 +269,8 @@ impl Writer {
     fn look_at_ages(&mut self) {
         let now = super::now();
         let mut changed = false;
-        for (shelf, limit) in self.shelves.iter_mut().zip(&self.limits) {
-            if let Some(next) = shelf.aged(now, *limit) {
+        for shelf in &mut self.shelves {
+            if let Some(next) = shelf.aged(now) {
                 info!(source.name = %next.report.name, overdue = next.overdue, "the age of a source's clusters changed its state");
                 *shelf = Arc::new(next);
                 changed = true;
@@ -279,4 +286,8 @@ impl Writer {
         self.inventory
             .publish(Snapshot::new(self.generation, now, self.shelves.clone()));
     }
+}
+
+fn texts(shared: &Mutex<Interner>) -> MutexGuard<'_, Interner> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

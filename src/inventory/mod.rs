@@ -9,6 +9,8 @@ pub mod completeness;
 mod facts;
 mod index;
 mod keeper;
+mod passing;
+mod prepare;
 pub mod query;
 mod refresh;
 mod row;
@@ -18,6 +20,7 @@ mod snapshot;
 mod source;
 mod summary;
 pub mod token;
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +30,7 @@ use tokio::sync::watch;
 
 pub use completeness::Completeness;
 pub use keeper::{Keeper, Schedule, Source};
+pub use prepare::Prepared;
 pub use row::Row;
 pub use select::{Found, Place};
 pub use shelf::{Detailed, Outcome};
@@ -135,8 +139,11 @@ impl Inventory {
     ) -> Self {
         let shelves = reports
             .into_iter()
-            .map(|report| Arc::new(shelf::Shelf::new(report)))
+            .map(|report| Arc::new(shelf::Shelf::new(report, std::time::Duration::MAX)))
             .collect();
         Self::new(Snapshot::new(generation, as_of, shelves))
     }
 }
+
+#[cfg(test)]
+mod tests;

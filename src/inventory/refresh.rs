@@ -2,8 +2,8 @@
 //! is the retry.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,14 +13,44 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Inventory;
+use super::facts::Interner;
 use super::keeper::{Activation, Event, Message, Source};
+use super::prepare::{Prepared, Preparing};
 use super::shelf::{Detailed, Outcome};
 use crate::domain::ClusterId;
-use crate::provider::{ErrorKind, Listing, Locator, Operation, ProviderError, walk};
+use crate::provider::{ErrorKind, Listing, Locator, Operation, ProviderError, walk_into};
 
-/// Details are published together, at most so many and at most so late.
-const BATCH: usize = 50;
+/// Details are published together, at most so many and not sooner than this.
+const BATCH: usize = 500;
 const BATCH_TIME: Duration = Duration::from_secs(1);
+
+/// Publishing builds a source's indexes again, so it waits this many times as long as it took the last time.
+const BATCH_REST: u32 = 20;
+
+/// How a refresh ended, for the rhythm of the next.
+struct Ended {
+    /// When the next one is due.
+    due: Instant,
+    /// The vendor asked not to be called before.
+    not_before: Instant,
+    /// Whether the listing was read to its end.
+    was_read: bool,
+}
+
+/// A detail that could not be read.
+struct Failed {
+    at: Instant,
+    /// Whether the vendor failed, not the cluster.
+    is_passing: bool,
+}
+
+/// What one round of details leaves for the next.
+#[derive(Default)]
+struct Details {
+    failed: HashMap<ClusterId, Failed>,
+    /// Read and not published yet.
+    read: Vec<Detailed>,
+}
 
 /// Whether details of a source are read in the background: only where they say what the listing does not.
 pub(super) fn has_details(source: &Source) -> bool {
@@ -37,6 +67,7 @@ pub(super) struct Task {
     pub(super) inventory: Arc<Inventory>,
     pub(super) mail: mpsc::Sender<Message>,
     pub(super) activation: Arc<Activation>,
+    pub(super) texts: Arc<Mutex<Interner>>,
 }
 
 impl Task {
@@ -50,35 +81,53 @@ impl Task {
 
     async fn refresh_for_ever(self) {
         let mut wanted = self.activation.wanted.subscribe();
-        let mut failed: HashMap<ClusterId, Instant> = HashMap::new();
+        let mut memory = Details::default();
         loop {
+            // A due refresh interrupts the details; what was read of them is not lost.
+            self.publish(Event::Detailed(std::mem::take(&mut memory.read)))
+                .await;
             wanted.mark_unchanged();
             self.activation.pending.store(false, Ordering::Release);
             let before = self.source.stack.vitals().requests;
-            let (next, was_read) = self.refresh().await;
+            let ended = self.refresh().await;
             let spent = self.source.stack.vitals().requests.saturating_sub(before);
             let details = async {
-                if was_read && has_details(&self.source) {
-                    self.describe(spent, &mut failed).await;
+                if ended.was_read && has_details(&self.source) {
+                    self.describe(spent, &mut memory).await;
                 }
                 std::future::pending::<()>().await;
             };
+            let activated = async {
+                // The sender lives as long as this task.
+                let _ = wanted.changed().await;
+                sleep_until(ended.not_before).await;
+            };
             tokio::select! {
                 biased;
-                () = sleep_until(next) => {}
-                _ = wanted.changed() => {}
+                () = sleep_until(ended.due) => {}
+                () = activated => {}
                 () = details => {}
             }
         }
     }
 
-    /// Reads the listing once and has it published; says when the next is due and whether this one was read to its end.
-    async fn refresh(&self) -> (Instant, bool) {
+    /// Reads the listing once and has it published.
+    async fn refresh(&self) -> Ended {
         let schedule = &self.source.schedule;
         let (started, started_at) = (Instant::now(), super::now());
+        // Nobody else changes what is known of this source while its list is read.
+        let mut preparing = Preparing {
+            shelf: self.inventory.current().shelf(&self.source.name),
+            texts: Arc::clone(&self.texts),
+            now: started_at,
+        };
         let walked = timeout(
             schedule.refresh_deadline,
-            walk(self.source.provider.as_ref(), schedule.limits),
+            walk_into(
+                self.source.provider.as_ref(),
+                schedule.limits,
+                &mut preparing,
+            ),
         )
         .await;
         let took = started.elapsed();
@@ -100,8 +149,8 @@ impl Task {
         }
         let was_read = result.is_ok();
         // A vendor that asks to wait is not asked before; otherwise the rhythm is the same in good and bad times.
-        let due =
-            (started + schedule.refresh_interval).max(Instant::now() + wait.unwrap_or_default());
+        let not_before = Instant::now() + wait.unwrap_or_default();
+        let due = not_before.max(started + schedule.refresh_interval);
         let until_due = due.saturating_duration_since(Instant::now());
         let next_attempt_at = super::now().checked_add(until_due).ok();
         self.publish(Event::Refreshed(Outcome {
@@ -111,17 +160,22 @@ impl Task {
             next_attempt_at,
         }))
         .await;
-        (due, was_read)
+        Ended {
+            due,
+            not_before,
+            was_read,
+        }
     }
 
     /// Describes clusters, the most urgent first, as far as the source's rate leaves room beside the next listing.
-    async fn describe(&self, spent_on_listing: u64, failed: &mut HashMap<ClusterId, Instant>) {
+    async fn describe(&self, spent_on_listing: u64, memory: &mut Details) {
         let Some(detail_interval) = self.source.schedule.detail_interval else {
             return;
         };
         let budget = self.detail_budget(spent_on_listing);
         let before = self.source.stack.vitals().requests;
-        failed.retain(|_, at| at.elapsed() < detail_interval);
+        let Details { failed, read } = memory;
+        failed.retain(|_, failed| failed.at.elapsed() < detail_interval);
         let older_than = super::now()
             .checked_sub(detail_interval)
             .unwrap_or(Timestamp::MIN);
@@ -129,33 +183,41 @@ impl Task {
             .inventory
             .current()
             .wanting_detail(&self.source.name, older_than);
-        let mut batch = Vec::new();
-        let mut since = Instant::now();
-        for (id, locator) in wanting
+        // What the vendor could not read lately comes last, so that it does not keep the others from being read.
+        let (again, mut wanting): (Vec<_>, Vec<_>) = wanting
             .into_iter()
-            .filter(|(id, _)| !failed.contains_key(id))
-            .collect::<Vec<_>>()
-        {
+            .filter(|(id, _)| failed.get(id).is_none_or(|failed| failed.is_passing))
+            .partition(|(id, _)| failed.contains_key(id));
+        wanting.extend(again);
+        let mut since = Instant::now();
+        let mut rest = BATCH_TIME;
+        for (id, locator) in wanting {
             if self.source.stack.vitals().requests.saturating_sub(before) >= budget {
                 break;
             }
             match self.describe_one(&id, &locator).await {
-                Ok(detailed) => batch.push(detailed),
+                Ok(detailed) => {
+                    failed.remove(&id);
+                    read.push(detailed);
+                }
                 Err(error) => {
-                    failed.insert(id, Instant::now());
-                    if error.kind.is_retryable() {
+                    let is_passing = error.kind.is_retryable();
+                    let at = Instant::now();
+                    failed.insert(id, Failed { at, is_passing });
+                    if is_passing {
                         // The vendor fails, not the cluster: the next listing tells whether it is back.
                         break;
                     }
                 }
             }
-            if batch.len() >= BATCH || since.elapsed() >= BATCH_TIME {
-                self.publish(Event::Detailed(std::mem::take(&mut batch)))
-                    .await;
+            if read.len() >= BATCH || since.elapsed() >= rest {
+                let began = Instant::now();
+                self.publish(Event::Detailed(std::mem::take(read))).await;
                 since = Instant::now();
+                rest = BATCH_TIME.max((since - began) * BATCH_REST);
             }
         }
-        self.publish(Event::Detailed(batch)).await;
+        self.publish(Event::Detailed(std::mem::take(read))).await;
     }
 
     async fn describe_one(
@@ -213,7 +275,7 @@ impl Task {
         }
     }
 
-    fn log_success(&self, listing: &Listing, took: Duration) {
+    fn log_success(&self, listing: &Listing<Prepared>, took: Duration) {
         info!(
             source.name = %self.source.name,
             clusters.count = listing.clusters.len(),

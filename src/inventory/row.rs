@@ -26,6 +26,8 @@ pub struct Row {
     pub(super) tag: u64,
     /// `{"id":…,…`, without the closing brace.
     json: Box<[u8]>,
+    /// Where in it the links begin.
+    links_at: usize,
     raw: Option<Box<[u8]>>,
     nodes: Option<Box<[u8]>>,
     pub(super) facts: Facts,
@@ -48,6 +50,7 @@ pub(super) struct Detail {
 pub(super) struct Base {
     cluster: Box<[u8]>,
     contact_lost: bool,
+    nodes: Option<Box<[u8]>>,
     raw: Option<Box<RawValue>>,
 }
 
@@ -98,31 +101,51 @@ impl Base {
         Self {
             cluster: cluster_json(&mut cluster),
             contact_lost,
+            nodes: listed.nodes.as_deref().and_then(nodes_json),
             raw: listed.raw.clone(),
         }
     }
 
     /// Takes the listed account back from a row that no detail has joined yet.
     pub(super) fn of_row(row: &Row) -> Option<Self> {
-        let mut cluster: Cluster = row.cluster()?;
+        // Taken as written, not read and written again: a float could come out with another last digit.
+        let mut cluster = row.json.get(..row.links_at)?.to_vec();
+        cluster.push(b'}');
         let raw: Option<RawOwned> = row
             .raw
             .as_deref()
             .and_then(|raw| serde_json::from_slice(raw).ok());
         let raw = raw.and_then(|raw| raw.listing);
         Some(Self {
-            cluster: cluster_json(&mut cluster),
+            cluster: cluster.into(),
             contact_lost: row.contact_lost,
+            nodes: row.nodes.clone(),
             raw,
+        })
+    }
+
+    /// The listed cluster as it came.
+    pub(super) fn listed(&self, locator: Locator) -> Option<Listed> {
+        let mut cluster: Cluster = serde_json::from_slice(&self.cluster).ok()?;
+        cluster.contact_lost = self.contact_lost;
+        let nodes = self
+            .nodes
+            .as_deref()
+            .and_then(|nodes| serde_json::from_slice(nodes).ok());
+        Some(Listed {
+            cluster,
+            locator,
+            raw: self.raw.clone(),
+            nodes,
         })
     }
 
     /// Whether a new listing says the same as this one.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
-        let text = |base: &Self| base.raw.as_deref().map(|raw| raw.get().to_owned());
         self.cluster == other.cluster
             && self.contact_lost == other.contact_lost
-            && text(self) == text(other)
+            && self.nodes == other.nodes
+            && self.raw.as_deref().map(RawValue::get) == other.raw.as_deref().map(RawValue::get)
     }
 }
 
@@ -143,7 +166,10 @@ impl Row {
             detail.and_then(|detail| Some((detail, detail.cluster()?)))
         {
             keep_worked_out_state(&mut cluster, &described);
+            // Joining would let an old loss of contact outlive every listing.
+            let contact_lost = cluster.contact_lost;
             cluster.fill(described);
+            cluster.contact_lost = contact_lost;
             nodes = nodes.or_else(|| detail.nodes.clone());
         }
         let raw = Raw {
@@ -171,7 +197,7 @@ impl Row {
             cluster,
             locator,
             &raw,
-            detail.nodes.clone(),
+            detail.nodes.clone().or_else(|| base.nodes.clone()),
             texts,
         ))
     }
@@ -192,6 +218,7 @@ impl Row {
         let mut json = cluster_json(&mut cluster).into_vec();
         // A cluster is a JSON object by its type, so the last byte is its closing brace.
         json.pop();
+        let links_at = json.len();
         json.extend_from_slice(b",\"links\":");
         json.extend(serde_json::to_vec(&links).unwrap_or_default());
         let raw = (raw.listing.is_some() || raw.detail.is_some())
@@ -209,6 +236,7 @@ impl Row {
             contact_lost,
             tag: u64::from_le_bytes(tag),
             json: json.into(),
+            links_at,
             raw: raw.map(Vec::into_boxed_slice),
             nodes,
             facts,
@@ -235,7 +263,8 @@ impl Row {
 
     /// Bytes of the prepared JSON, `raw` and nodes included; for measuring.
     pub fn json_len(&self) -> usize {
-        self.json.len()
+        let len = |part: &Option<Box<[u8]>>| part.as_ref().map_or(0, |part| part.len());
+        self.json.len() + len(&self.raw) + len(&self.nodes)
     }
 
     /// Appends the cluster's JSON object.
@@ -274,6 +303,7 @@ fn keep_worked_out_state(listed: &mut Cluster, detail: &Cluster) {
         && (listed.status.ready.is_none() || listed.status.ready == detail.status.ready);
     if is_uncontradicted && listed.status.native.is_some() {
         listed.status.state = detail.status.state;
+        listed.contact_lost |= detail.contact_lost;
     }
 }
 
@@ -300,4 +330,6 @@ pub(super) struct Entry {
     pub(super) changed_at: Timestamp,
     pub(super) detail: Option<Arc<Detail>>,
     pub(super) base: Option<Arc<Base>>,
+    /// Whether the row was made by a detail call that no listing has followed yet.
+    pub(super) is_detail_newest: bool,
 }

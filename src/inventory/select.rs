@@ -2,130 +2,11 @@
 
 use std::cmp::Ordering;
 
-use roaring::RoaringBitmap;
-
-use super::index::{Column, Key, UNKNOWN};
-use super::query::{Dimension, Filter, Position, Query, SORT_KEYS, Sort, SortKey};
-use super::row::Entry;
+use super::index::{Column, UNKNOWN};
+use super::passing::{Passing, passing};
+use super::query::{Position, Query, SORT_KEYS, Sort, SortKey};
 use super::shelf::Shelf;
-use crate::domain::Presence;
-
-/// The clusters of one source that pass a filter.
-#[derive(Debug)]
-pub(super) enum Passing {
-    All,
-    Some(RoaringBitmap),
-}
-
-impl Passing {
-    pub(super) fn len(&self, shelf: &Shelf) -> u64 {
-        match self {
-            Self::All => shelf.content.entries.len() as u64,
-            Self::Some(numbers) => numbers.len(),
-        }
-    }
-
-    fn holds(&self, number: u32) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(numbers) => numbers.contains(number),
-        }
-    }
-
-    pub(super) fn iter<'a>(&'a self, shelf: &Shelf) -> Box<dyn Iterator<Item = u32> + 'a> {
-        match self {
-            Self::All => Box::new(0..u32::try_from(shelf.content.entries.len()).unwrap_or(UNKNOWN)),
-            Self::Some(numbers) => Box::new(numbers.iter()),
-        }
-    }
-
-    /// How many of some clusters pass.
-    pub(super) fn count(&self, numbers: &RoaringBitmap) -> u64 {
-        match self {
-            Self::All => numbers.len(),
-            Self::Some(passing) => passing.intersection_len(numbers),
-        }
-    }
-
-    fn keep(&mut self, numbers: &RoaringBitmap) {
-        match self {
-            Self::All => *self = Self::Some(numbers.clone()),
-            Self::Some(passing) => *passing &= numbers,
-        }
-    }
-
-    fn drop(&mut self, numbers: &RoaringBitmap, shelf: &Shelf) {
-        if let Self::All = self {
-            let count = u32::try_from(shelf.content.entries.len()).unwrap_or(UNKNOWN);
-            *self = Self::Some((0..count).collect());
-        }
-        if let Self::Some(passing) = self {
-            *passing -= numbers;
-        }
-    }
-}
-
-/// Which clusters of a source pass; `None` when none can.
-pub(super) fn passing(shelf: &Shelf, filter: &Filter) -> Option<Passing> {
-    if !filter.admits_source(&shelf.report.name, shelf.report.provider.as_str()) {
-        return None;
-    }
-    let index = &shelf.content.index;
-    let mut passing = Passing::All;
-    for term in &filter.terms {
-        match term.dimension {
-            Dimension::Source | Dimension::Provider => {}
-            Dimension::Presence => keep_presences(shelf, term, &mut passing),
-            Dimension::Stale => {
-                let stale = if shelf.overdue {
-                    None
-                } else {
-                    Some(&index.contact_lost)
-                };
-                match (term.admits("true"), term.admits("false"), stale) {
-                    (true, true, _) | (true, false, None) => {}
-                    (true, false, Some(lost)) => passing.keep(lost),
-                    (false, true, Some(lost)) => passing.drop(lost, shelf),
-                    (false, _, _) => return None,
-                }
-            }
-            dimension => {
-                if !term.any.is_empty() {
-                    let mut union = RoaringBitmap::new();
-                    for numbers in term
-                        .any
-                        .iter()
-                        .filter_map(|value| index.posting(dimension, value))
-                    {
-                        union |= numbers;
-                    }
-                    passing.keep(&union);
-                }
-                for numbers in term
-                    .none
-                    .iter()
-                    .filter_map(|value| index.posting(dimension, value))
-                {
-                    passing.drop(numbers, shelf);
-                }
-            }
-        }
-    }
-    for text in &filter.texts {
-        passing.keep(&index.containing(text));
-    }
-    Some(passing)
-}
-
-fn keep_presences(shelf: &Shelf, term: &super::query::Term, passing: &mut Passing) {
-    let mut union = RoaringBitmap::new();
-    for presence in Presence::ALL {
-        if term.admits_presence(shelf.shown(presence)) {
-            union |= &shelf.content.index.presences[presence as usize];
-        }
-    }
-    passing.keep(&union);
-}
+use super::walk::{Bound, Walk, directed, is_uniform, key, standing};
 
 /// A cluster of a snapshot: the shelf's place and the cluster's number in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +46,7 @@ pub(super) fn select(shelves: &[std::sync::Arc<Shelf>], query: &Query) -> Found 
         if by_source.is_some() && found > query.limit {
             continue;
         }
-        let numbers = top(shelf, &passing, query, query.limit + 1);
+        let numbers = top(shelf, &passing, query, query.limit.saturating_add(1));
         found += numbers.len();
         runs.push(
             numbers
@@ -203,10 +84,7 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
     }
     let after = match leading(shelf, &query.sort, query.after.as_ref()) {
         Some(Ordering::Less) => return Vec::new(),
-        Some(Ordering::Equal) => query
-            .after
-            .as_ref()
-            .map(|after| Bound::new(shelf, &query.sort, after)),
+        Some(Ordering::Equal) => query.after.as_ref(),
         Some(Ordering::Greater) | None => None,
     };
     // Terms that are the same for a whole source only matter between sources.
@@ -214,38 +92,13 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
         .sort
         .0
         .iter()
-        .filter(|term| !term.key.is_immutable())
+        .filter(|term| !is_uniform(shelf, term.key))
         .copied()
         .collect();
-    let is_dense = match passing {
-        Passing::All => true,
-        Passing::Some(numbers) => numbers.len() * 16 > shelf.content.entries.len() as u64,
+    let Some(first) = own.first() else {
+        return top_by_id(shelf, passing, after, false, limit);
     };
-    if let ([term], true) = (own.as_slice(), is_dense)
-        && let Column::Known {
-            order, rank, known, ..
-        } = shelf.content.index.column(term.key)
-    {
-        let walk = Walk {
-            order,
-            rank,
-            known: *known,
-            descending: term.descending,
-        };
-        let is_after = |number: &u32| {
-            after
-                .as_ref()
-                .is_none_or(|after| after.is_before(shelf, &query.sort, *number))
-        };
-        let mut numbers = Vec::with_capacity(limit.min(1_024));
-        walk.each(after.as_ref(), |number| {
-            if passing.holds(number) && is_after(&number) {
-                numbers.push(number);
-            }
-            numbers.len() < limit
-        });
-        return numbers;
-    }
+    let after = after.map(|after| Bound::new(shelf, &query.sort, after));
     let codes = |number: u32| {
         let mut codes = [0; SORT_KEYS];
         for (code, term) in codes.iter_mut().zip(&own) {
@@ -257,7 +110,53 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
         }
         (codes, number)
     };
-    let mut candidates: Vec<([u32; SORT_KEYS], u32)> = (passing.iter(shelf))
+    let is_dense = match passing {
+        Passing::All => true,
+        Passing::Some(numbers) => numbers.len() * 16 > shelf.content.entries.len() as u64,
+    };
+    let column = shelf.content.index.column(first.key);
+    if is_dense
+        && let Column::Known {
+            order, rank, known, ..
+        } = column
+    {
+        let walk = Walk {
+            order,
+            rank,
+            known: *known,
+            descending: first.descending,
+        };
+        let is_after = |number: &u32| {
+            after
+                .as_ref()
+                .is_none_or(|after| after.is_before(shelf, &query.sort, *number))
+        };
+        let mut numbers = Vec::with_capacity(limit.min(1_024));
+        if own.len() == 1 {
+            walk.each(after.as_ref(), |number| {
+                if passing.holds(number) && is_after(&number) {
+                    numbers.push(number);
+                }
+                numbers.len() < limit
+            });
+            return numbers;
+        }
+        // Clusters of one first value are ordered by the other terms, so the last group that is needed is needed whole.
+        let mut group = None;
+        walk.each(after.as_ref(), |number| {
+            let code = column.code(number, first.descending);
+            if numbers.len() >= limit && group != Some(code) {
+                return false;
+            }
+            group = Some(code);
+            if passing.holds(number) && is_after(&number) {
+                numbers.push(number);
+            }
+            true
+        });
+        return first_by(numbers.into_iter().map(codes).collect(), limit);
+    }
+    let candidates = (passing.iter(shelf))
         .filter(|number| {
             after
                 .as_ref()
@@ -265,6 +164,11 @@ fn top(shelf: &Shelf, passing: &Passing, query: &Query, limit: usize) -> Vec<u32
         })
         .map(codes)
         .collect();
+    first_by(candidates, limit)
+}
+
+/// The first of some clusters by their codes.
+fn first_by(mut candidates: Vec<([u32; SORT_KEYS], u32)>, limit: usize) -> Vec<u32> {
     if candidates.len() > limit {
         candidates.select_nth_unstable(limit - 1);
         candidates.truncate(limit);
@@ -280,14 +184,8 @@ fn leading(shelf: &Shelf, sort: &Sort, after: Option<&Position>) -> Option<Order
         .0
         .iter()
         .zip(&after.values)
-        .take_while(|(term, _)| term.key.is_immutable());
-    let mut orderings = leading
-        .map(|(term, value)| directed(term.descending, shelf_key(shelf, term.key), Key::of(value)));
-    Some(
-        orderings
-            .find(|ordering| ordering.is_ne())
-            .unwrap_or(Ordering::Equal),
-    )
+        .take_while(|(term, _)| is_uniform(shelf, term.key));
+    Some(standing(shelf, leading))
 }
 
 fn top_by_id(
@@ -315,196 +213,6 @@ fn top_by_id(
         (Passing::All, true) => (from..to).rev().take(limit).collect(),
         (Passing::Some(numbers), false) => numbers.range(from..to).take(limit).collect(),
         (Passing::Some(numbers), true) => numbers.range(from..to).rev().take(limit).collect(),
-    }
-}
-
-/// Walks a source's clusters in the order of one column.
-struct Walk<'a> {
-    order: &'a [u32],
-    rank: &'a [u32],
-    known: usize,
-    descending: bool,
-}
-
-impl Walk<'_> {
-    /// Calls `visit` in order until it says to stop, beginning near a bound.
-    fn each(&self, after: Option<&Bound<'_>>, mut visit: impl FnMut(u32) -> bool) {
-        let (known, mut unknown) = self.order.split_at(self.known);
-        let is_in_unknown = after.is_some_and(|after| after.first == FirstRank::Unknown);
-        if is_in_unknown {
-            unknown = after.map_or(unknown, |after| after.rest_of(unknown));
-        } else {
-            let go_on = if self.descending {
-                self.descend(known, after, &mut visit)
-            } else {
-                self.ascend(known, after, &mut visit)
-            };
-            if !go_on {
-                return;
-            }
-        }
-        for number in unknown {
-            if !visit(*number) {
-                return;
-            }
-        }
-    }
-
-    fn ascend(
-        &self,
-        known: &[u32],
-        after: Option<&Bound<'_>>,
-        visit: &mut impl FnMut(u32) -> bool,
-    ) -> bool {
-        let below = |rank: u32| known.partition_point(|n| self.rank[*n as usize] < rank);
-        let (group, rest) = match after.map(|after| (after, after.first)) {
-            Some((after, FirstRank::At(rank))) => {
-                let end = below(rank + 1);
-                (after.rest_of(&known[below(rank)..end]), &known[end..])
-            }
-            Some((_, FirstRank::Before(rank))) => (&known[..0], &known[below(rank)..]),
-            Some((_, FirstRank::Unknown)) | None => (&known[..0], known),
-        };
-        group.iter().chain(rest).all(|number| visit(*number))
-    }
-
-    /// Groups of equal values from the last, each by id.
-    fn descend(
-        &self,
-        known: &[u32],
-        after: Option<&Bound<'_>>,
-        visit: &mut impl FnMut(u32) -> bool,
-    ) -> bool {
-        let mut to = match after.map(|after| after.first) {
-            Some(FirstRank::At(rank)) => known.partition_point(|n| self.rank[*n as usize] <= rank),
-            Some(FirstRank::Before(rank)) => {
-                known.partition_point(|n| self.rank[*n as usize] < rank)
-            }
-            Some(FirstRank::Unknown) | None => known.len(),
-        };
-        while to > 0 {
-            let rank = self.rank[known[to - 1] as usize];
-            let from = known[..to].partition_point(|n| self.rank[*n as usize] < rank);
-            let group = match after {
-                Some(after) if after.first == FirstRank::At(rank) => {
-                    after.rest_of(&known[from..to])
-                }
-                _ => &known[from..to],
-            };
-            if !group.iter().all(|number| visit(*number)) {
-                return false;
-            }
-            to = from;
-        }
-        true
-    }
-}
-
-/// Where the first sort value of a place stands among a source's ranks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FirstRank {
-    /// It is this rank.
-    At(u32),
-    /// It lies just before this rank.
-    Before(u32),
-    /// It is unknown, so only unknown values can follow.
-    Unknown,
-}
-
-/// A place of a page token, seen from one source.
-struct Bound<'a> {
-    position: &'a Position,
-    first: FirstRank,
-    /// Clusters below this number cannot follow where their first value is the place's own; 0 when other terms decide.
-    from: u32,
-}
-
-impl<'a> Bound<'a> {
-    fn new(shelf: &Shelf, sort: &Sort, position: &'a Position) -> Self {
-        let own = sort
-            .0
-            .iter()
-            .zip(&position.values)
-            .find(|(term, _)| !term.key.is_immutable());
-        let first = own.map_or(FirstRank::Before(0), |(term, value)| {
-            let wanted = Key::of(value);
-            let Column::Known {
-                order, rank, known, ..
-            } = shelf.content.index.column(term.key)
-            else {
-                return FirstRank::Unknown;
-            };
-            if wanted == Key::Unknown {
-                return FirstRank::Unknown;
-            }
-            let key = |number: &u32| {
-                shelf.content.entries[*number as usize]
-                    .row
-                    .facts
-                    .key(term.key)
-            };
-            let at = order[..*known].partition_point(|number| key(number).cmp(wanted).is_lt());
-            match order[..*known].get(at) {
-                Some(number) if key(number).cmp(wanted).is_eq() => {
-                    FirstRank::At(rank[*number as usize])
-                }
-                Some(number) => FirstRank::Before(rank[*number as usize]),
-                None => FirstRank::Before(UNKNOWN),
-            }
-        });
-        let entries = &shelf.content.entries;
-        let from = match sort.0.as_slice() {
-            [_] => entries.partition_point(|entry| entry.row.id.as_str() <= position.id.as_str()),
-            _ => 0,
-        };
-        Self {
-            position,
-            first,
-            from: u32::try_from(from).unwrap_or(UNKNOWN),
-        }
-    }
-
-    /// What of a group of clusters with the place's own first value can follow; the group is ordered by id.
-    fn rest_of<'g>(&self, group: &'g [u32]) -> &'g [u32] {
-        &group[group.partition_point(|number| *number < self.from)..]
-    }
-
-    /// Whether a cluster comes after the place.
-    fn is_before(&self, shelf: &Shelf, sort: &Sort, number: u32) -> bool {
-        let entry = &shelf.content.entries[number as usize];
-        for (term, value) in sort.0.iter().zip(&self.position.values) {
-            let ordering = directed(term.descending, key(shelf, entry, term.key), Key::of(value));
-            if ordering.is_ne() {
-                return ordering.is_gt();
-            }
-        }
-        entry.row.id.as_str() > self.position.id.as_str()
-    }
-}
-
-/// Compares two values in a direction; unknown ones come last in both.
-fn directed(descending: bool, a: Key<'_>, b: Key<'_>) -> Ordering {
-    match (a, b) {
-        (Key::Unknown, _) | (_, Key::Unknown) => a.cmp(b),
-        _ if descending => b.cmp(a),
-        _ => a.cmp(b),
-    }
-}
-
-fn key<'a>(shelf: &'a Shelf, entry: &'a Entry, key: SortKey) -> Key<'a> {
-    if key.is_immutable() {
-        shelf_key(shelf, key)
-    } else {
-        entry.row.facts.key(key)
-    }
-}
-
-/// What all clusters of a source share. The id is not among it: it decides last, by [`compare`] itself.
-fn shelf_key(shelf: &Shelf, key: SortKey) -> Key<'_> {
-    match key {
-        SortKey::Provider => Key::Text(shelf.report.provider.as_str()),
-        SortKey::Source => Key::Text(shelf.report.name.as_str()),
-        _ => Key::Unknown,
     }
 }
 

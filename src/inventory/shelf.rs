@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use roaring::RoaringBitmap;
 
 use super::facts::Interner;
 use super::index::Index;
+use super::prepare::Prepared;
 use super::row::{Base, Detail, Entry, Row};
 use super::source::{ATTEMPTS, Attempt, Freshness, SourceReport};
 use crate::domain::{ClusterId, Presence};
-use crate::provider::{Described, ErrorKind, Listed, Listing, Locator};
+use crate::provider::{Described, ErrorKind, Listing, Locator};
 
 /// A source of this size or more that loses more than half of its clusters at once is suspect.
 const MASS: usize = 10;
@@ -30,8 +32,12 @@ pub(super) struct Shelf {
     pub(super) content: Arc<Content>,
     /// When the entries were last read, unless one says otherwise.
     pub(super) fetched_at: Option<Timestamp>,
+    /// Age after which clusters count as stale even if nothing failed.
+    staleness_limit: Duration,
     /// Whether the clusters are older than the source's staleness limit.
     pub(super) overdue: bool,
+    /// Clusters that were read at another time than the rest and are older than the limit.
+    pub(super) outdated: RoaringBitmap,
 }
 
 /// How a refresh of one source ended.
@@ -42,7 +48,7 @@ pub struct Outcome {
     /// How long it took.
     pub took: Duration,
     /// The whole listing, or why there is none and how many pages were read before.
-    pub result: Result<Listing, (ErrorKind, u32)>,
+    pub result: Result<Listing<Prepared>, (ErrorKind, u32)>,
     /// When the next one is due.
     pub next_attempt_at: Option<Timestamp>,
 }
@@ -64,15 +70,29 @@ impl Content {
         let index = Index::build(&entries);
         Arc::new(Self { entries, index })
     }
+
+    /// Clusters with a reading time of their own that is longer ago than the limit.
+    fn older_than(&self, limit: Duration, now: Timestamp) -> RoaringBitmap {
+        let kept = [Presence::Stale, Presence::Missing, Presence::Suspect]
+            .map(|presence| &self.index.presences[presence as usize]);
+        let is_old = |number: &u32| {
+            self.entries[*number as usize]
+                .fetched_at
+                .is_some_and(|at| is_older(at, limit, now))
+        };
+        kept.into_iter().flatten().filter(is_old).collect()
+    }
 }
 
 impl Shelf {
-    pub(super) fn new(report: SourceReport) -> Self {
+    pub(super) fn new(report: SourceReport, staleness_limit: Duration) -> Self {
         Self {
             report: Arc::new(report),
             content: Content::new(Vec::new()),
             fetched_at: None,
+            staleness_limit,
             overdue: false,
+            outdated: RoaringBitmap::new(),
         }
     }
 
@@ -81,14 +101,25 @@ impl Shelf {
         self.shown(entry.presence)
     }
 
-    /// How a presence by the listings alone is shown: a failed source makes present clusters stale.
+    /// How a presence by the listings alone is shown: a failed source makes present clusters stale, also where it was suspect
+    /// before it failed.
     pub(super) fn shown(&self, presence: Presence) -> Presence {
-        let is_stale = presence == Presence::Present && self.report.state == Freshness::Stale;
-        if is_stale { Presence::Stale } else { presence }
+        let is_unread =
+            self.report.state == Freshness::Stale || self.report.error.is_some() || self.overdue;
+        if presence == Presence::Present && is_unread {
+            Presence::Stale
+        } else {
+            presence
+        }
+    }
+
+    /// Whether a cluster was last read longer ago than the staleness limit.
+    pub(super) fn is_old(&self, number: u32) -> bool {
+        self.overdue || self.outdated.contains(number)
     }
 
     /// The shelf after a refresh.
-    pub(super) fn after(&self, outcome: Outcome, has_details: bool, texts: &mut Interner) -> Self {
+    pub(super) fn after(&self, outcome: Outcome, has_details: bool) -> Self {
         let mut report = SourceReport::clone(&self.report);
         report.next_attempt_at = outcome.next_attempt_at;
         let took =
@@ -105,13 +136,13 @@ impl Shelf {
             clusters: None,
             rejected: 0,
         };
-        let next = match outcome.result {
+        match outcome.result {
             Ok(listing) => {
                 attempt.pages = listing.pages;
                 attempt.clusters = Some(listing.clusters.len());
                 attempt.rejected = listing.rejected.len();
                 remember(&mut report, attempt);
-                self.after_listing(listing, report, ended_at, has_details, texts)
+                self.after_listing(listing, report, ended_at, has_details)
             }
             Err((error, pages)) => {
                 attempt.error = Some(error);
@@ -119,9 +150,7 @@ impl Shelf {
                 remember(&mut report, attempt);
                 self.after_failure(error, report, ended_at)
             }
-        };
-        texts.sweep();
-        next
+        }
     }
 
     /// Everything known stays as it was and is marked.
@@ -143,11 +172,10 @@ impl Shelf {
     /// A whole listing: the only thing that can remove clusters, and it needs two of them.
     fn after_listing(
         &self,
-        listing: Listing,
+        listing: Listing<Prepared>,
         mut report: SourceReport,
         now: Timestamp,
         has_details: bool,
-        texts: &mut Interner,
     ) -> Self {
         let known: HashMap<&ClusterId, &Entry> = self
             .content
@@ -160,13 +188,13 @@ impl Shelf {
         let mut seen: HashSet<ClusterId> = HashSet::with_capacity(listed_count);
         let mut entries: Vec<Entry> =
             Vec::with_capacity(listed_count.max(self.content.entries.len()));
-        for listed in listing.clusters {
-            let known = known.get(&listed.cluster.id).copied();
-            let entry = next_entry(listed, known, now, texts);
+        for Prepared(entry) in listing.clusters {
+            let known = known.get(&entry.row.id).copied();
             changed |= known.is_none_or(|known| {
                 !Arc::ptr_eq(&known.row, &entry.row) || known.presence != entry.presence
             });
-            changed |= known.is_some_and(|known| known.fetched_at.is_some());
+            changed |=
+                known.is_some_and(|known| known.fetched_at.is_some() || known.is_detail_newest);
             seen.insert(entry.row.id.clone());
             entries.push(entry);
         }
@@ -188,20 +216,24 @@ impl Shelf {
             .iter()
             .filter(|entry| !seen.contains(&entry.row.id))
             .collect();
-        let gone = absent
+        // Those that the last listing had already lost are no part of what this one loses.
+        let was_there =
+            |entry: &&Entry| matches!(entry.presence, Presence::Present | Presence::Stale);
+        let lost = absent
             .iter()
+            .copied()
+            .filter(was_there)
             .filter(|entry| !unreadable.contains(&entry.row.id))
             .count();
         let before = self.content.entries.len();
-        let is_mass = before > 0 && (listed_count == 0 || (before >= MASS && gone * 2 > before));
+        let had = self.content.entries.iter().filter(was_there).count();
+        let is_mass = listed_count == 0 || (had >= MASS && lost * 2 > had);
         let mut suspects = 0;
-        let mut kept_for_unidentified = 0;
         for entry in absent {
             let presence = if unreadable.contains(&entry.row.id) {
                 Presence::Stale
             } else if unidentified > 0 {
                 // Which of the unreadable rows this one is cannot be known, so it may still be there.
-                kept_for_unidentified += 1;
                 Presence::Stale
             } else {
                 match entry.presence {
@@ -238,7 +270,8 @@ impl Shelf {
             .iter()
             .filter(|id| !known.contains_key(id))
             .count();
-        report.omitted = unknown + unidentified.saturating_sub(kept_for_unidentified);
+        // An unreadable row without an id may be one of the kept clusters or a new one: nobody can vouch that it is shown.
+        report.omitted = unknown + unidentified;
         report.warnings = listing.warnings.iter().collect();
         report.clusters = entries.len();
         report.details_pending = pending(&entries, has_details);
@@ -249,15 +282,27 @@ impl Shelf {
         };
         Self {
             report: Arc::new(report),
+            outdated: content.older_than(self.staleness_limit, now),
             content,
             fetched_at: Some(now),
+            staleness_limit: self.staleness_limit,
             overdue: false,
         }
+    }
+
+    /// What is known of one cluster.
+    pub(super) fn entry(&self, id: &ClusterId) -> Option<&Entry> {
+        let place = self
+            .content
+            .index
+            .find(&self.content.entries, id.as_str())?;
+        self.content.entries.get(place)
     }
 
     /// The shelf after some clusters were described.
     pub(super) fn detailed(&self, details: Vec<Detailed>, texts: &mut Interner) -> Self {
         let mut entries = self.content.entries.clone();
+        let mut changed = false;
         for Detailed { id, described, at } in details {
             let Some(place) = self.content.index.find(&self.content.entries, id.as_str()) else {
                 continue;
@@ -275,7 +320,12 @@ impl Shelf {
                 entry.row = Arc::new(row);
                 entry.base = Some(base);
                 entry.detail = Some(detail);
+                entry.is_detail_newest = true;
+                changed = true;
             }
+        }
+        if !changed {
+            return self.clone();
         }
         let mut report = SourceReport::clone(&self.report);
         report.details_pending = pending(&entries, true);
@@ -287,15 +337,19 @@ impl Shelf {
     }
 
     /// The shelf with its age looked at again.
-    pub(super) fn aged(&self, now: Timestamp, limit: Duration) -> Option<Self> {
-        let overdue = self
-            .fetched_at
-            .is_some_and(|at| now.duration_since(at).unsigned_abs() > limit);
+    pub(super) fn aged(&self, now: Timestamp) -> Option<Self> {
+        let limit = self.staleness_limit;
+        let overdue = self.fetched_at.is_some_and(|at| is_older(at, limit, now));
+        let outdated = self.content.older_than(limit, now);
         let state = match self.report.state {
             Freshness::Fresh if overdue => Freshness::Stale,
+            // The clock was set; nothing else makes an old listing young.
+            Freshness::Stale if !overdue && self.report.error.is_none() => Freshness::Fresh,
             state => state,
         };
-        (overdue != self.overdue || state != self.report.state).then(|| {
+        let is_same =
+            overdue == self.overdue && state == self.report.state && outdated == self.outdated;
+        (!is_same).then(|| {
             let report = SourceReport {
                 state,
                 ..SourceReport::clone(&self.report)
@@ -303,6 +357,7 @@ impl Shelf {
             Self {
                 report: Arc::new(report),
                 overdue,
+                outdated,
                 ..self.clone()
             }
         })
@@ -327,45 +382,9 @@ impl Shelf {
     }
 }
 
-fn next_entry(
-    listed: Listed,
-    known: Option<&Entry>,
-    now: Timestamp,
-    texts: &mut Interner,
-) -> Entry {
-    let detail = known.and_then(|known| known.detail.clone());
-    let fresh = |row, base, changed_at| Entry {
-        row,
-        presence: Presence::Present,
-        fetched_at: None,
-        changed_at,
-        detail: detail.clone(),
-        base,
-    };
-    let Some(known) = known else {
-        return fresh(Arc::new(Row::listed(listed, None, texts)), None, now);
-    };
-    let Some(detail) = &detail else {
-        let row = Row::listed(listed, None, texts);
-        return if row.says_the_same(&known.row) {
-            fresh(Arc::clone(&known.row), None, known.changed_at)
-        } else {
-            fresh(Arc::new(row), None, now)
-        };
-    };
-    let base = Arc::new(Base::new(&listed));
-    if known
-        .base
-        .as_ref()
-        .is_some_and(|known| known.says_the_same(&base))
-    {
-        return fresh(Arc::clone(&known.row), known.base.clone(), known.changed_at);
-    }
-    fresh(
-        Arc::new(Row::listed(listed, Some(detail), texts)),
-        Some(base),
-        now,
-    )
+/// A time that lies as far ahead as the limit says that the clock was set, so the age is not known and counts as too high.
+fn is_older(at: Timestamp, limit: Duration, now: Timestamp) -> bool {
+    now.duration_since(at).unsigned_abs() > limit
 }
 
 fn remember(report: &mut SourceReport, attempt: Attempt) {

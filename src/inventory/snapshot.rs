@@ -1,6 +1,7 @@
 //! Everything known at one moment; immutable. Readers hold it for as long as they like.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -29,7 +30,7 @@ impl Snapshot {
     /// Puts shelves together, in the order of their clusters' ids.
     pub(super) fn new(generation: u64, as_of: Timestamp, mut shelves: Vec<Arc<Shelf>>) -> Self {
         // An id is `<source>:…`, so sources sort with the colon at their end.
-        shelves.sort_by_key(|shelf| format!("{}:", shelf.report.name));
+        shelves.sort_by_cached_key(|shelf| format!("{}:", shelf.report.name));
         let reports = shelves
             .iter()
             .map(|shelf| Arc::clone(&shelf.report))
@@ -129,7 +130,7 @@ impl Snapshot {
         format!(
             "\"{:x}-{fetched_at:x}-{presence}{}-{}\"",
             entry.row.tag,
-            u8::from(shelf.overdue),
+            u8::from(shelf.is_old(place.number) || entry.row.contact_lost),
             &shape[..6]
         )
     }
@@ -142,6 +143,25 @@ impl Snapshot {
     /// The place after a cluster, for a page token.
     pub fn position(&self, sort: &Sort, place: Place) -> Position {
         select::position(&self.shelves, sort, place)
+    }
+
+    /// What is known of one source; an empty shelf where there is no such source, which no task ever asks for.
+    pub(super) fn shelf(&self, source: &SourceName) -> Arc<Shelf> {
+        let known = self
+            .shelves
+            .iter()
+            .find(|shelf| shelf.report.name == *source);
+        known.map_or_else(
+            || {
+                let report = SourceReport::new(
+                    source.clone(),
+                    crate::domain::Kind::new("unknown"),
+                    Duration::ZERO,
+                );
+                Arc::new(Shelf::new(report, Duration::MAX))
+            },
+            Arc::clone,
+        )
     }
 
     /// Clusters of a source whose detail is wanted, the most urgent first.
@@ -185,7 +205,7 @@ impl Snapshot {
             let tail = Tail {
                 fetched_at: text,
                 presence: shelf.presence(entry),
-                stale: shelf.overdue,
+                stale: shelf.is_old(place.number),
             };
             entry.row.append(&tail, raw, nodes, body);
         }

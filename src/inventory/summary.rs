@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::Snapshot;
+use super::facts::Facts;
+use super::passing::{Passing, passing};
 use super::query::{Dimension, Filter};
-use super::select::{Passing, passing};
 use super::shelf::Shelf;
 
 /// A sum, how many clusters it covers, and of how many the value is unknown.
@@ -114,12 +115,7 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
             *summary.unknown.entry(dimension.as_str()).or_default() += u64::from(!is_known);
         }
         if let Some(version) = &facts.version {
-            *summary
-                .by
-                .entry("version")
-                .or_default()
-                .entry(version.to_string())
-                .or_default() += 1;
+            *at(summary.by.entry("version").or_default(), version) += 1;
         }
         tally(&mut summary.nodes, facts.nodes);
         tally(&mut summary.nodes_ready, facts.nodes_ready);
@@ -127,20 +123,43 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
             Some(all) if all.iter().all(|(_, count)| count.is_some()) => {}
             _ => summary.accelerators_unknown += 1,
         }
-        for (model, count) in facts.accelerators.iter().flatten() {
-            tally(
-                summary.accelerators.entry(model.to_string()).or_default(),
-                *count,
-            );
+        for (model, count) in by_model(facts) {
+            tally(at(&mut summary.accelerators, model), count);
         }
         match &facts.cost {
             Some((amount, currency)) => {
-                let sum = summary.cost.entry(currency.to_string()).or_default();
+                let sum = at(&mut summary.cost, currency);
                 sum.value = sum.value.saturating_add(*amount);
                 sum.clusters += 1;
             }
             None => summary.cost_unknown += 1,
         }
+    }
+}
+
+/// The accelerators of one cluster by model: a cluster that names one twice is still one cluster. A count is known when each
+/// of its parts is.
+fn by_model(facts: &Facts) -> Vec<(&str, Option<u64>)> {
+    let mut models: Vec<(&str, Option<u64>)> = Vec::new();
+    for (model, count) in facts.accelerators.iter().flatten() {
+        match models.iter_mut().find(|(known, _)| **known == **model) {
+            Some((_, sum)) => {
+                *sum = sum
+                    .zip(*count)
+                    .map(|(sum, count)| sum.saturating_add(count));
+            }
+            None => models.push((model, *count)),
+        }
+    }
+    models
+}
+
+/// The value under a key, which is copied only when it is new.
+fn at<'m, T: Default>(map: &'m mut BTreeMap<String, T>, key: &str) -> &'m mut T {
+    if map.contains_key(key) {
+        map.get_mut(key).expect("it was just found")
+    } else {
+        map.entry(key.to_owned()).or_default()
     }
 }
 

@@ -10,8 +10,8 @@ use super::query::{Position, SortValue};
 /// The form of the tokens that this version makes.
 const VERSION: u8 = 1;
 
-/// The longest token that is read.
-pub const LONGEST: usize = 4_096;
+/// The longest token that is read: four texts of the longest kind, in the worst writing, and the longest id.
+pub const LONGEST: usize = 8_192;
 
 /// How long a token is good for.
 const LIFETIME_SECONDS: i64 = 24 * 60 * 60;

@@ -48,6 +48,16 @@ mod tests {
         data: Vec<&'a RawValue>,
     }
 
+    #[test]
+    fn rows_come_out_one_by_one() {
+        let body = Bytes::from_static(br#"{"data":[{"a":1},2]}"#);
+        let list: List<'_> = envelope("list", &body).unwrap();
+        assert_eq!(
+            list.data.iter().map(|row| row.get()).collect::<Vec<_>>(),
+            [r#"{"a":1}"#, "2"]
+        );
+    }
+
     fn kind(body: &'static str) -> ErrorKind {
         envelope::<List<'_>>("list", &Bytes::from_static(body.as_bytes()))
             .unwrap_err()

@@ -57,12 +57,11 @@ fn rewrite(value: &mut Value, place: Place) {
 
 fn place_of(parent: Place, key: &str) -> Place {
     match (parent, key) {
-        (Place::Data, _) => Place::Data,
-        (Place::Schemas, _) | (Place::Other, "schema") => Place::Schema,
-        (Place::Other, "schemas") | (Place::Schema, "properties") => Place::Schemas,
-        (Place::Other, "example" | "examples")
+        (Place::Data, _)
+        | (Place::Other, "example" | "examples")
         | (Place::Schema, "enum" | "default" | "example" | "required") => Place::Data,
-        (Place::Schema, _) => Place::Schema,
+        (Place::Other, "schemas") | (Place::Schema, "properties") => Place::Schemas,
+        (Place::Schemas | Place::Schema, _) | (Place::Other, "schema") => Place::Schema,
         (Place::Other, _) => Place::Other,
     }
 }
@@ -124,9 +123,8 @@ fn rewrite_type(schema: &mut Map<String, Value>) -> bool {
     !null.is_empty()
 }
 
-/// `oneOf: [null, x]` is `allOf: [x]` and nullable.
+/// The type `null` as an alternative is what it is in 3.0; an alternative to null that is no reference is the whole, and nullable.
 fn rewrite_one_of(schema: &mut Map<String, Value>) -> bool {
-    let mut nullable = false;
     for key in ["oneOf", "anyOf"] {
         let Some(Value::Array(alternatives)) = schema.get_mut(key) else {
             continue;
@@ -136,14 +134,28 @@ fn rewrite_one_of(schema: &mut Map<String, Value>) -> bool {
         if alternatives.len() == before {
             continue;
         }
-        nullable = true;
-        if alternatives.len() == 1
-            && let Some(only) = schema.remove(key)
-        {
-            schema.insert("allOf".to_owned(), only);
+        if let [Value::Object(only)] = alternatives.as_mut_slice() {
+            // What is said beside a reference is said of the whole.
+            let mut beside = std::mem::take(only);
+            if let Some(reference) = beside.remove("$ref") {
+                *alternatives = vec![json!({ "$ref": reference }), null()];
+            } else {
+                schema.remove(key);
+            }
+            let is_whole = !schema.contains_key(key);
+            for (keyword, said) in beside {
+                schema.entry(keyword).or_insert(said);
+            }
+            return is_whole;
         }
+        alternatives.push(null());
     }
-    nullable
+    false
+}
+
+/// Nothing but null. In 3.0 `nullable` says something only beside a `type`, and not of a reference, which admits no null itself.
+fn null() -> Value {
+    json!({ "type": "string", "nullable": true, "enum": [null] })
 }
 
 /// A number as an exclusive bound is a bound and a flag.
@@ -159,8 +171,8 @@ fn rewrite_bound(schema: &mut Map<String, Value>, exclusive: &str, inclusive: &s
 mod tests {
     use super::*;
 
-    fn schema(value: Value) -> Value {
-        let document = json!({ "components": { "schemas": { "X": value } } });
+    fn schema(value: impl Into<Value>) -> Value {
+        let document = json!({ "components": { "schemas": { "X": value.into() } } });
         to_3_0(document)["components"]["schemas"]["X"].take()
     }
 
@@ -170,9 +182,23 @@ mod tests {
             schema(json!({ "type": ["string", "null"], "examples": ["a", "b"] })),
             json!({ "type": "string", "nullable": true, "example": "a" })
         );
+        let optional = json!({
+            "oneOf": [{ "$ref": "#/x" }, { "type": "string", "nullable": true, "enum": [null] }],
+            "description": "d",
+        });
         assert_eq!(
             schema(json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/x" }], "description": "d" })),
-            json!({ "allOf": [{ "$ref": "#/x" }], "nullable": true, "description": "d" })
+            optional
+        );
+        assert_eq!(
+            schema(json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/x", "description": "d" }] })),
+            optional
+        );
+        assert_eq!(
+            schema(
+                json!({ "oneOf": [{ "type": "object", "description": "d" }, { "type": "null" }] })
+            ),
+            json!({ "type": "object", "nullable": true, "description": "d" })
         );
         assert_eq!(
             schema(json!({ "type": ["string", "null"], "enum": ["a"] })),

@@ -1,6 +1,7 @@
 //! The contract as a document: OpenAPI 3.1, and the same in 3.0.3 for generators that refuse 3.1.
 
 mod downgrade;
+mod refine;
 
 use std::sync::OnceLock;
 
@@ -68,17 +69,20 @@ const COMMON: [(&str, &str); 5] = [
 pub fn document() -> Value {
     // What the derive macro made of constants always serializes.
     let mut document = serde_json::to_value(ApiDoc::openapi()).unwrap_or_default();
+    refine::refine(&mut document);
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
         return document;
     };
     for item in paths.values_mut().filter_map(Value::as_object_mut) {
         for (method, operation) in item.iter_mut() {
+            // Health is answered however busy the server is.
+            let capped = operation.pointer("/tags/0") != Some(&json!("health"));
             if is_method(method)
                 && let Some(responses) = operation
                     .get_mut("responses")
                     .and_then(Value::as_object_mut)
             {
-                complete(responses);
+                complete(responses, capped);
             }
         }
     }
@@ -91,13 +95,19 @@ pub fn document_3_0() -> Value {
 }
 
 /// Adds the problems that the inbound layer answers with, in the order of their status, and the id that every answer carries.
-fn complete(responses: &mut Map<String, Value>) {
-    for (status, description) in COMMON {
+fn complete(responses: &mut Map<String, Value>, capped: bool) {
+    let common = COMMON
+        .iter()
+        .filter(|(status, _)| capped || *status != "503");
+    for &(status, description) in common {
         responses
             .entry(status)
             .or_insert_with(|| problem(description));
     }
-    for response in responses.values_mut().filter_map(Value::as_object_mut) {
+    for (status, response) in responses.iter_mut() {
+        let Some(response) = response.as_object_mut() else {
+            continue;
+        };
         let headers = response
             .entry("headers")
             .or_insert_with(|| Value::Object(Map::new()));
@@ -105,6 +115,12 @@ fn complete(responses: &mut Map<String, Value>) {
             "description": "The request's own id when it was well-formed, else a new one",
             "schema": { "type": "string" },
         });
+        if status == "503" {
+            headers["Retry-After"] = json!({
+                "description": "Seconds to wait before asking again, where they are known",
+                "schema": { "type": "integer", "minimum": 1 },
+            });
+        }
     }
     responses.sort_keys();
 }

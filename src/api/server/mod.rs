@@ -50,7 +50,7 @@ impl Default for Limits {
             max_connections: 20_000,
             max_head_bytes: 16 << 10,
             head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             write_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(10),
         }
@@ -85,6 +85,7 @@ pub async fn serve(
     });
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
+    let mut failing = false;
     loop {
         tokio::select! {
             biased;
@@ -93,11 +94,15 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() >= limits.max_connections => refuse(&stream),
                 Ok((stream, _)) => {
+                    failing = false;
                     connections.spawn(Arc::clone(&server).connection(stream));
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, connections = connections.len(), "accept failed");
+                    // Once for each bout: without descriptors every accept fails, ten times a second.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(%error, connections = connections.len(), "accept failed");
+                    }
                     sleep(BACK_OFF).await;
                 }
             },

@@ -137,11 +137,13 @@ async fn requests_in_flight_are_finished_before_the_server_stops() {
     let waiting = Arc::clone(&release);
     let router = Router::new().route(
         "/",
-        get(async move || {
-            let entered = entered.lock().unwrap().take();
-            drop(entered);
-            waiting.notified().await;
-            "late"
+        get(move || {
+            drop(entered.lock().unwrap().take());
+            let waiting = Arc::clone(&waiting);
+            async move {
+                waiting.notified().await;
+                "late"
+            }
         }),
     );
     let server = Running::start(router, Limits::default()).await;

@@ -96,6 +96,9 @@ impl<S> Timed<S> {
             self.idle_since = Instant::now();
             self.head_since = None;
             self.phase.answered();
+            // The read that waits for the next request may have begun before this write, when it had no limit.
+            let idle = self.idle_since + self.limits.idle_timeout;
+            let _ = wait(&mut self.read_timer, idle, cx);
             return outcome;
         }
         let since = *self.blocked_since.get_or_insert_with(Instant::now);
@@ -230,7 +233,7 @@ mod tests {
         client.write_u8(b'x').await.unwrap();
         timed.read_u8().await.unwrap();
         phase.head_complete();
-        let waited = tokio::time::timeout(Duration::from_secs(300), timed.read_u8()).await;
+        let waited = tokio::time::timeout(Duration::from_mins(5), timed.read_u8()).await;
         assert!(waited.is_err(), "no limit while a handler works");
         timed.write_u8(b'y').await.unwrap();
         assert_eq!(fails_after(&mut timed).await.as_secs(), 60);

@@ -1,0 +1,84 @@
+//! Rehearsals of bad days, on loopback and bounded in time: vendors that fail under load, slow clients, overload.
+//!
+//! `cargo bench --bench rehearsal` runs all of them, `-- outage`, `-- slow-clients` or `-- overload` one;
+//! `--quick` shortens each. A goal that is missed makes the exit code 1.
+
+#![expect(clippy::print_stdout, reason = "a program that prints measurements")]
+
+#[path = "../gateway/load.rs"]
+mod load;
+mod outage;
+mod overload;
+mod slow_clients;
+mod stage;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long is rehearsed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// Seconds of load in one run; the middle half of it is the bad part.
+    pub(crate) run: Duration,
+    /// Slow clients of each kind.
+    pub(crate) clients: usize,
+    /// How long slow clients stay.
+    pub(crate) stay: Duration,
+}
+
+const FULL: Effort = Effort {
+    run: Duration::from_secs(16),
+    clients: 10_000,
+    stay: Duration::from_secs(20),
+};
+const QUICK: Effort = Effort {
+    run: Duration::from_secs(6),
+    clients: 1_000,
+    stay: Duration::from_secs(12),
+};
+
+/// Goals that were met and missed.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    missed: u32,
+}
+
+impl Verdicts {
+    pub(crate) fn goal(&mut self, is_met: bool, text: &str) {
+        self.missed += u32::from(!is_met);
+        println!("  {} {text}", if is_met { "ok  " } else { "MISS" });
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let effort = if arguments
+        .iter()
+        .any(|argument| argument == "--quick" || argument == "--test")
+    {
+        QUICK
+    } else {
+        FULL
+    };
+    let named: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    let wants = |name: &str| named.is_empty() || named.contains(&name);
+    let mut verdicts = Verdicts::default();
+    if wants("outage") {
+        outage::rehearse(effort, &mut verdicts);
+    }
+    if wants("slow-clients") {
+        slow_clients::rehearse(effort, &mut verdicts);
+    }
+    if wants("overload") {
+        overload::rehearse(effort, &mut verdicts);
+    }
+    println!("\n{} goals missed", verdicts.missed);
+    ExitCode::from(u8::from(verdicts.missed > 0))
+}

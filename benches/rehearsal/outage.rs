@@ -1,0 +1,111 @@
+//! A vendor, then all of them, fail for half of a run under load.
+
+use std::time::Duration;
+
+use clustergate::api::server::Limits;
+use clustergate::inventory::Freshness;
+use clustergate::sandbox::{Fault, Vendor};
+use tokio::time::{Instant, sleep};
+
+use super::load::{get, latencies, percentile};
+use super::stage::Stage;
+use super::{Effort, Verdicts};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const PER_SECOND: f64 = 300.0;
+
+pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
+    println!(
+        "\noutage: {PER_SECOND}/s for {:?}, refresh every {INTERVAL:?}, the middle half of the run without the vendor",
+        effort.run
+    );
+    let quiet = run(effort, &[], Fault::Http503);
+    println!(
+        "       no outage: p99 {:.2} ms, {} requests",
+        quiet.p99.as_secs_f64() * 1e3,
+        quiet.answers
+    );
+    let all = Vendor::ALL;
+    let one = [Vendor::Kubeadapt];
+    for (name, vendors, fault) in [
+        ("one vendor, http503", one.as_slice(), Fault::Http503),
+        ("one vendor, hang", &one, Fault::Hang),
+        ("one vendor, reset", &one, Fault::Reset),
+        ("one vendor, slow-body", &one, Fault::SlowBody),
+        ("all five, http503", all.as_slice(), Fault::Http503),
+    ] {
+        let bad = run(effort, vendors, fault);
+        // At these latencies a single late tick of the machine outweighs the gateway, so half a millisecond is always allowed.
+        let bound = quiet
+            .p99
+            .mul_f64(1.5)
+            .max(quiet.p99 + Duration::from_micros(500));
+        let is_met = bad.p99 <= bound
+            && bad.calls_per_refresh <= 1.1 * quiet.calls_per_refresh.max(1.0)
+            && bad.recovery <= 2 * INTERVAL;
+        verdicts.goal(
+            is_met,
+            &format!(
+                "{name}: every answer 200, p99 {:.2} ms, {:.2} calls an interval to the vendor in its outage ({:.2} without), fresh again {:.2} s after it",
+                bad.p99.as_secs_f64() * 1e3,
+                bad.calls_per_refresh,
+                quiet.calls_per_refresh,
+                bad.recovery.as_secs_f64()
+            ),
+        );
+    }
+}
+
+struct Run {
+    p99: Duration,
+    answers: usize,
+    /// Calls to the first failing vendor for each interval of its outage.
+    calls_per_refresh: f64,
+    recovery: Duration,
+}
+
+/// `latencies` insists on 200 for each answer, so a run that ends is a run that was always available.
+fn run(effort: Effort, vendors: &[Vendor], fault: Fault) -> Run {
+    let stage = Stage::set(100, INTERVAL, Limits::default());
+    let request = get("/clusters?limit=100");
+    let watched = vendors.first().copied().unwrap_or(Vendor::Kubeadapt);
+    stage.client.block_on(async {
+        let load = tokio::spawn({
+            let (address, time) = (stage.address, effort.run);
+            async move { latencies(address, &request, PER_SECOND, time).await }
+        });
+        // The windows of time are what is measured here.
+        sleep(effort.run / 4).await;
+        for vendor in vendors {
+            stage.sandbox.vendor(*vendor).set_fault(Some(fault));
+        }
+        let before = stage.calls()[&watched];
+        sleep(effort.run / 2).await;
+        let calls = stage.calls()[&watched] - before;
+        let ended = Instant::now();
+        for vendor in vendors {
+            stage.sandbox.vendor(*vendor).set_fault(None);
+        }
+        let mut changes = stage.gateway.inventory.subscribe();
+        while stage
+            .gateway
+            .inventory
+            .current()
+            .sources()
+            .iter()
+            .any(|source| source.state != Freshness::Fresh)
+        {
+            changes.changed().await.expect("the inventory is held here");
+        }
+        let recovery = ended.elapsed();
+        let sorted = load.await.expect("the load ends");
+        Run {
+            p99: percentile(&sorted, 0.99),
+            answers: sorted.len(),
+            #[expect(clippy::cast_precision_loss, reason = "a few calls")]
+            calls_per_refresh: calls as f64 / (effort.run / 2).as_secs_f64()
+                * INTERVAL.as_secs_f64(),
+            recovery,
+        }
+    })
+}

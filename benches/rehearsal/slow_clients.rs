@@ -1,0 +1,134 @@
+//! Thousands of clients that say nothing, say it slowly, or do not read, beside an honest load.
+
+use std::time::Duration;
+
+use clustergate::api::server::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::load::{get, latencies, percentile};
+use super::stage::{Stage, resident};
+use super::{Effort, Verdicts};
+
+const PER_SECOND: f64 = 300.0;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Idle,
+    SlowHeaders,
+    SlowReader,
+}
+
+pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
+    println!(
+        "\nslow clients: {} of each kind for {:?}, with {PER_SECOND}/s of honest load",
+        effort.clients, effort.stay
+    );
+    let limits = Limits {
+        max_connections: effort.clients + 1_000,
+        ..Limits::default()
+    };
+    let stage = Stage::set(100, Duration::from_secs(3_600), limits);
+    let request = get("/clusters?limit=100");
+    let quiet = stage.client.block_on(latencies(
+        stage.address,
+        &request,
+        PER_SECOND,
+        effort.stay / 4,
+    ));
+    let quiet = percentile(&quiet, 0.99);
+    println!(
+        "       without them: p99 {:.2} ms",
+        quiet.as_secs_f64() * 1e3
+    );
+    for (name, kind, room) in [
+        ("idle", Kind::Idle, 20),
+        ("slow headers", Kind::SlowHeaders, 20),
+        ("slow readers", Kind::SlowReader, 64),
+    ] {
+        let before = resident();
+        let (busy, grown, closed) = stage.client.block_on(visit(&stage, kind, effort, &request));
+        let each = grown.saturating_sub(before) / effort.clients / 1_024;
+        let bound = (quiet * 2).max(quiet + Duration::from_millis(1));
+        verdicts.goal(
+            busy <= bound && each <= room,
+            &format!(
+                "{name}: honest p99 {:.2} ms, {each} KiB a connection, both ends of it (goal <= {room}); closed by the server in time: {closed}",
+                busy.as_secs_f64() * 1e3
+            ),
+        );
+        if matches!(kind, Kind::SlowHeaders) {
+            verdicts.goal(
+                closed == effort.clients,
+                "slow headers are all closed after 10 s",
+            );
+        }
+    }
+}
+
+async fn visit(
+    stage: &Stage,
+    kind: Kind,
+    effort: Effort,
+    request: &[u8],
+) -> (Duration, usize, usize) {
+    let mut visitors = JoinSet::new();
+    let address = stage.address;
+    let until = Instant::now() + effort.stay;
+    for number in 0..effort.clients {
+        visitors.spawn(async move {
+            // Not all at once: the listener's queue is finite.
+            sleep(Duration::from_micros(200) * u32::try_from(number).unwrap_or(0)).await;
+            let Ok(mut stream) = TcpStream::connect(address).await else {
+                return false;
+            };
+            match kind {
+                Kind::Idle => {}
+                Kind::SlowHeaders => {
+                    if stream
+                        .write_all(b"GET /clusters HTTP/1.1\r\nhost: lo")
+                        .await
+                        .is_err()
+                    {
+                        return true;
+                    }
+                }
+                Kind::SlowReader => {
+                    if stream
+                        .write_all(b"GET /clusters?limit=500 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                        .await
+                        .is_err()
+                    {
+                        return true;
+                    }
+                    sleep(until.saturating_duration_since(Instant::now())).await;
+                    return false;
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let mut byte = [0; 1];
+            matches!(
+                timeout(left, stream.read(&mut byte)).await,
+                Ok(Ok(0) | Err(_))
+            )
+        });
+    }
+    let load = tokio::spawn({
+        let (request, time) = (
+            request.to_vec(),
+            effort.stay.saturating_sub(Duration::from_secs(1)),
+        );
+        async move { latencies(address, &request, PER_SECOND, time).await }
+    });
+    // The most memory is held just before the first of them is closed.
+    sleep((effort.stay / 3).min(Duration::from_secs(8))).await;
+    let grown = resident();
+    let sorted = load.await.expect("the load ends");
+    let mut closed = 0;
+    while let Some(was_closed) = visitors.join_next().await {
+        closed += usize::from(was_closed.unwrap_or(false));
+    }
+    (percentile(&sorted, 0.99), grown, closed)
+}

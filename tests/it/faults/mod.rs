@@ -94,7 +94,7 @@ async fn examine(fault: Fault, anchor: Timestamp, reference: &Reference) -> Exam
             reference,
             words: vendor_words(sandbox.vendor(name.parse().unwrap()), fault).await,
         };
-        let cold = cell.from_the_start().await;
+        let cold = cell.begun_before().await;
         let warm = cell.begun_later().await;
         for (phase, verdict) in [("cold", &cold), ("warm", &warm)] {
             let complaints = verdict.complaints.iter();
@@ -187,7 +187,7 @@ impl Cell<'_> {
         Rig::over(self.sandbox, sources)
     }
 
-    async fn from_the_start(&self) -> Verdict {
+    async fn begun_before(&self) -> Verdict {
         self.vendor().set_fault(Some(self.fault));
         self.vendor().reset_stats();
         let rig = self.rig();

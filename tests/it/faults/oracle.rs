@@ -53,7 +53,6 @@ impl Reference {
         Self { before, after }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the answers of one cell")]
     pub(super) fn judge(
         &self,
         phase: Phase,

@@ -45,7 +45,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             clusters: 20,
-            refresh_interval: Duration::from_secs(3_600),
+            refresh_interval: Duration::from_hours(1),
             attempt_timeout: Duration::from_secs(2),
             quirks: true,
             details: true,

@@ -238,7 +238,8 @@ pub fn limit(params: &Params<'_>) -> Result<usize, Problem> {
     };
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<usize>() {
-        Ok(limit) if limit >= 1 => Ok(limit.min(MAX_LIMIT)),
+        // `+5` parses too, but is not how a number is written here.
+        Ok(limit) if is_number && limit >= 1 => Ok(limit.min(MAX_LIMIT)),
         Err(_) if is_number => Ok(MAX_LIMIT),
         _ => Err(Problem::invalid_parameter(
             "limit",

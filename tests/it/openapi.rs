@@ -55,9 +55,15 @@ fn walk(value: &Value, at: &str, see: &mut impl FnMut(&str, &Value)) {
 
 /// Whether the object at this place is a table of names, in which a keyword is just another name.
 fn is_table(at: &str) -> bool {
-    ["/properties", "/schemas", "/responses", "/headers", "/paths"]
-        .iter()
-        .any(|end| at.ends_with(end))
+    [
+        "/properties",
+        "/schemas",
+        "/responses",
+        "/headers",
+        "/paths",
+    ]
+    .iter()
+    .any(|end| at.ends_with(end))
 }
 
 #[test]
@@ -144,7 +150,11 @@ fn every_reference_leads_somewhere_and_every_schema_is_used() {
                 used.insert(pointer.to_owned());
             }
         });
-        for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        for name in document["components"]["schemas"]
+            .as_object()
+            .unwrap()
+            .keys()
+        {
             assert!(
                 used.contains(&format!("/components/schemas/{name}")),
                 "nothing uses {name}"

@@ -7,16 +7,20 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::Timestamp;
 
 use crate::export::csv::Table;
 use crate::inventory::query::Query;
+use crate::inventory::token::fingerprint;
 use crate::inventory::{Completeness, Place, Snapshot};
 
 use super::super::code::Code;
 use super::super::params::Shape;
 use super::super::problem::Problem;
+use super::super::respond;
+use super::page::{age, header};
 use super::{X_INVENTORY_COMPLETE, X_INVENTORY_GENERATION};
 
 /// Clusters in one piece of a streamed answer.
@@ -95,18 +99,50 @@ impl Format {
     }
 }
 
-/// Answers with everything that a query selects, in its order.
+/// Answers with everything that a query selects, in its order, or with 304 when the caller has it.
 pub(super) fn whole(
     snapshot: &Arc<Snapshot>,
     mut query: Query,
     shape: &Shape,
     format: Format,
     limit: Option<usize>,
-) -> Response {
+    request: &HeaderMap,
+) -> Result<Response, Problem> {
+    let tag = fingerprint(&format!(
+        "{}|{limit:?}|{}|{format:?}",
+        query.canonical(),
+        shape.canonical()
+    ));
+    let etag = header(&format!("\"{}-{tag}\"", snapshot.generation))?;
     query.limit = snapshot.len().clamp(1, limit.unwrap_or(usize::MAX));
     let complete = snapshot.completeness(&query.filter) == Completeness::Complete;
-    let places = snapshot.select(&query).places;
-    let table = Table::default();
+    let mut response = if respond::has(request, &etag) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        stream_of(snapshot, &query, shape, format)
+    };
+    let headers = response.headers_mut();
+    headers.insert(ETAG, etag);
+    headers.insert(AGE, age(snapshot.as_of, Timestamp::now()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
+    headers.insert(
+        X_INVENTORY_COMPLETE,
+        HeaderValue::from_static(if complete { "true" } else { "false" }),
+    );
+    headers.insert(
+        X_INVENTORY_GENERATION,
+        HeaderValue::from(snapshot.generation),
+    );
+    Ok(response)
+}
+
+/// The clusters as a body that is written while it is sent.
+fn stream_of(snapshot: &Arc<Snapshot>, query: &Query, shape: &Shape, format: Format) -> Response {
+    let places = snapshot.select(query).places;
+    let table = Table;
     let head = (format == Format::Csv).then(|| Bytes::from(table.head()));
     let walk = Walk {
         snapshot: Arc::clone(snapshot),
@@ -133,16 +169,6 @@ pub(super) fn whole(
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(file));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    headers.insert(
-        X_INVENTORY_COMPLETE,
-        HeaderValue::from_static(if complete { "true" } else { "false" }),
-    );
-    headers.insert(
-        X_INVENTORY_GENERATION,
-        HeaderValue::from(snapshot.generation),
-    );
     response
 }
 

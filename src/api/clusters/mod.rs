@@ -211,13 +211,14 @@ pub(super) async fn list_clusters(
                 "belongs to pages of JSON; this format is always the whole list",
             ));
         }
-        return Ok(export::whole(
+        return export::whole(
             &snapshot,
             query,
             &shape,
             format,
             params::whole_limit(&params)?,
-        ));
+            headers,
+        );
     }
 
     let canonical = query.canonical();
@@ -301,19 +302,15 @@ pub(super) async fn find_cluster(
     // An id can stand in a path as it is. Clients that encode it once more are understood too.
     let as_sent = ClusterId::parse(path.raw(1));
     let found = as_sent.as_ref().and_then(|id| snapshot.find(id));
-    let place = match found {
-        Some(place) => place,
-        None => {
-            let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
-            let id = decoded.or(as_sent).ok_or_else(|| {
-                Problem::new(Code::InvalidId)
-                    .with_detail("a cluster's id is <source>:<native id>, as lists show it")
-            })?;
-            match snapshot.find(&id) {
-                Some(place) => place,
-                None => return Err(missing(&id, &snapshot)),
-            }
-        }
+    let place = if let Some(place) = found {
+        place
+    } else {
+        let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
+        let id = decoded.or(as_sent).ok_or_else(|| {
+            Problem::new(Code::InvalidId)
+                .with_detail("a cluster's id is <source>:<native id>, as lists show it")
+        })?;
+        snapshot.find(&id).ok_or_else(|| missing(&id, &snapshot))?
     };
     page::one(&snapshot, place, &shape, &headers)
 }

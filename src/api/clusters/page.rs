@@ -139,7 +139,8 @@ impl Page {
     }
 }
 
-fn age(since: Timestamp, now: Timestamp) -> HeaderValue {
+/// The `Age` of an answer, in whole seconds.
+pub(super) fn age(since: Timestamp, now: Timestamp) -> HeaderValue {
     HeaderValue::from(u64::try_from(now.as_second() - since.as_second()).unwrap_or(0))
 }
 
@@ -321,7 +322,7 @@ fn make(snapshot: &Snapshot, wanted: Wanted) -> Result<(Page, bool), Problem> {
     let place = query
         .after
         .as_ref()
-        .map(|after| format!("{:?}", after))
+        .map(|after| format!("{after:?}"))
         .unwrap_or_default();
     let tag = fingerprint(&format!(
         "{canonical}|{place}|{}|{}|{with_total}",
@@ -377,7 +378,8 @@ fn link(raw: &str, next: &str) -> String {
     format!("</clusters?{query}cursor={next}>; rel=\"next\"")
 }
 
-fn header(text: &str) -> Result<HeaderValue, Problem> {
+/// A header's value.
+pub(super) fn header(text: &str) -> Result<HeaderValue, Problem> {
     HeaderValue::try_from(text).map_err(|_| Problem::new(Code::Internal))
 }
 

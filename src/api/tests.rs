@@ -26,10 +26,9 @@ async fn code(app: &axum::Router, method: &str, target: &str) -> (u16, String) {
     let body = json(response).await;
     assert_eq!(body["status"], status, "{body}");
     assert!(body["request_id"].is_string(), "{body}");
-    // What no reference may hold is escaped in it.
-    let instance = body["instance"].as_str().unwrap();
-    let is_named = target.starts_with(instance) || instance.replace("%25", "%") == target;
-    assert!(is_named, "{body}");
+    // A `%` that begins no escape cannot stand in a reference, so it is escaped itself.
+    let instance = body["instance"].as_str().unwrap().replace("%25", "%");
+    assert!(target.starts_with(&instance), "{body}");
     (status, body["code"].as_str().unwrap().to_owned())
 }
 

@@ -186,13 +186,12 @@ impl<R> Progress<R> {
     }
 
     fn keep(&mut self, row: Listed, gather: &mut impl Gather<Row = R>) {
-        match self.places.get(&row.cluster.id) {
-            Some(&place) => gather.join(&mut self.listing.clusters[place], row),
-            None => {
-                self.places
-                    .insert(row.cluster.id.clone(), self.listing.clusters.len());
-                self.listing.clusters.push(gather.take(row));
-            }
+        if let Some(&place) = self.places.get(&row.cluster.id) {
+            gather.join(&mut self.listing.clusters[place], row);
+        } else {
+            self.places
+                .insert(row.cluster.id.clone(), self.listing.clusters.len());
+            self.listing.clusters.push(gather.take(row));
         }
     }
 

@@ -22,6 +22,9 @@ do {
   if (error !== undefined) {
     throw new Error(`${error.code}: ${error.title}`);
   }
+  if (typeof data === "string") {
+    throw new Error("the answer is not JSON, although nothing else was asked for");
+  }
   if (!data.complete) {
     throw new Error(`incomplete without ${data.unreachable.join(", ")}`);
   }

@@ -135,6 +135,7 @@ impl Background {
     }
 
     /// Where tasks are spawned.
+    #[expect(clippy::missing_panics_doc, reason = "only the drop takes the runtime out")]
     pub fn handle(&self) -> &tokio::runtime::Handle {
         self.0
             .as_ref()

@@ -1,5 +1,6 @@
 //! `clustergate serve`, `demo` and `sandbox`: what runs until it is asked to stop.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -169,22 +170,24 @@ fn introduction(running: &Demonstration) -> String {
         ];
         text.push_str(&lines.join("\n"));
         if let Some(control) = &running.control {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\nBreak a vendor: curl -X PUT {control}/vendors/kubeadapt/fault -d '{{\"fault\":\"http503\"}}'\nThen look at:   curl 'http://{address}/sources/kubeadapt'"
-            ));
+            );
         }
         text.push_str("\n\nCtrl-C ends it.");
         return text;
     }
     text.push_str("Simulated vendors:\n");
     for vendor in &running.vendors {
-        text.push_str(&format!(
-            "  {:<16} {:<28} token {}\n",
+        let _ = writeln!(
+            text,
+            "  {:<16} {:<28} token {}",
             vendor.provider, vendor.base_url, vendor.token
-        ));
+        );
     }
     if let Some(control) = &running.control {
-        text.push_str(&format!("Control: {control} (GET /vendors, GET /faults)\n"));
+        let _ = writeln!(text, "Control: {control} (GET /vendors, GET /faults)");
     }
     text.push_str("Ctrl-C ends it.");
     text

@@ -105,8 +105,8 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 
 fn recognise(native: &str) -> Option<(&'static str, &'static str)> {
     let words: Vec<String> = words(native).collect();
-    let joined: Vec<String> = words.windows(2).map(|pair| pair.concat()).collect();
-    let joined_three = words.windows(3).map(|three| three.concat());
+    let joined: Vec<String> = words.windows(2).map(<[String]>::concat).collect();
+    let joined_three = words.windows(3).map(<[String]>::concat);
     let candidates: Vec<String> = joined_three
         .chain(joined)
         .chain(words.iter().cloned())

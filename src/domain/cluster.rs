@@ -298,7 +298,9 @@ impl Cluster {
 impl Fill for Cluster {
     /// Joins another account of the same cluster: what this one says wins, what it leaves open is taken over.
     fn fill(&mut self, other: Self) {
-        if self.name.is_empty() {
+        // A cluster without a name is called by its id until an account knows better.
+        let is_unnamed = self.name.is_empty() || self.name == self.native_id;
+        if is_unnamed && !other.name.is_empty() {
             self.name = other.name;
         }
         self.status.fill(other.status);

@@ -1,8 +1,8 @@
 //! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -111,7 +111,10 @@ impl Keeper {
         let (mail, inbox) = mpsc::channel(64);
         let mut known = HashMap::new();
         let has_details = sources.iter().map(refresh::has_details).collect();
-        let texts = sources.iter().map(|_| Interner::default()).collect();
+        let texts: Vec<_> = sources
+            .iter()
+            .map(|_| Arc::<Mutex<Interner>>::default())
+            .collect();
         for (at, source) in sources.into_iter().enumerate() {
             let activation = Arc::new(Activation {
                 wanted: watch::Sender::new(()),
@@ -127,6 +130,7 @@ impl Keeper {
                 inventory: Arc::clone(&inventory),
                 mail: mail.clone(),
                 activation,
+                texts: Arc::clone(&texts[at]),
             };
             tasks.spawn_on(task.run(stop.clone()), runtime);
         }
@@ -191,7 +195,8 @@ impl super::Control for Keeper {
 /// The state of the one writer.
 struct Writer {
     shelves: Vec<Arc<Shelf>>,
-    texts: Vec<Interner>,
+    /// One for each source, shared with its task, which prepares rows.
+    texts: Vec<Arc<Mutex<Interner>>>,
     has_details: Vec<bool>,
     generation: u64,
     inventory: Arc<Inventory>,
@@ -247,12 +252,14 @@ impl Writer {
         } in messages
         {
             let shelf = &self.shelves[source];
-            let texts = &mut self.texts[source];
             let next = match event {
-                Event::Refreshed(outcome) => shelf.after(outcome, self.has_details[source], texts),
-                Event::Detailed(details) => shelf.detailed(details, texts),
+                Event::Refreshed(outcome) => shelf.after(outcome, self.has_details[source]),
+                Event::Detailed(details) => {
+                    shelf.detailed(details, &mut texts(&self.texts[source]))
+                }
             };
             self.shelves[source] = Arc::new(next);
+            texts(&self.texts[source]).sweep();
             told.push(published);
         }
         self.publish(super::now());
@@ -279,4 +286,8 @@ impl Writer {
         self.inventory
             .publish(Snapshot::new(self.generation, now, self.shelves.clone()));
     }
+}
+
+fn texts(shared: &Mutex<Interner>) -> MutexGuard<'_, Interner> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,6 +10,7 @@ mod facts;
 mod index;
 mod keeper;
 mod passing;
+mod prepare;
 pub mod query;
 mod refresh;
 mod row;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 
 pub use completeness::Completeness;
 pub use keeper::{Keeper, Schedule, Source};
+pub use prepare::Prepared;
 pub use row::Row;
 pub use select::{Found, Place};
 pub use shelf::{Detailed, Outcome};

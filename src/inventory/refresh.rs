@@ -2,8 +2,8 @@
 //! is the retry.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Inventory;
+use super::facts::Interner;
 use super::keeper::{Activation, Event, Message, Source};
+use super::prepare::{Prepared, Preparing};
 use super::shelf::{Detailed, Outcome};
 use crate::domain::ClusterId;
-use crate::provider::{ErrorKind, Listing, Locator, Operation, ProviderError, walk};
+use crate::provider::{ErrorKind, Listing, Locator, Operation, ProviderError, walk_into};
 
 /// Details are published together, at most so many and not sooner than this.
 const BATCH: usize = 500;
@@ -65,6 +67,7 @@ pub(super) struct Task {
     pub(super) inventory: Arc<Inventory>,
     pub(super) mail: mpsc::Sender<Message>,
     pub(super) activation: Arc<Activation>,
+    pub(super) texts: Arc<Mutex<Interner>>,
 }
 
 impl Task {
@@ -112,9 +115,19 @@ impl Task {
     async fn refresh(&self) -> Ended {
         let schedule = &self.source.schedule;
         let (started, started_at) = (Instant::now(), super::now());
+        // Nobody else changes what is known of this source while its list is read.
+        let mut preparing = Preparing {
+            shelf: self.inventory.current().shelf(&self.source.name),
+            texts: Arc::clone(&self.texts),
+            now: started_at,
+        };
         let walked = timeout(
             schedule.refresh_deadline,
-            walk(self.source.provider.as_ref(), schedule.limits),
+            walk_into(
+                self.source.provider.as_ref(),
+                schedule.limits,
+                &mut preparing,
+            ),
         )
         .await;
         let took = started.elapsed();
@@ -262,7 +275,7 @@ impl Task {
         }
     }
 
-    fn log_success(&self, listing: &Listing, took: Duration) {
+    fn log_success(&self, listing: &Listing<Prepared>, took: Duration) {
         info!(
             source.name = %self.source.name,
             clusters.count = listing.clusters.len(),

@@ -124,6 +124,22 @@ impl Base {
         })
     }
 
+    /// The listed cluster as it came.
+    pub(super) fn listed(&self, locator: Locator) -> Option<Listed> {
+        let mut cluster: Cluster = serde_json::from_slice(&self.cluster).ok()?;
+        cluster.contact_lost = self.contact_lost;
+        let nodes = self
+            .nodes
+            .as_deref()
+            .and_then(|nodes| serde_json::from_slice(nodes).ok());
+        Some(Listed {
+            cluster,
+            locator,
+            raw: self.raw.clone(),
+            nodes,
+        })
+    }
+
     /// Whether a new listing says the same as this one.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         self.cluster == other.cluster

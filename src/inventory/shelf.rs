@@ -9,10 +9,11 @@ use roaring::RoaringBitmap;
 
 use super::facts::Interner;
 use super::index::Index;
+use super::prepare::Prepared;
 use super::row::{Base, Detail, Entry, Row};
 use super::source::{ATTEMPTS, Attempt, Freshness, SourceReport};
 use crate::domain::{ClusterId, Presence};
-use crate::provider::{Described, ErrorKind, Listed, Listing, Locator};
+use crate::provider::{Described, ErrorKind, Listing, Locator};
 
 /// A source of this size or more that loses more than half of its clusters at once is suspect.
 const MASS: usize = 10;
@@ -47,7 +48,7 @@ pub struct Outcome {
     /// How long it took.
     pub took: Duration,
     /// The whole listing, or why there is none and how many pages were read before.
-    pub result: Result<Listing, (ErrorKind, u32)>,
+    pub result: Result<Listing<Prepared>, (ErrorKind, u32)>,
     /// When the next one is due.
     pub next_attempt_at: Option<Timestamp>,
 }
@@ -118,7 +119,7 @@ impl Shelf {
     }
 
     /// The shelf after a refresh.
-    pub(super) fn after(&self, outcome: Outcome, has_details: bool, texts: &mut Interner) -> Self {
+    pub(super) fn after(&self, outcome: Outcome, has_details: bool) -> Self {
         let mut report = SourceReport::clone(&self.report);
         report.next_attempt_at = outcome.next_attempt_at;
         let took =
@@ -135,13 +136,13 @@ impl Shelf {
             clusters: None,
             rejected: 0,
         };
-        let next = match outcome.result {
+        match outcome.result {
             Ok(listing) => {
                 attempt.pages = listing.pages;
                 attempt.clusters = Some(listing.clusters.len());
                 attempt.rejected = listing.rejected.len();
                 remember(&mut report, attempt);
-                self.after_listing(listing, report, ended_at, has_details, texts)
+                self.after_listing(listing, report, ended_at, has_details)
             }
             Err((error, pages)) => {
                 attempt.error = Some(error);
@@ -149,9 +150,7 @@ impl Shelf {
                 remember(&mut report, attempt);
                 self.after_failure(error, report, ended_at)
             }
-        };
-        texts.sweep();
-        next
+        }
     }
 
     /// Everything known stays as it was and is marked.
@@ -173,11 +172,10 @@ impl Shelf {
     /// A whole listing: the only thing that can remove clusters, and it needs two of them.
     fn after_listing(
         &self,
-        listing: Listing,
+        listing: Listing<Prepared>,
         mut report: SourceReport,
         now: Timestamp,
         has_details: bool,
-        texts: &mut Interner,
     ) -> Self {
         let known: HashMap<&ClusterId, &Entry> = self
             .content
@@ -190,9 +188,8 @@ impl Shelf {
         let mut seen: HashSet<ClusterId> = HashSet::with_capacity(listed_count);
         let mut entries: Vec<Entry> =
             Vec::with_capacity(listed_count.max(self.content.entries.len()));
-        for listed in listing.clusters {
-            let known = known.get(&listed.cluster.id).copied();
-            let entry = next_entry(listed, known, now, texts);
+        for Prepared(entry) in listing.clusters {
+            let known = known.get(&entry.row.id).copied();
             changed |= known.is_none_or(|known| {
                 !Arc::ptr_eq(&known.row, &entry.row) || known.presence != entry.presence
             });
@@ -293,6 +290,15 @@ impl Shelf {
         }
     }
 
+    /// What is known of one cluster.
+    pub(super) fn entry(&self, id: &ClusterId) -> Option<&Entry> {
+        let place = self
+            .content
+            .index
+            .find(&self.content.entries, id.as_str())?;
+        self.content.entries.get(place)
+    }
+
     /// The shelf after some clusters were described.
     pub(super) fn detailed(&self, details: Vec<Detailed>, texts: &mut Interner) -> Self {
         let mut entries = self.content.entries.clone();
@@ -379,57 +385,6 @@ impl Shelf {
 /// A time that lies as far ahead as the limit says that the clock was set, so the age is not known and counts as too high.
 fn is_older(at: Timestamp, limit: Duration, now: Timestamp) -> bool {
     now.duration_since(at).unsigned_abs() > limit
-}
-
-fn next_entry(
-    listed: Listed,
-    known: Option<&Entry>,
-    now: Timestamp,
-    texts: &mut Interner,
-) -> Entry {
-    let detail = known.and_then(|known| known.detail.clone());
-    let fresh = |row, base, changed_at| Entry {
-        row,
-        presence: Presence::Present,
-        fetched_at: None,
-        changed_at,
-        detail: detail.clone(),
-        base,
-        is_detail_newest: false,
-    };
-    let Some(known) = known else {
-        return fresh(Arc::new(Row::listed(listed, None, texts)), None, now);
-    };
-    let Some(detail) = &detail else {
-        let row = Row::listed(listed, None, texts);
-        return if row.says_the_same(&known.row) {
-            fresh(Arc::clone(&known.row), None, known.changed_at)
-        } else {
-            fresh(Arc::new(row), None, now)
-        };
-    };
-    let base = Arc::new(Base::new(&listed));
-    let same_base = (known.base.as_ref())
-        .filter(|known| known.says_the_same(&base))
-        .cloned();
-    let changed_at = if same_base.is_some() {
-        known.changed_at
-    } else {
-        now
-    };
-    let is_joined =
-        same_base.is_some() && !known.is_detail_newest && listed.locator == known.row.locator;
-    let base = Some(same_base.unwrap_or(base));
-    if is_joined {
-        return fresh(Arc::clone(&known.row), base, changed_at);
-    }
-    // Also a listing that says the same as before the detail is newer than the detail.
-    let row = Row::listed(listed, Some(detail), texts);
-    if row.says_the_same(&known.row) {
-        fresh(Arc::clone(&known.row), base, changed_at)
-    } else {
-        fresh(Arc::new(row), base, changed_at)
-    }
 }
 
 fn remember(report: &mut SourceReport, attempt: Attempt) {

@@ -1,6 +1,7 @@
 //! Everything known at one moment; immutable. Readers hold it for as long as they like.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -142,6 +143,25 @@ impl Snapshot {
     /// The place after a cluster, for a page token.
     pub fn position(&self, sort: &Sort, place: Place) -> Position {
         select::position(&self.shelves, sort, place)
+    }
+
+    /// What is known of one source; an empty shelf where there is no such source, which no task ever asks for.
+    pub(super) fn shelf(&self, source: &SourceName) -> Arc<Shelf> {
+        let known = self
+            .shelves
+            .iter()
+            .find(|shelf| shelf.report.name == *source);
+        known.map_or_else(
+            || {
+                let report = SourceReport::new(
+                    source.clone(),
+                    crate::domain::Kind::new("unknown"),
+                    Duration::ZERO,
+                );
+                Arc::new(Shelf::new(report, Duration::MAX))
+            },
+            Arc::clone,
+        )
     }
 
     /// Clusters of a source whose detail is wanted, the most urgent first.

@@ -33,7 +33,7 @@ pub use decode::{envelope, raw, row};
 pub use error::{ErrorKind, ProviderError};
 pub use loose::Loose;
 pub use page::{Described, Listed, Locator, Page, PageCursor, Rejected, Warnings};
-pub use walk::{Limits, Listing, WalkError, walk};
+pub use walk::{AsListed, Gather, Limits, Listing, WalkError, walk, walk_into};
 
 /// What one writes for a provider.
 pub trait Adapter: Send + Sync + Sized + 'static {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{Cluster, Node};
+use crate::domain::{Cluster, Fill as _, Node};
 
 /// Names a page; text that only its adapter reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,6 +81,19 @@ pub struct Listed {
     pub raw: Option<Box<RawValue>>,
     /// Nodes, where the listing itself names them.
     pub nodes: Option<Vec<Node>>,
+}
+
+impl Listed {
+    /// Joins a further account of the same cluster: what this one says stays, what it leaves open is filled.
+    pub fn join(&mut self, other: Self) {
+        self.cluster.fill(other.cluster);
+        if self.nodes.is_none() {
+            self.nodes = other.nodes;
+        }
+        if self.raw.is_none() {
+            self.raw = other.raw;
+        }
+    }
 }
 
 /// An item that could not be mapped. It is data, not an error: the rest of the page stands.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{ErrorKind, Listed, Page, PageCursor, Provider, ProviderError, Rejected, Warnings};
-use crate::domain::{ClusterId, Fill};
+use crate::domain::ClusterId;
 
 /// Bounds of one walk.
 #[derive(Debug, Clone, Copy)]
@@ -24,16 +24,44 @@ impl Default for Limits {
 }
 
 /// Every page of one source, read to its end, one row for each cluster.
-#[derive(Debug, Default)]
-pub struct Listing {
+#[derive(Debug)]
+pub struct Listing<R = Listed> {
     /// Clusters in the order in which they were first seen.
-    pub clusters: Vec<Listed>,
+    pub clusters: Vec<R>,
     /// Items that could not be mapped.
     pub rejected: Vec<Rejected>,
     /// Values that were set to null.
     pub warnings: Warnings,
     /// Pages read, those before a fresh start included.
     pub pages: u32,
+}
+
+/// What a walk makes of each row as soon as it is read, so that a long list is never held in the form in which it came.
+pub trait Gather: Send {
+    /// What is kept of a row.
+    type Row: Send;
+
+    /// Takes the first row of a cluster.
+    fn take(&mut self, listed: Listed) -> Self::Row;
+
+    /// Joins a further row of the same cluster: what is known stays, what it leaves open is filled.
+    fn join(&mut self, known: &mut Self::Row, other: Listed);
+}
+
+/// Keeps rows as they are.
+#[derive(Debug, Clone, Copy)]
+pub struct AsListed;
+
+impl Gather for AsListed {
+    type Row = Listed;
+
+    fn take(&mut self, listed: Listed) -> Listed {
+        listed
+    }
+
+    fn join(&mut self, known: &mut Listed, other: Listed) {
+        known.join(other);
+    }
 }
 
 /// A walk that did not reach the end. Nothing of it is kept: a part of a list cannot tell what is gone.
@@ -56,10 +84,19 @@ const REPEATS: u32 = 2;
 /// the vendor no longer accepts restarts it once. Rows of one cluster are joined: the first says what it says, later ones
 /// fill what it leaves open.
 pub async fn walk(provider: &dyn Provider, limits: Limits) -> Result<Listing, WalkError> {
+    walk_into(provider, limits, &mut AsListed).await
+}
+
+/// Reads a source's listing to its end as [`walk`] does, and keeps of each row what `gather` makes of it.
+pub async fn walk_into<G: Gather>(
+    provider: &dyn Provider,
+    limits: Limits,
+    gather: &mut G,
+) -> Result<Listing<G::Row>, WalkError> {
     let mut pages = 0;
-    match walk_once(provider, limits, &mut pages).await {
+    match walk_once(provider, limits, gather, &mut pages).await {
         Err(error) if error.kind == ErrorKind::CursorExpired && pages > 0 => {
-            walk_once(provider, limits, &mut pages).await
+            walk_once(provider, limits, gather, &mut pages).await
         }
         result => result,
     }
@@ -67,12 +104,13 @@ pub async fn walk(provider: &dyn Provider, limits: Limits) -> Result<Listing, Wa
     .map_err(|error| WalkError { error, pages })
 }
 
-async fn walk_once(
+async fn walk_once<G: Gather>(
     provider: &dyn Provider,
     limits: Limits,
+    gather: &mut G,
     pages: &mut u32,
-) -> Result<Listing, ProviderError> {
-    let mut progress = Progress::default();
+) -> Result<Listing<G::Row>, ProviderError> {
+    let mut progress = Progress::new();
     let mut cursor: Option<PageCursor> = None;
     let first = *pages;
     loop {
@@ -81,27 +119,46 @@ async fn walk_once(
         }
         let page = provider.list_page(cursor.as_ref()).await?;
         *pages += 1;
-        cursor = progress.take(page, limits)?;
+        cursor = progress.take(page, limits, gather)?;
         if cursor.is_none() {
             return progress.finish();
         }
     }
 }
 
-#[derive(Default)]
-struct Progress {
-    listing: Listing,
+struct Progress<R> {
+    listing: Listing<R>,
     places: HashMap<ClusterId, usize>,
     cursors: HashSet<PageCursor>,
     fingerprints: HashSet<u64>,
     repeats: u32,
 }
 
-impl Progress {
-    fn take(&mut self, page: Page, limits: Limits) -> Result<Option<PageCursor>, ProviderError> {
+impl<R> Progress<R> {
+    fn new() -> Self {
+        Self {
+            listing: Listing {
+                clusters: Vec::new(),
+                rejected: Vec::new(),
+                warnings: Warnings::default(),
+                pages: 0,
+            },
+            places: HashMap::new(),
+            cursors: HashSet::new(),
+            fingerprints: HashSet::new(),
+            repeats: 0,
+        }
+    }
+
+    fn take(
+        &mut self,
+        page: Page,
+        limits: Limits,
+        gather: &mut impl Gather<Row = R>,
+    ) -> Result<Option<PageCursor>, ProviderError> {
         self.guard_repetition(&page)?;
         for row in page.clusters {
-            self.keep(row);
+            self.keep(row, gather);
         }
         if self.listing.clusters.len() > limits.max_clusters {
             return Err(ProviderError::new(ErrorKind::PageLimit, "walk"));
@@ -128,28 +185,19 @@ impl Progress {
         Ok(())
     }
 
-    fn keep(&mut self, row: Listed) {
+    fn keep(&mut self, row: Listed, gather: &mut impl Gather<Row = R>) {
         match self.places.get(&row.cluster.id) {
-            Some(&place) => {
-                let known = &mut self.listing.clusters[place];
-                known.cluster.fill(row.cluster);
-                if known.nodes.is_none() {
-                    known.nodes = row.nodes;
-                }
-                if known.raw.is_none() {
-                    known.raw = row.raw;
-                }
-            }
+            Some(&place) => gather.join(&mut self.listing.clusters[place], row),
             None => {
                 self.places
                     .insert(row.cluster.id.clone(), self.listing.clusters.len());
-                self.listing.clusters.push(row);
+                self.listing.clusters.push(gather.take(row));
             }
         }
     }
 
     /// A listing of which not one row could be read is a change of shape, not an empty account.
-    fn finish(self) -> Result<Listing, ProviderError> {
+    fn finish(self) -> Result<Listing<R>, ProviderError> {
         if self.listing.clusters.is_empty() && !self.listing.rejected.is_empty() {
             return Err(ProviderError::new(ErrorKind::UnexpectedShape, "walk")
                 .with_detail("no row could be read"));

@@ -52,6 +52,8 @@ impl Transport {
                 let trusted = certificates(path).map_err(StackError::CaFile)?;
                 builder().tls_certs_only(trusted).build()
             }
+            // Reading the system's certificates takes longer than the first calls of a client that needs none.
+            None if !address.is_https() => builder().tls_certs_only(std::iter::empty()).build(),
             // A machine without certificates of its own, such as a bare container, gets the bundled ones.
             None => builder().build().or_else(|_| bundled(builder())?.build()),
         };

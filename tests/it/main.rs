@@ -4,9 +4,14 @@
 mod adapter_calls;
 mod api;
 mod architecture;
+mod conformance;
+mod faults;
 mod lakesail_calls;
 mod latitude_calls;
+mod life_cycle;
+mod memory;
 mod openapi;
+mod resilience;
 mod secrets;
 mod support;
 mod toolchain;

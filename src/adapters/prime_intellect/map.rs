@@ -1,5 +1,7 @@
 //! From Prime Intellect's shapes to the domain. Pure; every quirk of the vendor's lists ends here.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -90,7 +92,12 @@ pub(super) fn page(
     let total = list
         .total_count
         .and_then("total_count", &mut page.warnings, count);
-    page.next = next(place, rows, limit, total)?;
+    // A row that comes twice is one step of the offset, or the walk would step over others.
+    let unnamed = (page.rejected.iter())
+        .filter(|rejected| rejected.native_id.is_none())
+        .count();
+    let distinct = ids.iter().collect::<HashSet<_>>().len() + unnamed;
+    page.next = next(place, rows, distinct as u64, limit, total)?;
     Ok(page)
 }
 
@@ -101,10 +108,11 @@ pub(super) fn page(
 fn next(
     place: Place,
     rows: u64,
+    distinct: u64,
     limit: u16,
     total: Option<u64>,
 ) -> Result<Option<PageCursor>, ProviderError> {
-    let offset = place.offset.saturating_add(rows);
+    let offset = place.offset.saturating_add(distinct);
     let has_more = match total {
         Some(total) if total >= offset => total > offset,
         Some(_) | None => rows >= u64::from(limit),

@@ -170,6 +170,10 @@ fn the_list_ends_where_its_rows_and_a_total_that_can_be_true_say() {
     // A page shorter than was asked for does not end a list whose total says that there is more.
     assert_eq!(next(0, 1, json!(5)), at("admin:1"));
     assert_eq!(next(2, 0, json!(5)), Err(ErrorKind::Truncated));
+    // A row that comes twice is one step.
+    let twice = json!({"data": [{"id": "a"}, {"id": "a"}], "total_count": 5});
+    let page = page_at(0, 2, &twice.to_string()).unwrap();
+    assert_eq!(page.next.unwrap().as_str(), "admin:1");
     // The model's default total of 0 does not end a list.
     assert_eq!(next(0, 2, json!(0)), at("admin:2"));
     assert_eq!(next(2, 2, json!(1)), at("admin:4"));

@@ -70,7 +70,8 @@ const LIST: &str = "list_clusters";
 ///
 /// The key alone says that there is more. An empty page ends a list by keys even where it carries one, unless the total says
 /// that rows are still to come: then the answer contradicts itself, and a shortened list would be taken for clusters that
-/// are gone. Without a key the total is no more than a hint, since clusters register while a list is read.
+/// are gone; so does a full page without a key. After a short page without one the total is no more than a hint, since
+/// clusters register while a list is read.
 fn next(
     list: wire::List<'_>,
     place: Option<&Place>,
@@ -99,6 +100,10 @@ fn next(
     match key {
         Some(_) if rows == 0 && more_to_come => Err(ProviderError::new(ErrorKind::Truncated, LIST)
             .with_detail("an empty page before the total was reached")),
+        None if rows >= u64::from(limit) && more_to_come => {
+            Err(ProviderError::new(ErrorKind::Truncated, LIST)
+                .with_detail("a full page without a key before the total was reached"))
+        }
         Some(key) if place.is_some_and(|place| place.key == key) && rows > 0 => {
             Err(ProviderError::new(ErrorKind::PaginationLoop, LIST)
                 .with_detail(format!("next_key of {} characters came again", key.len())))

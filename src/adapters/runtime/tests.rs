@@ -97,8 +97,8 @@ fn the_end_of_the_list_is_where_the_key_and_the_rows_say() {
         seen: 1,
         key: "k1".into(),
     };
-    let next = |body: Value| {
-        page_at(Some(&place), 1, &body.to_string())
+    let next_of = |limit: u16, body: Value| {
+        page_at(Some(&place), limit, &body.to_string())
             .map(|page| {
                 (
                     page.next.map(|next| next.as_str().to_owned()),
@@ -107,6 +107,7 @@ fn the_end_of_the_list_is_where_the_key_and_the_rows_say() {
             })
             .map_err(|error| error.kind)
     };
+    let next = |body: Value| next_of(1, body);
     let row = json!({"id": 1});
     let more = |key: Value| json!({"clusters": [row], "pagination": {"next_key": key}});
     assert_eq!(next(more(json!("k2"))), Ok((Some("2:k2".into()), 0)));
@@ -120,9 +121,10 @@ fn the_end_of_the_list_is_where_the_key_and_the_rows_say() {
     let empty = |total: u64| json!({"clusters": [], "total_count": total, "pagination": {"next_key": "k2"}});
     assert_eq!(next(empty(1)), Ok((None, 0)));
     assert_eq!(next(empty(2)), Err(ErrorKind::Truncated));
-    // Without a key a larger total is worth a count, no more: clusters register meanwhile.
-    let short = json!({"clusters": [row], "pagination": {"total_count": 9}});
-    assert_eq!(next(short), Ok((None, 1)));
+    // After a short page without a key a larger total is worth a count, no more: clusters register meanwhile.
+    let keyless = json!({"clusters": [row], "pagination": {"total_count": 9}});
+    assert_eq!(next_of(2, keyless.clone()), Ok((None, 1)));
+    assert_eq!(next_of(1, keyless), Err(ErrorKind::Truncated));
 }
 
 #[test]

@@ -188,7 +188,11 @@ pub(super) async fn list_clusters(
     let sort = params::sort(&params)?;
     let shape = params::shape(&params)?;
     let limit = params::limit(&params)?;
-    let with_total = params.one("total")?.is_none() || params.flag("total")?;
+    let with_total = match params.one("total")? {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(other) => return Err(Problem::not_one_of("total", other, &["true", "false"])),
+    };
     params::admissible(&params, &filter, &snapshot)?;
     let format = export::Format::wanted(params.one("format")?, headers.get(ACCEPT))?;
     let mut query = Query {

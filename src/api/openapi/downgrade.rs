@@ -2,15 +2,11 @@
 //!
 //! Only what our documents use is rewritten; a test reads the result for anything that 3.0 does not know.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value, json};
 
 /// Rewrites a whole document.
 pub(super) fn to_3_0(mut document: Value) -> Value {
     rewrite(&mut document, Place::Other);
-    let types = named_types(&document);
-    type_nullable(&mut document, &types);
     if let Some(root) = document.as_object_mut() {
         root.insert("openapi".to_owned(), json!("3.0.3"));
         root.remove("jsonSchemaDialect");
@@ -127,9 +123,8 @@ fn rewrite_type(schema: &mut Map<String, Value>) -> bool {
     !null.is_empty()
 }
 
-/// `oneOf: [null, x]` is `allOf: [x]` and nullable.
+/// The type `null` as an alternative is what it is in 3.0; an alternative to null that is no reference is the whole, and nullable.
 fn rewrite_one_of(schema: &mut Map<String, Value>) -> bool {
-    let mut nullable = false;
     for key in ["oneOf", "anyOf"] {
         let Some(Value::Array(alternatives)) = schema.get_mut(key) else {
             continue;
@@ -139,59 +134,28 @@ fn rewrite_one_of(schema: &mut Map<String, Value>) -> bool {
         if alternatives.len() == before {
             continue;
         }
-        nullable = true;
-        if let [only] = alternatives.as_mut_slice() {
-            // What is said beside the reference is said of the whole.
-            let mut beside = only.as_object_mut().map(std::mem::take).unwrap_or_default();
+        if let [Value::Object(only)] = alternatives.as_mut_slice() {
+            // What is said beside a reference is said of the whole.
+            let mut beside = std::mem::take(only);
             if let Some(reference) = beside.remove("$ref") {
-                *only = json!({ "$ref": reference });
+                *alternatives = vec![json!({ "$ref": reference }), null()];
             } else {
-                *only = Value::Object(std::mem::take(&mut beside));
+                schema.remove(key);
             }
-            if let Some(only) = schema.remove(key) {
-                schema.insert("allOf".to_owned(), only);
-            }
+            let is_whole = !schema.contains_key(key);
             for (keyword, said) in beside {
                 schema.entry(keyword).or_insert(said);
             }
+            return is_whole;
         }
+        alternatives.push(null());
     }
-    nullable
+    false
 }
 
-/// The type of each named schema that has one.
-fn named_types(document: &Value) -> HashMap<String, Value> {
-    document
-        .pointer("/components/schemas")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, schema)| {
-            let reference = format!("#/components/schemas/{name}");
-            Some((reference, schema.get("type")?.clone()))
-        })
-        .collect()
-}
-
-/// In 3.0 `nullable` says something only beside a `type`, so the type of what is referred to is repeated there.
-fn type_nullable(value: &mut Value, types: &HashMap<String, Value>) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| type_nullable(item, types)),
-        Value::Object(object) => {
-            if object.get("nullable") == Some(&json!(true))
-                && !object.contains_key("type")
-                && let Some(Value::String(reference)) =
-                    object.get("allOf").and_then(|all| all.pointer("/0/$ref"))
-                && let Some(named) = types.get(reference)
-            {
-                object.insert("type".to_owned(), named.clone());
-            }
-            object
-                .values_mut()
-                .for_each(|child| type_nullable(child, types));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+/// Nothing but null. In 3.0 `nullable` says something only beside a `type`, and not of a reference, which admits no null itself.
+fn null() -> Value {
+    json!({ "type": "string", "nullable": true, "enum": [null] })
 }
 
 /// A number as an exclusive bound is a bound and a flag.
@@ -218,33 +182,27 @@ mod tests {
             schema(json!({ "type": ["string", "null"], "examples": ["a", "b"] })),
             json!({ "type": "string", "nullable": true, "example": "a" })
         );
+        let optional = json!({
+            "oneOf": [{ "$ref": "#/x" }, { "type": "string", "nullable": true, "enum": [null] }],
+            "description": "d",
+        });
         assert_eq!(
             schema(json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/x" }], "description": "d" })),
-            json!({ "allOf": [{ "$ref": "#/x" }], "nullable": true, "description": "d" })
+            optional
         );
         assert_eq!(
             schema(json!({ "oneOf": [{ "type": "null" }, { "$ref": "#/x", "description": "d" }] })),
-            json!({ "allOf": [{ "$ref": "#/x" }], "nullable": true, "description": "d" })
+            optional
+        );
+        assert_eq!(
+            schema(
+                json!({ "oneOf": [{ "type": "object", "description": "d" }, { "type": "null" }] })
+            ),
+            json!({ "type": "object", "nullable": true, "description": "d" })
         );
         assert_eq!(
             schema(json!({ "type": ["string", "null"], "enum": ["a"] })),
             json!({ "type": "string", "nullable": true, "enum": ["a", null] })
-        );
-    }
-
-    #[test]
-    fn nullable_stands_beside_a_type() {
-        let rewritten = to_3_0(json!({ "components": { "schemas": {
-            "Named": { "type": "object" },
-            "X": { "oneOf": [{ "type": "null" }, { "$ref": "#/components/schemas/Named" }] },
-        }}}));
-        assert_eq!(
-            rewritten["components"]["schemas"]["X"],
-            json!({
-                "allOf": [{ "$ref": "#/components/schemas/Named" }],
-                "nullable": true,
-                "type": "object",
-            })
         );
     }
 

@@ -63,12 +63,22 @@ fn flatten_cluster(document: &mut Value) {
     }
 }
 
-/// Says of a list in the query which values it takes, and that an empty one is refused.
+/// Says of a parameter which values it takes, and of a list that an empty one is refused.
 fn bound(parameter: &mut Value) {
     let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+    if name == "verbose" {
+        // A flag, which may stand alone.
+        parameter["allowEmptyValue"] = json!(true);
+        parameter["schema"] = json!({ "type": "string", "enum": ["", "true", "false"] });
+        return;
+    }
     let Some(schema) = parameter.get_mut("schema").and_then(Value::as_object_mut) else {
         return;
     };
+    if name == "limit" {
+        // Any number of at least 1 is taken, and no format has all of them.
+        schema.remove("format");
+    }
     if schema.get("type") != Some(&json!("array")) {
         return;
     }

@@ -7,18 +7,21 @@ mod selecting;
 mod shelves;
 mod tasks;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::facts::Interner;
+use super::prepare::Preparing;
 use super::row::Entry;
 use super::shelf::{Detailed, Outcome, Shelf};
 use super::{Freshness, Snapshot, SourceReport};
 use crate::domain::{Cluster, ClusterId, Kind, Presence, SourceName, Vantage};
-use crate::provider::{Described, ErrorKind, Listed, Listing, Locator, Rejected, Warnings};
+use crate::provider::{
+    Described, ErrorKind, Gather as _, Listed, Listing, Locator, Rejected, Warnings,
+};
 
 /// Age after which the clusters of a [`Bench`] are old.
 const LIMIT: Duration = Duration::from_hours(1);
@@ -68,7 +71,7 @@ fn raw(text: &str) -> Box<RawValue> {
 /// One source and what happens to it, second by second.
 struct Bench {
     shelf: Arc<Shelf>,
-    texts: Interner,
+    texts: Arc<Mutex<Interner>>,
     clock: i64,
 }
 
@@ -77,7 +80,7 @@ impl Bench {
         let report = SourceReport::new(source(name), Kind::new(kind), Duration::from_mins(1));
         Self {
             shelf: Arc::new(Shelf::new(report, LIMIT)),
-            texts: Interner::default(),
+            texts: Arc::default(),
             clock: 0,
         }
     }
@@ -88,13 +91,28 @@ impl Bench {
 
     fn end(&mut self, result: Result<Listing, (ErrorKind, u32)>) {
         self.clock += 1;
+        let mut preparing = Preparing {
+            shelf: Arc::clone(&self.shelf),
+            texts: Arc::clone(&self.texts),
+            now: at(self.clock),
+        };
+        let result = result.map(|listing| Listing {
+            clusters: listing
+                .clusters
+                .into_iter()
+                .map(|listed| preparing.take(listed))
+                .collect(),
+            rejected: listing.rejected,
+            warnings: listing.warnings,
+            pages: listing.pages,
+        });
         let outcome = Outcome {
             started_at: at(self.clock),
             took: Duration::ZERO,
             result,
             next_attempt_at: Some(at(self.clock + 60)),
         };
-        self.shelf = Arc::new(self.shelf.after(outcome, true, &mut self.texts));
+        self.shelf = Arc::new(self.shelf.after(outcome, true));
     }
 
     fn list_with(&mut self, clusters: Vec<Listed>, rejected: Vec<Rejected>) {
@@ -132,7 +150,10 @@ impl Bench {
             described,
             at: at(self.clock),
         };
-        self.shelf = Arc::new(self.shelf.detailed(vec![detailed], &mut self.texts));
+        self.shelf = Arc::new(
+            self.shelf
+                .detailed(vec![detailed], &mut self.texts.lock().unwrap()),
+        );
     }
 
     /// Lets time pass and looks at the ages.

@@ -80,7 +80,7 @@ fn nothing_after_something_is_suspect_until_a_second_listing_agrees() {
     assert_eq!(shown(&bench), are(&[("a", Suspect), ("b", Suspect)]));
     let mut back = Bench {
         shelf: Arc::clone(&bench.shelf),
-        texts: Interner::default(),
+        texts: Arc::default(),
         clock: bench.clock,
     };
     bench.list(&[]);

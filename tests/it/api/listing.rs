@@ -89,7 +89,7 @@ async fn the_total_can_be_left_out() {
     let rig = quiet().await;
     let list = rig.get("/clusters?limit=1&total=false").await.json();
     assert!(list.get("total").is_none());
-    for query in ["", "&total=true", "&total"] {
+    for query in ["", "&total=true"] {
         let list = rig.get(&format!("/clusters?limit=1{query}")).await.json();
         assert_eq!(list["total"], 100, "{query}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use clustergate::app::{Gateway, demo_sources, sources};
 use clustergate::config::SourceConfig;
-use clustergate::inventory::{Snapshot, SourceReport};
+use clustergate::inventory::{Snapshot, Source, SourceReport};
 use clustergate::sandbox::{Options, Sandbox, Simulated, Vendor};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway over simulated vendors.
 pub(crate) struct Rig {
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) gateway: Gateway,
 }
 
@@ -35,7 +35,9 @@ pub(crate) struct Plan {
     pub(crate) attempt_timeout: Duration,
     /// Whether unknown words, nulls and the like are sprinkled in.
     pub(crate) quirks: bool,
-    /// The moment the vendors reckon from; the present if none is given.
+    /// Whether details are read as well.
+    pub(crate) details: bool,
+    /// The moment that the fleet's times are reckoned from.
     pub(crate) anchor: Option<Timestamp>,
 }
 
@@ -46,8 +48,37 @@ impl Default for Plan {
             refresh_interval: Duration::from_secs(3_600),
             attempt_timeout: Duration::from_secs(2),
             quirks: true,
+            details: true,
             anchor: None,
         }
+    }
+}
+
+impl Plan {
+    /// Starts the simulated vendors.
+    pub(crate) async fn sandbox(&self) -> Arc<Sandbox> {
+        let clusters: BTreeMap<Vendor, usize> = Vendor::ALL
+            .iter()
+            .map(|vendor| (*vendor, self.clusters))
+            .collect();
+        let options = Options {
+            seed: 7,
+            clusters,
+            quirks: self.quirks,
+            anchor: self.anchor,
+            ..Options::default()
+        };
+        Arc::new(Sandbox::start(options).await.unwrap())
+    }
+
+    /// One source for each vendor.
+    pub(crate) fn configs(&self, sandbox: &Sandbox) -> Vec<SourceConfig> {
+        let mut configs = demo_sources(sandbox, self.refresh_interval);
+        for config in &mut configs {
+            config.stack.attempt_timeout = self.attempt_timeout;
+            config.schedule.details = self.details;
+        }
+        configs
     }
 }
 
@@ -86,26 +117,24 @@ impl Rig {
         prepare: impl FnOnce(&Sandbox),
         configure: impl FnOnce(&mut Vec<SourceConfig>),
     ) -> Self {
-        let clusters: BTreeMap<Vendor, usize> = Vendor::ALL
-            .iter()
-            .map(|vendor| (*vendor, plan.clusters))
-            .collect();
-        let options = Options {
-            seed: 7,
-            clusters,
-            quirks: plan.quirks,
-            anchor: plan.anchor,
-            ..Options::default()
-        };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        let sandbox = plan.sandbox().await;
         prepare(&sandbox);
-        let mut configs = demo_sources(&sandbox, plan.refresh_interval);
-        for config in &mut configs {
-            config.stack.attempt_timeout = plan.attempt_timeout;
-        }
+        let mut configs = plan.configs(&sandbox);
         configure(&mut configs);
-        let gateway = Gateway::over(sources(&configs).unwrap(), &Handle::current());
-        Self { sandbox, gateway }
+        Self::over(&sandbox, sources(&configs).unwrap())
+    }
+
+    /// Starts a gateway over sources that are connected already; waits for nothing.
+    pub(crate) fn over(sandbox: &Arc<Sandbox>, sources: Vec<Source>) -> Self {
+        Self {
+            sandbox: Arc::clone(sandbox),
+            gateway: Gateway::over(sources, &Handle::current()),
+        }
+    }
+
+    /// Stops the gateway.
+    pub(crate) async fn stop(self) {
+        self.gateway.stop(PATIENCE).await;
     }
 
     /// The simulated vendor behind a source.
@@ -150,11 +179,13 @@ impl Rig {
 
     /// Asks for a refresh of a source and waits for its end.
     pub(crate) async fn refresh(&self, source: &str) {
-        let before = self
-            .report(source)
-            .attempts
-            .front()
-            .map(|attempt| attempt.started_at);
+        let before = self.attempts(source);
+        self.ask_refresh(source).await;
+        self.attempted_after(source, before).await;
+    }
+
+    /// Asks for a refresh of a source and waits for nothing.
+    pub(crate) async fn ask_refresh(&self, source: &str) {
         let reply = self
             .send(
                 Request::post(format!("/sources/{source}/refresh"))
@@ -163,14 +194,19 @@ impl Rig {
             )
             .await;
         assert_eq!(reply.status, StatusCode::ACCEPTED, "{}", reply.text);
+    }
+
+    /// When the last attempt at a source began.
+    pub(crate) fn attempts(&self, source: &str) -> Option<Timestamp> {
+        let report = self.report(source);
+        report.attempts.front().map(|attempt| attempt.started_at)
+    }
+
+    /// Waits for the end of an attempt that began later than another one.
+    pub(crate) async fn attempted_after(&self, source: &str, before: Option<Timestamp>) {
         self.until("a refresh", |snapshot| {
-            snapshot
-                .source(source)
-                .unwrap()
-                .attempts
-                .front()
-                .map(|attempt| attempt.started_at)
-                > before
+            let report = snapshot.source(source).unwrap();
+            report.attempts.front().map(|attempt| attempt.started_at) > before
         })
         .await;
     }

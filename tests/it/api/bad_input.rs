@@ -66,6 +66,7 @@ async fn each_bad_value_is_refused_by_name() {
         ("include=secrets", "include"),
         ("include=", "include"),
         ("total=perhaps", "total"),
+        ("total", "total"),
         ("total=false&total=true", "total"),
         ("require=everything", "require"),
         ("require=", "require"),

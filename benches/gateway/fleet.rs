@@ -103,7 +103,7 @@ fn cluster(source: &SourceName, number: usize, revision: u64) -> Cluster {
     // A cheap scramble, so that neighbours differ in every field.
     let mixed = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (number as u64 >> 7);
     let pick = |shift: u32, of: u64| (mixed >> shift) % of;
-    let native_id = format!("{:016x}-{number:08}", mixed);
+    let native_id = format!("{mixed:016x}-{number:08}");
     let region = REGIONS[pick(3, 8) as usize];
     let name = format!(
         "{}-{region}-{:05}",
@@ -228,9 +228,9 @@ impl Fleet {
 
 fn schedule() -> Schedule {
     Schedule {
-        refresh_interval: Duration::from_secs(86_400),
-        refresh_deadline: Duration::from_secs(600),
-        staleness_limit: Duration::from_secs(864_000),
+        refresh_interval: Duration::from_hours(24),
+        refresh_deadline: Duration::from_mins(10),
+        staleness_limit: Duration::from_hours(240),
         detail_interval: None,
         limits: Limits::default(),
         rate: None,

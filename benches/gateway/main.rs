@@ -15,6 +15,7 @@ mod fleet;
 mod load;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use clustergate::adapters::CATALOG;
 use clustergate::api::{self, ApiState, server};
-use clustergate::inventory::Control as _;
+use clustergate::inventory::{Control as _, Keeper};
 use fleet::Fleet;
 use http_body_util::BodyExt as _;
 use load::{latencies, percentile, throughput};
@@ -144,8 +145,8 @@ impl Bench {
         let server = runtime("server");
         let fleet = server.block_on(Fleet::read(size, background.handle()));
         let state = ApiState::new(
-            fleet.inventory.clone(),
-            fleet.keeper.clone(),
+            Arc::clone(&fleet.inventory),
+            Arc::<Keeper>::clone(&fleet.keeper),
             CATALOG,
             api::Settings::default(),
         );
@@ -387,8 +388,8 @@ fn memory(size: usize) {
     let before = resident();
     let fleet = server.block_on(Fleet::read(size, background.handle()));
     let state = ApiState::new(
-        fleet.inventory.clone(),
-        fleet.keeper.clone(),
+        Arc::clone(&fleet.inventory),
+        Arc::<Keeper>::clone(&fleet.keeper),
         CATALOG,
         api::Settings::default(),
     );

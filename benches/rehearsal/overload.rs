@@ -13,7 +13,7 @@ pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
         "\noverload: 1,000 connections that ask without pause for {:?}",
         effort.run / 2
     );
-    let stage = Stage::set(100, Duration::from_secs(3_600), Limits::default());
+    let stage = Stage::set(100, Duration::from_hours(1), Limits::default());
     let request = get("/clusters?limit=100");
     let requests = [request.clone()];
     stage.client.block_on(async {

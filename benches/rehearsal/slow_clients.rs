@@ -30,7 +30,7 @@ pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
         max_connections: effort.clients + 1_000,
         ..Limits::default()
     };
-    let stage = Stage::set(100, Duration::from_secs(3_600), limits);
+    let stage = Stage::set(100, Duration::from_hours(1), limits);
     let request = get("/clusters?limit=100");
     let quiet = stage.client.block_on(latencies(
         stage.address,

@@ -6,7 +6,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     clippy::cast_possible_wrap,
     reason = "a program that prints measurements of made-up numbers"
 )]

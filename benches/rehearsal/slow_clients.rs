@@ -1,10 +1,11 @@
 //! Thousands of clients that say nothing, say it slowly, or do not read, beside an honest load.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clustergate::api::server::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -77,11 +78,12 @@ async fn visit(
     let mut visitors = JoinSet::new();
     let address = stage.address;
     let until = Instant::now() + effort.stay;
+    let clients = u32::try_from(effort.clients).unwrap_or(u32::MAX);
     for number in 0..effort.clients {
         visitors.spawn(async move {
             // Not all at once: the listener's queue is finite.
-            sleep(Duration::from_micros(200) * u32::try_from(number).unwrap_or(0)).await;
-            let Ok(mut stream) = TcpStream::connect(address).await else {
+            sleep(effort.stay / 4 * u32::try_from(number).unwrap_or(0) / clients).await;
+            let Ok(mut stream) = connect(address).await else {
                 return false;
             };
             match kind {
@@ -131,4 +133,11 @@ async fn visit(
         closed += usize::from(was_closed.unwrap_or(false));
     }
     (percentile(&sorted, 0.99), grown, closed)
+}
+
+/// A client with a small window: what it does not read stays with the server.
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(8 << 10)?;
+    socket.connect(address).await
 }

@@ -91,13 +91,18 @@ impl Snapshot {
 
     /// One cluster.
     pub fn find(&self, id: &ClusterId) -> Option<Place> {
-        let (source, _) = id.as_str().split_once(':')?;
+        self.find_text(id.as_str())
+    }
+
+    /// One cluster, by what may be its id.
+    pub fn find_text(&self, id: &str) -> Option<Place> {
+        let (source, _) = id.split_once(':')?;
         let shelf = self
             .shelves
             .iter()
             .position(|shelf| shelf.report.name.as_str() == source)?;
         let content = &self.shelves[shelf].content;
-        let number = content.index.find(&content.entries, id.as_str())?;
+        let number = content.index.find(&content.entries, id)?;
         Some(Place {
             shelf,
             number: u32::try_from(number).ok()?,
@@ -117,8 +122,8 @@ impl Snapshot {
             .or(shelf.fetched_at)
     }
 
-    /// A strong entity tag of the cluster at a place, shown in a shape.
-    pub fn tag(&self, place: Place, shape: &str) -> String {
+    /// A strong entity tag of the cluster at a place, shown in a shape other than the whole one.
+    pub fn tag(&self, place: Place, shape: Option<&str>) -> String {
         let shelf = &self.shelves[place.shelf];
         let entry = &shelf.content.entries[place.number as usize];
         let fetched_at = self
@@ -126,12 +131,12 @@ impl Snapshot {
             .map(Timestamp::as_microsecond)
             .unwrap_or_default();
         let presence = shelf.presence(entry) as u8;
-        let shape = token::fingerprint(shape);
+        let shape = shape.map(|shape| format!("-{}", &token::fingerprint(shape)[..6]));
         format!(
-            "\"{:x}-{fetched_at:x}-{presence}{}-{}\"",
+            "\"{:x}-{fetched_at:x}-{presence}{}{}\"",
             entry.row.tag,
             u8::from(shelf.is_old(place.number) || entry.row.contact_lost),
-            &shape[..6]
+            shape.as_deref().unwrap_or_default()
         )
     }
 

@@ -1,6 +1,6 @@
 //! Repeats what may succeed a second time, and knows when to stop.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,9 +21,16 @@ const LONGEST_DELAY: Duration = Duration::from_secs(10);
 const MOST_ASKED_WAITS: u32 = 10;
 
 /// Retries of one source, together: one for ten calls, so that a failing vendor gets at most a tenth more.
+///
+/// One more is lent at the start, where nothing is earned yet and a lost first call would cost a whole interval. The first
+/// success takes it back if it was not needed.
 #[derive(Debug)]
-struct Budget {
-    tenths: Mutex<u32>,
+struct Budget(Mutex<Credit>);
+
+#[derive(Debug)]
+struct Credit {
+    tenths: u32,
+    is_lent: bool,
 }
 
 impl Budget {
@@ -31,21 +38,38 @@ impl Budget {
     const MOST: u32 = 100;
 
     fn new() -> Self {
-        Self {
-            tenths: Mutex::new(Self::RETRY),
-        }
+        Self(Mutex::new(Credit {
+            tenths: Self::RETRY,
+            is_lent: true,
+        }))
+    }
+
+    fn credit(&self) -> MutexGuard<'_, Credit> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn earn(&self) {
-        let mut tenths = self.tenths.lock().unwrap_or_else(PoisonError::into_inner);
-        *tenths = (*tenths + 1).min(Self::MOST);
+        let mut credit = self.credit();
+        credit.tenths = (credit.tenths + 1).min(Self::MOST);
     }
 
     fn spend(&self) -> bool {
-        let mut tenths = self.tenths.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = tenths.checked_sub(Self::RETRY);
-        *tenths = left.unwrap_or(*tenths);
-        left.is_some()
+        let mut credit = self.credit();
+        let Some(left) = credit.tenths.checked_sub(Self::RETRY) else {
+            return false;
+        };
+        *credit = Credit {
+            tenths: left,
+            is_lent: false,
+        };
+        true
+    }
+
+    fn succeed(&self) {
+        let mut credit = self.credit();
+        if std::mem::take(&mut credit.is_lent) {
+            credit.tenths = credit.tenths.saturating_sub(Self::RETRY);
+        }
     }
 }
 
@@ -126,7 +150,10 @@ where
             }
             progress.sent += u32::from(was_sent);
             let error = match result {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.budget.succeed();
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             debug!(

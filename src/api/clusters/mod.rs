@@ -10,15 +10,15 @@ mod shape;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, Uri};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{Cluster, ClusterId, Node, Presence};
-use crate::inventory::Freshness;
 use crate::inventory::query::Query;
 use crate::inventory::token::{PageToken, TokenError};
+use crate::inventory::{Freshness, Place, Snapshot};
 
 use super::code::Code;
 use super::params::{self, FILTERS};
@@ -291,32 +291,35 @@ fn refuse(error: TokenError) -> Problem {
 )]
 pub(super) async fn find_cluster(
     State(state): State<ApiState>,
-    path: Segments,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let shape = match path.query() {
+    let shape = match request.uri().query() {
         None | Some("") => params::Shape::default(),
         query => params::shape(&Params::read_only(query, &["fields", "include"])?)?,
     };
     let snapshot = state.inventory.current();
     // An id can stand in a path as it is. Clients that encode it once more are understood too.
-    let as_sent = ClusterId::parse(path.raw(1));
-    let found = as_sent.as_ref().and_then(|id| snapshot.find(id));
-    let place = if let Some(place) = found {
-        place
-    } else {
-        let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
-        let id = decoded.or(as_sent).ok_or_else(|| {
-            Problem::new(Code::InvalidId)
-                .with_detail("a cluster's id is <source>:<native id>, as lists show it")
-        })?;
-        snapshot.find(&id).ok_or_else(|| missing(&id, &snapshot))?
+    let as_sent = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let place = match snapshot.find_text(as_sent) {
+        Some(place) => place,
+        None => find_decoded(request.uri().clone(), &snapshot)?,
     };
-    page::one(&snapshot, place, &shape, &headers)
+    page::one(&snapshot, place, &shape, request.headers())
+}
+
+fn find_decoded(uri: Uri, snapshot: &Snapshot) -> Result<Place, Problem> {
+    let path = Segments::from(uri);
+    let as_sent = ClusterId::parse(path.raw(1));
+    let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
+    let id = decoded.or(as_sent).ok_or_else(|| {
+        Problem::new(Code::InvalidId)
+            .with_detail("a cluster's id is <source>:<native id>, as lists show it")
+    })?;
+    snapshot.find(&id).ok_or_else(|| missing(&id, snapshot))
 }
 
 /// Absence must mean absence: while its source was never read, a cluster is not missing but unknown.
-fn missing(id: &ClusterId, snapshot: &crate::inventory::Snapshot) -> Problem {
+fn missing(id: &ClusterId, snapshot: &Snapshot) -> Problem {
     let source = id
         .as_str()
         .split_once(':')

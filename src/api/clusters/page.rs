@@ -425,7 +425,8 @@ pub(super) fn one(
     shape: &Shape,
     request: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let etag = header(&snapshot.tag(place, &shape.canonical()))?;
+    let shown = (*shape != Shape::default()).then(|| shape.canonical());
+    let etag = header(&snapshot.tag(place, shown.as_deref()))?;
     let mut response = if request.contains_key(IF_NONE_MATCH) && respond::has(request, &etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -99,7 +99,7 @@ async fn visit(
                 }
                 Kind::SlowReader => {
                     if stream
-                        .write_all(b"GET /clusters?limit=500 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                        .write_all(b"GET /clusters?limit=200 HTTP/1.1\r\nhost: localhost\r\n\r\n")
                         .await
                         .is_err()
                     {

@@ -17,6 +17,7 @@ mod decode;
 mod error;
 mod loose;
 mod page;
+pub mod read;
 mod walk;
 
 use std::future::Future;

@@ -1,12 +1,12 @@
 //! One cluster from all that LakeSail says of it: the external cluster, the platform's record, the connection, its health.
 
 use super::KIND;
-use super::read::{number, text, texts, time};
 use super::wire::{Connection, ExternalCluster, Health, PlatformCluster, ProviderMetadata};
 use crate::domain::{
     Cluster, Identifier, Network, NodeCounts, Orchestrator, OrchestratorType, SourceName, State,
     Status, Vantage, Version,
 };
+use crate::provider::read::{number, text, texts, time};
 use crate::provider::{Loose, Warnings};
 
 /// Words that say that a cluster is not well. The vendor publishes none, so an unknown word never makes one degraded.

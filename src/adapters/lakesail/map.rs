@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 
 use super::address::Address;
 use super::cluster::{Scope, Views, cluster};
-use super::read::id;
 use super::wire::{
     Both, Connection, ExternalCluster, Health, Included, InfraReference, List, MeReference, One,
     PlatformCluster,
 };
+use crate::provider::read::id;
 use crate::provider::{
     Described, ErrorKind, Listed, Page, ProviderError, Rejected, Warnings, raw, row,
 };

@@ -10,7 +10,6 @@ mod cluster;
 mod cursor;
 mod dialect;
 mod map;
-mod read;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -1,12 +1,12 @@
 //! A cluster of the legacy family, from the vendor's words to ours. The list is a summary: what it leaves out stays open.
 
 use super::map::{attributes, begin};
-use super::read::{flag, id, list, number, text, texts, time};
 use super::wire::{LegacyAttributes, LegacyNode, Resource};
 use crate::domain::{
     self, Addresses, Cluster, Network, Node, NodeCounts, NodeRole, NodeState, Orchestrator,
     OrchestratorType, Project, SourceName, State, Status, Step, Upgrade, UpgradeStatus, Version,
 };
+use crate::provider::read::{flag, id, list, number, text, texts, time};
 use crate::provider::{Described, Warnings, raw};
 
 /// A cluster and its nodes.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::legacy::node_state;
 use super::map::{attributes, begin};
-use super::read::{id, number, text, texts, time};
 use super::wire::{List, LksAttributes, LksNodeAttributes, LksWhole, PoolAttributes, Resource};
 use crate::domain::{
     self, Cluster, Network, Node, NodeCounts, NodeRole, NodeState, Orchestrator, OrchestratorType,
     Project, SourceName, State, Status, Version,
 };
+use crate::provider::read::{id, number, text, texts, time};
 use crate::provider::{Described, Warnings, raw, row};
 
 /// A node pool and, where they were asked for, the rows of its nodes.

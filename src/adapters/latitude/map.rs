@@ -10,9 +10,9 @@ use super::KIND;
 use super::legacy;
 use super::lks;
 use super::progress::{Family, ProjectRef};
-use super::read::{id, number, text};
 use super::wire::{List, ProjectAttributes, Resource};
 use crate::domain::{Cluster, SourceName, Vantage, count};
+use crate::provider::read::{id, number, text};
 use crate::provider::{
     ErrorKind, Listed, Locator, Page, ProviderError, Rejected, Warnings, raw, row,
 };

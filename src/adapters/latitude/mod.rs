@@ -10,7 +10,6 @@ mod legacy;
 mod lks;
 mod map;
 mod progress;
-mod read;
 #[cfg(test)]
 mod tests;
 mod wire;

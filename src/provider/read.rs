@@ -1,37 +1,37 @@
-//! Single values as LakeSail sends them: text that may be empty, counts, times, lists.
+//! Single values as vendors send them: text that may be empty, counts, times, lists. What is of the wrong type or cannot be true
+//! is null and counted.
 
 use jiff::Timestamp;
 
+use super::{Loose, Warnings};
 use crate::domain::{count, timestamp};
-use crate::provider::{Loose, Warnings};
 
 /// An id that can address something; what is empty or endless cannot.
-pub(super) fn id(value: &Loose<String>) -> Option<&str> {
+pub fn id(value: &Loose<String>) -> Option<&str> {
     value
         .as_ref()
         .map(String::as_str)
         .filter(|id| !id.trim().is_empty() && id.chars().count() <= 256)
 }
 
-/// A text; an empty one says nothing.
-pub(super) fn text(
-    value: &Loose<String>,
-    field: &'static str,
-    warnings: &mut Warnings,
-) -> Option<String> {
+/// A text; absent, null and `""` are the same thing.
+pub fn text(value: &Loose<String>, field: &'static str, warnings: &mut Warnings) -> Option<String> {
     let value = value.clone().take(field, warnings)?;
     (!value.trim().is_empty()).then_some(value)
 }
 
-pub(super) fn number(
-    value: &Loose<i128>,
-    field: &'static str,
-    warnings: &mut Warnings,
-) -> Option<u64> {
+/// A yes or no.
+pub fn flag(value: &Loose<bool>, field: &'static str, warnings: &mut Warnings) -> Option<bool> {
+    value.clone().take(field, warnings)
+}
+
+/// A count.
+pub fn number(value: &Loose<i128>, field: &'static str, warnings: &mut Warnings) -> Option<u64> {
     value.clone().and_then(field, warnings, count)
 }
 
-pub(super) fn time(
+/// A time.
+pub fn time(
     value: &Loose<String>,
     field: &'static str,
     warnings: &mut Warnings,
@@ -44,7 +44,7 @@ pub(super) fn time(
 }
 
 /// The items of a list that can be read; a null among them is nothing, another type is counted. `None` is no list at all.
-pub(super) fn list<T: Clone>(
+pub fn list<T: Clone>(
     value: &Loose<Vec<Loose<T>>>,
     field: &'static str,
     warnings: &mut Warnings,
@@ -55,7 +55,7 @@ pub(super) fn list<T: Clone>(
 }
 
 /// A list of texts, without the empty ones.
-pub(super) fn texts(
+pub fn texts(
     value: &Loose<Vec<Loose<String>>>,
     field: &'static str,
     warnings: &mut Warnings,

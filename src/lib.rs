@@ -20,7 +20,7 @@
 //! filter bitmaps of its indexes, and joins rows whose JSON was written when they were read. It never waits for a vendor, and no
 //! number of readers causes one more call.
 //!
-//! **A refresh** of one source: its period or an activation wakes its task, which [walks](provider::walk) the vendor's pages
+//! **A refresh** of one source: its period or an activation wakes its task, which [walks](provider::walk()) the vendor's pages
 //! under a deadline and prepares each row as it comes; the one writer, the [`inventory::Keeper`], makes the next shelf of it and
 //! publishes the next generation. A failed refresh changes nothing but what is said about the source.
 //!

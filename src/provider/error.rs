@@ -148,7 +148,7 @@ impl ErrorKind {
                 "the vendor answers with a redirect, which is never followed: check base_url"
             }
             Self::Call(FailureKind::TooLarge) => {
-                "the answer is larger than max_body_bytes: check base_url, or raise the cap"
+                "the answer or its headers are larger than allowed: check base_url and any proxy on the way, or raise max_body_bytes"
             }
             Self::Call(FailureKind::Garbled) => {
                 "the answer is not readable HTTP: check base_url and any proxy on the way"

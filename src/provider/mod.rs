@@ -1,7 +1,7 @@
 //! The contract between the gateway and any provider.
 //!
 //! An adapter is written as plain `async fn`s ([`Adapter`]) and held as a trait object ([`Provider`]); one blanket impl joins
-//! the two. An adapter has no loop, no retry and no clock: it answers one page, or one cluster's detail. [`walk`] is the only
+//! the two. An adapter has no loop, no retry and no clock: it answers one page, or one cluster's detail. [`walk()`] is the only
 //! loop over pages.
 //!
 //! # Adding a provider

@@ -87,7 +87,7 @@ pub async fn walk(provider: &dyn Provider, limits: Limits) -> Result<Listing, Wa
     walk_into(provider, limits, &mut AsListed).await
 }
 
-/// Reads a source's listing to its end as [`walk`] does, and keeps of each row what `gather` makes of it.
+/// Reads a source's listing to its end as [`walk()`] does, and keeps of each row what `gather` makes of it.
 pub async fn walk_into<G: Gather>(
     provider: &dyn Provider,
     limits: Limits,

@@ -82,7 +82,7 @@ fn main() {
         plain_by_size.iter().copied().fold(0.0, f64::max),
     );
     verdict(
-        "page throughput, least / most over the sizes",
+        "page of 100 / bare axum, least / most over the sizes",
         least / most,
         0.9,
         &mut misses,
@@ -230,7 +230,7 @@ impl Bench {
             0.8,
             misses,
         );
-        rate
+        ratio
     }
 
     /// (b) Filtered and sorted pages against the plain page; first-seen queries.

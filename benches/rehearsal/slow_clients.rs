@@ -82,7 +82,12 @@ async fn visit(
     for number in 0..effort.clients {
         visitors.spawn(async move {
             // Not all at once: the listener's queue is finite.
-            sleep(effort.stay / 4 * u32::try_from(number).unwrap_or(0) / clients).await;
+            let arriving = match kind {
+                Kind::Idle | Kind::SlowHeaders => effort.stay / 4,
+                // Each of them is a whole page to write: what is rehearsed is that they do not read, not that they ask.
+                Kind::SlowReader => effort.stay / 2,
+            };
+            sleep(arriving * u32::try_from(number).unwrap_or(0) / clients).await;
             let Ok(mut stream) = connect(address).await else {
                 return false;
             };
@@ -99,7 +104,7 @@ async fn visit(
                 }
                 Kind::SlowReader => {
                     if stream
-                        .write_all(b"GET /clusters?limit=200 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                        .write_all(b"GET /clusters?limit=100 HTTP/1.1\r\nhost: localhost\r\n\r\n")
                         .await
                         .is_err()
                     {
@@ -124,8 +129,12 @@ async fn visit(
         );
         async move { latencies(address, &request, PER_SECOND, time).await }
     });
-    // The most memory is held just before the first of them is closed.
-    sleep((effort.stay / 3).min(Duration::from_secs(8))).await;
+    // The most memory is held when all have come and none of those that are closed after ten seconds has gone.
+    let full = match kind {
+        Kind::Idle | Kind::SlowHeaders => (effort.stay / 3).min(Duration::from_secs(8)),
+        Kind::SlowReader => effort.stay / 2,
+    };
+    sleep(full).await;
     let grown = resident();
     let sorted = load.await.expect("the load ends");
     let mut closed = 0;

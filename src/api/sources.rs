@@ -37,6 +37,8 @@ pub struct SourceStatus {
     pub age_seconds: Option<u64>,
     /// Clusters of this source in the inventory.
     pub clusters: usize,
+    /// Items of its list that could not be read and are not shown: the answer is incomplete by them.
+    pub omitted: usize,
     /// Why its last refresh failed; null when it did not.
     #[schema(required = true)]
     pub error: Option<StatusError>,
@@ -50,7 +52,7 @@ pub struct StatusError {
     pub code: &'static str,
     /// Whether it may pass without anybody changing anything.
     pub retryable: bool,
-    /// When the next refresh is due.
+    /// When the next refresh is due; null while it is under way.
     #[schema(required = true)]
     pub next_attempt_at: Option<Timestamp>,
 }
@@ -64,12 +66,18 @@ pub fn status(report: &SourceReport, as_of: Timestamp) -> SourceStatus {
         fetched_at: report.fetched_at,
         age_seconds: age(report.fetched_at, as_of),
         clusters: report.clusters,
+        omitted: report.omitted,
         error: report.error.map(|error| StatusError {
             code: error.code(),
             retryable: error.is_retryable(),
-            next_attempt_at: report.next_attempt_at,
+            next_attempt_at: due(report, as_of),
         }),
     }
+}
+
+/// When the next refresh is due; a time that is over means that it is under way.
+fn due(report: &SourceReport, now: Timestamp) -> Option<Timestamp> {
+    report.next_attempt_at.filter(|at| *at > now)
 }
 
 /// Whole seconds from a time until another one; 0 when a clock went backwards.
@@ -109,7 +117,7 @@ pub struct Source {
     pub failures: u32,
     /// The last attempts, newest first.
     pub attempts: Vec<AttemptReport>,
-    /// When the next refresh is due.
+    /// When the next refresh is due; null while it is under way.
     #[schema(required = true)]
     pub next_attempt_at: Option<Timestamp>,
     /// How often it is refreshed.
@@ -143,7 +151,7 @@ pub struct SourceError {
     /// Since when refreshes fail.
     #[schema(required = true)]
     pub since: Option<Timestamp>,
-    /// When the next refresh is due.
+    /// When the next refresh is due; null while it is under way.
     #[schema(required = true)]
     pub next_attempt_at: Option<Timestamp>,
 }
@@ -234,11 +242,11 @@ impl Source {
                 retryable: error.is_retryable(),
                 hint: error.hint(),
                 since: report.failing_since,
-                next_attempt_at: report.next_attempt_at,
+                next_attempt_at: due(report, now),
             }),
             failures: report.failures,
             attempts: report.attempts.iter().map(AttemptReport::from).collect(),
-            next_attempt_at: report.next_attempt_at,
+            next_attempt_at: due(report, now),
             refresh_interval_seconds: report.refresh_interval.as_secs_f64(),
             details_pending: report.details_pending,
             upstream: vitals.map(Upstream::from),

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::domain::SourceName;
 
 /// How long details are waited for once every listing is there.
-const DETAILS: Duration = Duration::from_secs(10);
+const DETAILS: Duration = Duration::from_secs(5);
 
 /// An answer of the API.
 #[derive(Debug, Clone)]

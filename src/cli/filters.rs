@@ -31,7 +31,7 @@ pub struct Filters {
     /// Distribution, such as rke2 or eks
     #[arg(long, value_name = "NAME")]
     pub distribution: Vec<String>,
-    /// Version, or the beginning of one
+    /// Version, whole such as 1.34.3 or its minor such as 1.34
     #[arg(long = "version", id = "cluster_version", value_name = "VERSION")]
     pub version: Vec<String>,
     /// Accelerator, such as H200

@@ -116,8 +116,13 @@ pub(super) fn missing(about: &Map<String, Value>, now: Timestamp) -> String {
             .or_else(|| at(source, "/name"))
             .unwrap_or_default();
         let state = at(source, "/state").unwrap_or_default();
+        let omitted = source.get("omitted").and_then(Value::as_u64).unwrap_or(0);
         if named.contains(&name) || (named.is_empty() && state != "fresh") {
             lines.push(missing_source(source, &name, &state, now));
+        } else if omitted > 0 {
+            lines.push(format!(
+                "  {name}: {omitted} of its items could not be read and are not shown"
+            ));
         }
     }
     if lines.len() == 1 {
@@ -177,6 +182,19 @@ mod tests {
             page["next_cursor"] = json!(next);
         }
         page
+    }
+
+    #[test]
+    fn a_source_with_unreadable_items_is_named() {
+        let about = json!({"unreachable": [], "sources": [
+            {"source": "a", "state": "fresh", "omitted": 0, "error": null},
+            {"source": "b", "state": "fresh", "omitted": 2, "error": null},
+        ]});
+        let text = missing(about.as_object().unwrap(), Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            text,
+            "warning: the inventory is incomplete\n  b: 2 of its items could not be read and are not shown"
+        );
     }
 
     #[tokio::test]

@@ -138,7 +138,11 @@ pub fn main() -> ExitCode {
 fn clap_exit(error: &clap::Error) -> ExitCode {
     // Nobody can be told when even this cannot be written.
     let _ = error.print();
-    if error.use_stderr() {
+    // Container engines keep 2 for themselves.
+    let is_probe = std::env::args_os().any(|argument| argument == "health");
+    if error.use_stderr() && is_probe {
+        Exit::Failure
+    } else if error.use_stderr() {
         Exit::Usage
     } else {
         Exit::Ok

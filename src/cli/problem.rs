@@ -52,7 +52,10 @@ impl Problem {
             (_, "INVENTORY_INCOMPLETE" | "NOTHING_KNOWN" | "SOURCE_UNAVAILABLE") => {
                 Exit::Incomplete
             }
-            (404, _) => Exit::NotFound,
+            // Another server's 404 says nothing of clusters.
+            (404, "CLUSTER_NOT_FOUND" | "SOURCE_NOT_FOUND" | "PROVIDER_NOT_FOUND") => {
+                Exit::NotFound
+            }
             (400 | 414 | 422, _) => Exit::Usage,
             _ => Exit::Failure,
         }
@@ -118,7 +121,12 @@ mod tests {
 
     #[test]
     fn statuses_have_their_exit_codes() {
-        assert_eq!(problem(404, "{}").exit(), Exit::NotFound);
+        assert_eq!(
+            problem(404, r#"{"code":"CLUSTER_NOT_FOUND"}"#).exit(),
+            Exit::NotFound
+        );
+        // Another server's 404 says nothing of clusters.
+        assert_eq!(problem(404, "{}").exit(), Exit::Failure);
         assert_eq!(problem(500, "").exit(), Exit::Failure);
         assert_eq!(
             problem(503, r#"{"code":"INVENTORY_INCOMPLETE"}"#).exit(),

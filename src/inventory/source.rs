@@ -116,8 +116,8 @@ impl SourceReport {
         }
     }
 
-    /// Whether the source could not be read: it is the AIP-217 sense of unreachable.
+    /// Whether the source could not be read, or not in time: it is the AIP-217 sense of unreachable.
     pub fn is_unreachable(&self) -> bool {
-        self.error.is_some()
+        self.error.is_some() || self.state == Freshness::Stale
     }
 }

@@ -170,7 +170,7 @@ impl ErrorKind {
                 "this account is served an older generation of the vendor's API, which is not supported: ask the vendor to migrate it"
             }
             Self::NotEnabled => {
-                "the product is not enabled for this account: enable it at the vendor, or remove the source"
+                "the product is not enabled for this account, or base_url points elsewhere: enable it at the vendor, correct base_url, or remove the source"
             }
             Self::PaginationLoop => {
                 "the vendor's paging repeats itself; the last good inventory is kept"

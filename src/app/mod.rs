@@ -13,7 +13,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::info;
 
-use crate::adapters::CATALOG;
 use crate::api::server;
 use crate::config::{Config, Mistakes, Server};
 
@@ -163,9 +162,4 @@ pub fn openapi(version_3_0: bool) -> serde_json::Value {
     } else {
         crate::api::openapi::document()
     }
-}
-
-/// Every provider that a source can name.
-pub fn catalog() -> &'static [crate::provider::Entry] {
-    CATALOG
 }

@@ -261,7 +261,7 @@ impl Row {
             && self.locator == other.locator
     }
 
-    /// Bytes of the prepared JSON, `raw` and nodes included; for measuring.
+    /// Bytes of the prepared JSON, without `raw` and nodes: a buffer's size to begin with.
     pub fn json_len(&self) -> usize {
         let len = |part: &Option<Box<[u8]>>| part.as_ref().map_or(0, |part| part.len());
         self.json.len() + len(&self.raw) + len(&self.nodes)

@@ -140,11 +140,6 @@ impl Snapshot {
         )
     }
 
-    /// The source of the cluster at a place.
-    pub fn source_at(&self, place: Place) -> &SourceReport {
-        &self.shelves[place.shelf].report
-    }
-
     /// The place after a cluster, for a page token.
     pub fn position(&self, sort: &Sort, place: Place) -> Position {
         select::position(&self.shelves, sort, place)

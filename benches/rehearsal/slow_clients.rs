@@ -23,6 +23,10 @@ enum Kind {
 }
 
 pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
+    let effort = Effort {
+        clients: effort.clients.min(most_clients()),
+        ..effort
+    };
     println!(
         "\nslow clients: {} of each kind for {:?}, with {PER_SECOND}/s of honest load",
         effort.clients, effort.stay
@@ -142,6 +146,16 @@ async fn visit(
         closed += usize::from(was_closed.unwrap_or(false));
     }
     (percentile(&sorted, 0.99), grown, closed)
+}
+
+/// Both ends of each connection are in this process, and so is everything else that needs a file descriptor.
+fn most_clients() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = files.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
+    soft.map_or(usize::MAX, |files| files.saturating_sub(600) / 2)
 }
 
 /// A client with a small window: what it does not read stays with the server.

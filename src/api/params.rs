@@ -2,7 +2,7 @@
 
 use crate::domain::{OrchestratorType, Presence, State, Vantage};
 use crate::inventory::query::{Dimension, Filter, SORT_KEYS, Sort, SortKey, SortTerm, Term};
-use crate::inventory::{Completeness, Snapshot};
+use crate::inventory::{Completeness, Freshness, Snapshot, SourceReport};
 use crate::provider::Entry;
 
 use super::code::Code;
@@ -300,12 +300,10 @@ pub fn admissible(
         Some("complete") => true,
         Some(other) => return Err(Problem::not_one_of("require", other, &["complete"])),
     };
-    let mut sources = snapshot.sources_of(filter);
-    let is_unread = |source: &crate::inventory::SourceReport| {
-        source.state == crate::inventory::Freshness::Never
-    };
-    if sources.clone().next().is_some() && sources.clone().all(is_unread) {
-        if let (Some(only), None) = (sources.next(), sources.next())
+    let coverage = snapshot.coverage(filter);
+    let is_unread = |source: &&SourceReport| source.state == Freshness::Never;
+    if !coverage.sources.is_empty() && coverage.sources.iter().all(is_unread) {
+        if let [only] = coverage.sources.as_slice()
             && !filter.wanted_sources().is_empty()
         {
             return Err(unread(only, snapshot));
@@ -314,10 +312,9 @@ pub fn admissible(
             .with_detail("no source could be read yet; see /sources")
             .with_retry_after(std::time::Duration::from_secs(1)));
     }
-    if required && snapshot.completeness(filter) == Completeness::Unknown {
-        let gaps = snapshot
-            .sources_of(filter)
-            .filter(|source| is_unread(source) || source.omitted > 0);
+    if required && coverage.completeness == Completeness::Unknown {
+        let sources = coverage.sources.iter();
+        let gaps = sources.filter(|source| is_unread(source) || source.omitted > 0);
         let names: Vec<&str> = gaps.map(|source| source.name.as_str()).collect();
         return Err(Problem::new(Code::InventoryIncomplete)
             .with_detail(format!("not everything is known of: {}", names.join(", ")))
@@ -327,7 +324,7 @@ pub fn admissible(
 }
 
 /// What is said of a source of which nothing was ever read.
-pub fn unread(source: &crate::inventory::SourceReport, snapshot: &Snapshot) -> Problem {
+pub fn unread(source: &SourceReport, snapshot: &Snapshot) -> Problem {
     let wait = source
         .next_attempt_at
         .map(|at| at.duration_since(snapshot.as_of).unsigned_abs());

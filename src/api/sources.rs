@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{Kind, SourceName};
-use crate::inventory::{Attempt, Freshness, SourceReport};
+use crate::inventory::{Attempt, Coverage, Freshness, SourceReport};
 use crate::upstream::{BreakerState, Vitals};
 
 use super::path::Segments;
@@ -57,8 +57,13 @@ pub struct StatusError {
     pub next_attempt_at: Option<Timestamp>,
 }
 
-/// The short form of a report; ages are as of `as_of`.
-pub fn status(report: &SourceReport, as_of: Timestamp) -> SourceStatus {
+/// The short forms of the reports that an answer draws on; ages are as of `as_of`.
+pub fn statuses(coverage: &Coverage<'_>, as_of: Timestamp) -> Vec<SourceStatus> {
+    let sources = coverage.sources.iter();
+    sources.map(|source| status(source, as_of)).collect()
+}
+
+fn status(report: &SourceReport, as_of: Timestamp) -> SourceStatus {
     SourceStatus {
         source: report.name.clone(),
         provider: report.provider.clone(),

@@ -9,14 +9,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::Money;
-use crate::inventory::{Completeness, Sum};
+use crate::inventory::Sum;
 
 use super::params::{self, FILTERS};
 use super::path::Segments;
 use super::problem::{Document, Problem};
 use super::query::Params;
 use super::respond;
-use super::sources::{SourceStatus, status};
+use super::sources::{SourceStatus, statuses};
 use super::state::ApiState;
 
 /// Clusters by the values of one field.
@@ -173,6 +173,7 @@ pub(super) async fn summarize(
     let snapshot = state.inventory.current();
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
+    let coverage = snapshot.coverage(&filter);
     let mut summary = snapshot.summarize(&filter);
     let total = summary.clusters;
     let mut by = |name: &'static str| {
@@ -214,15 +215,9 @@ pub(super) async fn summarize(
                 .collect(),
             unknown: summary.cost_unknown,
         },
-        complete: snapshot.completeness(&filter) == Completeness::Complete,
-        unreachable: (snapshot.sources_of(&filter))
-            .filter(|source| source.is_unreachable())
-            .map(|source| source.name.to_string())
-            .collect(),
-        sources: snapshot
-            .sources_of(&filter)
-            .map(|source| status(source, snapshot.as_of))
-            .collect(),
+        complete: coverage.is_complete(),
+        unreachable: coverage.unreachable().map(ToString::to_string).collect(),
+        sources: statuses(&coverage, snapshot.as_of),
         generation: snapshot.generation,
         as_of: snapshot.as_of,
     };

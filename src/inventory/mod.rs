@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-pub use completeness::Completeness;
+pub use completeness::{Completeness, Coverage};
 pub use keeper::{Keeper, Schedule, Source};
 pub use prepare::Prepared;
 pub use row::Row;

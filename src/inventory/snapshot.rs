@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::completeness::{Completeness, completeness};
+use super::completeness::Coverage;
 use super::query::{Filter, Position, Query, Sort};
 use super::row::{Row, Tail};
 use super::select::{self, Found, Place};
@@ -55,20 +55,12 @@ impl Snapshot {
             .find(|source| source.name.as_str() == name)
     }
 
-    /// Sources that can hold what passes a filter.
-    pub fn sources_of<'a>(
-        &'a self,
-        filter: &'a Filter,
-    ) -> impl Iterator<Item = &'a SourceReport> + Clone {
-        self.reports
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|source| filter.admits_source(&source.name, source.provider.as_str()))
-    }
-
-    /// How far what passes a filter can be taken for everything there is.
-    pub fn completeness(&self, filter: &Filter) -> Completeness {
-        completeness(self.sources_of(filter))
+    /// What an answer can say of the sources that can hold what passes a filter.
+    pub fn coverage(&self, filter: &Filter) -> Coverage<'_> {
+        let sources = self.reports.iter().map(AsRef::as_ref);
+        Coverage::of(sources.filter(|source: &&SourceReport| {
+            filter.admits_source(&source.name, source.provider.as_str())
+        }))
     }
 
     /// Clusters known in all.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::export::csv::Table;
 use crate::inventory::query::Query;
 use crate::inventory::token::fingerprint;
-use crate::inventory::{Completeness, Place, Snapshot};
+use crate::inventory::{Place, Snapshot};
 
 use super::super::code::Code;
 use super::super::params::Shape;
@@ -115,7 +115,7 @@ pub(super) fn whole(
     ));
     let etag = header(&format!("\"{}-{tag}\"", snapshot.generation))?;
     query.limit = snapshot.len().clamp(1, limit.unwrap_or(usize::MAX));
-    let complete = snapshot.completeness(&query.filter) == Completeness::Complete;
+    let complete = snapshot.coverage(&query.filter).is_complete();
     let mut response = if respond::has(request, &etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;

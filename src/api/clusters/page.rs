@@ -15,15 +15,16 @@ use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
+use crate::domain::SourceName;
 use crate::inventory::query::Query;
 use crate::inventory::token::{PageToken, fingerprint};
-use crate::inventory::{Completeness, Place, Snapshot};
+use crate::inventory::{Place, Snapshot};
 
 use super::super::code::Code;
 use super::super::params::Shape;
 use super::super::problem::Problem;
 use super::super::respond;
-use super::super::sources::{SourceStatus, status};
+use super::super::sources::statuses;
 use super::super::state::ApiState;
 use super::shape::keep_fields;
 use super::{X_INVENTORY_COMPLETE, X_INVENTORY_GENERATION};
@@ -284,15 +285,10 @@ fn make(snapshot: &Snapshot, wanted: Wanted) -> Result<(Page, bool), Problem> {
             }
             .encode(&canonical, snapshot.as_of)
         });
-    let complete = snapshot.completeness(&query.filter) == Completeness::Complete;
-    let sources: Vec<SourceStatus> = snapshot
-        .sources_of(&query.filter)
-        .map(|source| status(source, snapshot.as_of))
-        .collect();
-    let unreachable: Vec<&str> = (snapshot.sources_of(&query.filter))
-        .filter(|source| source.is_unreachable())
-        .map(|source| source.name.as_str())
-        .collect();
+    let coverage = snapshot.coverage(&query.filter);
+    let complete = coverage.is_complete();
+    let sources = statuses(&coverage, snapshot.as_of);
+    let unreachable: Vec<&SourceName> = coverage.unreachable().collect();
 
     let mut body = Vec::with_capacity(found.places.len() * 1_600 + 1_024);
     body.extend_from_slice(b"{\"items\":[");

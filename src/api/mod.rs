@@ -6,6 +6,7 @@
 pub mod clusters;
 pub mod code;
 pub mod docs;
+pub mod filters;
 pub mod health;
 mod inbound;
 pub mod index;

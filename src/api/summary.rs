@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::domain::Money;
 use crate::inventory::Sum;
 
+use super::filters::FiltersInShort;
 use super::params::{self, FILTERS};
 use super::path::Segments;
 use super::problem::{Document, Problem};
@@ -136,23 +137,7 @@ struct SummaryDocument {
     tag = "clusters",
     operation_id = "summarize_clusters",
     params(
-        ("provider" = Option<Vec<String>>, Query, description = "Kinds of provider", explode = false),
-        ("source" = Option<Vec<String>>, Query, description = "Configured accounts", explode = false),
-        ("cloud" = Option<Vec<String>>, Query, description = "Clouds", explode = false),
-        ("region" = Option<Vec<String>>, Query, description = "Regions", explode = false),
-        ("state" = Option<Vec<String>>, Query, description = "Normalized states", explode = false),
-        ("environment" = Option<Vec<String>>, Query, description = "Environments", explode = false),
-        ("orchestrator" = Option<Vec<String>>, Query, description = "Families of orchestrator", explode = false),
-        ("distribution" = Option<Vec<String>>, Query, description = "Distributions", explode = false),
-        ("version" = Option<Vec<String>>, Query, description = "Versions, whole or minor", explode = false),
-        ("accelerator" = Option<Vec<String>>, Query, description = "Models of accelerator", explode = false),
-        ("vantage" = Option<Vec<String>>, Query, description = "Whether the provider hosts or observes the cluster", explode = false),
-        ("presence" = Option<Vec<String>>, Query, description = "How sure the inventory is that the cluster still exists", explode = false),
-        ("stale" = Option<bool>, Query, description = "Whether what is known of the cluster is old"),
-        ("label" = Option<Vec<String>>, Query, description = "Labels, as `key` or `key=value`", explode = false),
-        ("project" = Option<Vec<String>>, Query, description = "Projects, by id or name", explode = false),
-        ("team" = Option<Vec<String>>, Query, description = "Teams", explode = false),
-        ("q" = Option<String>, Query, description = "A text in the cluster's name or id", min_length = 1, max_length = 128),
+        FiltersInShort,
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
     ),
     responses(

@@ -21,6 +21,7 @@ use crate::inventory::token::{PageToken, TokenError};
 use crate::inventory::{Freshness, Place, Snapshot};
 
 use super::code::Code;
+use super::filters::Filters;
 use super::params::{self, FILTERS};
 use super::path::Segments;
 use super::problem::{Document, Problem};
@@ -116,23 +117,7 @@ pub struct ClusterItem {
     tag = "clusters",
     operation_id = "list_clusters",
     params(
-        ("provider" = Option<Vec<String>>, Query, description = "Kinds of provider. As for each filter: a comma or a repeat is OR, different names are AND, `!` before a value excludes it", explode = false),
-        ("source" = Option<Vec<String>>, Query, description = "Configured accounts", explode = false),
-        ("cloud" = Option<Vec<String>>, Query, description = "Clouds", explode = false),
-        ("region" = Option<Vec<String>>, Query, description = "Regions; any region of a cluster counts", explode = false),
-        ("state" = Option<Vec<String>>, Query, description = "Normalized states", explode = false),
-        ("environment" = Option<Vec<String>>, Query, description = "Environments", explode = false),
-        ("orchestrator" = Option<Vec<String>>, Query, description = "Families of orchestrator", explode = false),
-        ("distribution" = Option<Vec<String>>, Query, description = "Distributions", explode = false),
-        ("version" = Option<Vec<String>>, Query, description = "Versions, whole (`1.34.3`) or minor (`1.34`)", explode = false),
-        ("accelerator" = Option<Vec<String>>, Query, description = "Models of accelerator", explode = false),
-        ("vantage" = Option<Vec<String>>, Query, description = "Whether the provider hosts or observes the cluster", explode = false),
-        ("presence" = Option<Vec<String>>, Query, description = "How sure the inventory is that the cluster still exists", explode = false),
-        ("stale" = Option<bool>, Query, description = "Whether what is known of the cluster is old"),
-        ("label" = Option<Vec<String>>, Query, description = "Labels, as `key` or `key=value`", explode = false),
-        ("project" = Option<Vec<String>>, Query, description = "Projects, by id or name", explode = false),
-        ("team" = Option<Vec<String>>, Query, description = "Teams", explode = false),
-        ("q" = Option<String>, Query, description = "A text in the cluster's name or id", min_length = 1, max_length = 128),
+        Filters,
         ("sort" = Option<String>, Query, description = "Up to four keys, `-` before one for descending: id, provider, source, name, state, cloud, region, environment, distribution, version, nodes, accelerators, cost, cpu, memory, created_at, updated_at, observed_at. Ties are broken by id; unknown values come last", example = "-cost,name"),
         ("fields" = Option<Vec<String>>, Query, description = "Only these top-level fields of each cluster, and `id`", explode = false),
         ("include" = Option<Vec<String>>, Query, description = "`raw` adds the vendor's own objects, `nodes` the nodes as `node_list`", explode = false),

@@ -33,6 +33,11 @@ pub fn row<'de, T: Deserialize<'de>>(row: &'de RawValue) -> Option<T> {
     serde_json::from_str(row.get()).ok()
 }
 
+/// Reads one row that is an object; serde would take an array for a struct as well.
+pub fn object<'de, T: Deserialize<'de>>(text: &'de RawValue) -> Option<T> {
+    text.get().starts_with('{').then(|| row(text)).flatten()
+}
+
 /// Writes a wire struct back as the `raw` object: what the struct does not declare never gets through.
 pub fn raw(wire: &impl Serialize) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(wire).ok()
@@ -56,6 +61,15 @@ mod tests {
             list.data.iter().map(|row| row.get()).collect::<Vec<_>>(),
             [r#"{"a":1}"#, "2"]
         );
+    }
+
+    #[test]
+    fn an_object_is_no_array() {
+        let row: &RawValue = serde_json::from_str("[[]]").unwrap();
+        assert!(super::row::<List<'_>>(row).is_some());
+        assert!(object::<List<'_>>(row).is_none());
+        let row: &RawValue = serde_json::from_str(r#"{"data":[]}"#).unwrap();
+        assert!(object::<List<'_>>(row).is_some());
     }
 
     fn kind(body: &'static str) -> ErrorKind {

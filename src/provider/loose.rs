@@ -62,6 +62,13 @@ impl<T> Loose<T> {
     }
 }
 
+/// A field that is lent is copied, so that readers take both.
+impl<T: Clone> From<&Self> for Loose<T> {
+    fn from(lent: &Self) -> Self {
+        lent.clone()
+    }
+}
+
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Loose<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;

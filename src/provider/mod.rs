@@ -30,7 +30,7 @@ use crate::domain::{Kind, SourceName};
 use crate::upstream::{Dialect, Rate, Scheme, Stack};
 
 pub use capability::{Capabilities, Operation};
-pub use decode::{envelope, raw, row};
+pub use decode::{envelope, object, raw, row};
 pub use error::{ErrorKind, ProviderError};
 pub use loose::Loose;
 pub use page::{Described, Listed, Locator, Page, PageCursor, Rejected, Warnings};

@@ -1,5 +1,5 @@
 //! Single values as vendors send them: text that may be empty, counts, times, lists. What is of the wrong type or cannot be true
-//! is null and counted.
+//! is null and counted. A field is given away, or lent where the wire's object is still needed.
 
 use jiff::Timestamp;
 
@@ -15,24 +15,36 @@ pub fn id(value: &Loose<String>) -> Option<&str> {
 }
 
 /// A text; absent, null and `""` are the same thing.
-pub fn text(value: &Loose<String>, field: &'static str, warnings: &mut Warnings) -> Option<String> {
-    let value = value.clone().take(field, warnings)?;
+pub fn text(
+    value: impl Into<Loose<String>>,
+    field: &'static str,
+    warnings: &mut Warnings,
+) -> Option<String> {
+    let value = value.into().take(field, warnings)?;
     (!value.trim().is_empty()).then_some(value)
 }
 
 /// A yes or no.
-pub fn flag(value: &Loose<bool>, field: &'static str, warnings: &mut Warnings) -> Option<bool> {
-    value.clone().take(field, warnings)
+pub fn flag(
+    value: impl Into<Loose<bool>>,
+    field: &'static str,
+    warnings: &mut Warnings,
+) -> Option<bool> {
+    value.into().take(field, warnings)
 }
 
 /// A count.
-pub fn number(value: &Loose<i128>, field: &'static str, warnings: &mut Warnings) -> Option<u64> {
-    value.clone().and_then(field, warnings, count)
+pub fn number(
+    value: impl Into<Loose<i128>>,
+    field: &'static str,
+    warnings: &mut Warnings,
+) -> Option<u64> {
+    value.into().and_then(field, warnings, count)
 }
 
 /// A time.
 pub fn time(
-    value: &Loose<String>,
+    value: impl Into<Loose<String>>,
     field: &'static str,
     warnings: &mut Warnings,
 ) -> Option<Timestamp> {
@@ -44,19 +56,19 @@ pub fn time(
 }
 
 /// The items of a list that can be read; a null among them is nothing, another type is counted. `None` is no list at all.
-pub fn list<T: Clone>(
-    value: &Loose<Vec<Loose<T>>>,
+pub fn list<T>(
+    value: impl Into<Loose<Vec<Loose<T>>>>,
     field: &'static str,
     warnings: &mut Warnings,
 ) -> Option<Vec<T>> {
-    let items = value.clone().take(field, warnings)?;
+    let items = value.into().take(field, warnings)?;
     let mut read = |item: Loose<T>| item.take(field, warnings);
     Some(items.into_iter().filter_map(&mut read).collect())
 }
 
 /// A list of texts, without the empty ones.
 pub fn texts(
-    value: &Loose<Vec<Loose<String>>>,
+    value: impl Into<Loose<Vec<Loose<String>>>>,
     field: &'static str,
     warnings: &mut Warnings,
 ) -> Vec<String> {

@@ -7,7 +7,7 @@ use super::{map, wire};
 use crate::domain::{Node, SourceName};
 use crate::provider::{
     Described, ErrorKind, Listed, Locator, Loose, Page, PageCursor, ProviderError, Rejected,
-    Warnings, envelope, raw, row,
+    Warnings, envelope, object, raw, row,
 };
 
 /// Reads one page of the list of clusters.
@@ -145,11 +145,6 @@ fn data<'a>(
 
 const fn shape(operation: &'static str) -> ProviderError {
     ProviderError::new(ErrorKind::UnexpectedShape, operation)
-}
-
-/// Reads an object only: serde would take an array for a struct as well.
-fn object<'a, T: serde::Deserialize<'a>>(text: &'a RawValue) -> Option<T> {
-    text.get().starts_with('{').then(|| row(text)).flatten()
 }
 
 fn listed(

@@ -1,14 +1,14 @@
 //! From Kubeadapt's objects to the domain. Pure; every quirk of the vendor's fields ends here.
 
-use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::{KIND, wire};
 use crate::domain::{
     Accelerator, Agent, Capacity, Cluster, Cost, CostOrigin, Money, Node, NodeCounts, NodeRole,
     NodeState, OrchestratorType, SourceName, State, Utilization, Vantage, Version, count, finite,
-    percent, timestamp,
+    percent,
 };
+use crate::provider::read::{text, texts, time};
 use crate::provider::{Loose, Warnings};
 
 /// An id that can be shown and asked for.
@@ -62,8 +62,8 @@ pub(super) fn cluster(
     );
     cluster.environment = lower(text(metadata.environment, "metadata.environment", w));
 
-    cluster.created_at = instant(metadata.created_at, "metadata.created_at", w);
-    cluster.observed_at = instant(metadata.last_seen_at, "metadata.last_seen_at", w);
+    cluster.created_at = time(metadata.created_at, "metadata.created_at", w);
+    cluster.observed_at = time(metadata.last_seen_at, "metadata.last_seen_at", w);
     let agent = Agent {
         status: None,
         version: text(metadata.agent_version, "metadata.agent_version", w),
@@ -264,7 +264,7 @@ fn fill_counts(cluster: &mut Cluster, counts: wire::Counts, w: &mut Warnings) {
 
 fn cost(wire: wire::Cost, w: &mut Warnings) -> Option<Cost> {
     const FIELD: &str = "cost.current_run_rate_hourly";
-    let as_of = instant(wire.last_updated_at, "cost.last_updated_at", w);
+    let as_of = time(wire.last_updated_at, "cost.last_updated_at", w);
     let hourly = wire.current_run_rate_hourly.and_then(FIELD, w, |money| {
         let amount = Decimal::from_str_exact(money.amount.as_ref()?.trim()).ok()?;
         let currency = money.currency.as_ref()?.to_ascii_uppercase();
@@ -319,8 +319,8 @@ pub(super) fn node(wire: wire::Node, w: &mut Warnings) -> Option<Node> {
             .into_iter()
             .filter_map(|(key, value)| Some((key, value.take("nodes.metadata.labels", w)?)))
             .collect(),
-        created_at: instant(metadata.created_at_k8s, "nodes.metadata.created_at_k8s", w),
-        observed_at: instant(metadata.last_seen_at, "nodes.metadata.last_seen_at", w),
+        created_at: time(metadata.created_at_k8s, "nodes.metadata.created_at_k8s", w),
+        observed_at: time(metadata.last_seen_at, "nodes.metadata.last_seen_at", w),
         ..Node::default()
     })
 }
@@ -343,28 +343,6 @@ const fn node_state(ready: Option<bool>, schedulable: Option<bool>) -> NodeState
     }
 }
 
-/// A text that says something; the vendor writes `""` for many things that are not there.
-fn text(field: Loose<String>, name: &'static str, w: &mut Warnings) -> Option<String> {
-    field.take(name, w).filter(|text| !text.trim().is_empty())
-}
-
-fn texts(field: Loose<Vec<Loose<String>>>, name: &'static str, w: &mut Warnings) -> Vec<String> {
-    field
-        .take(name, w)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|item| text(item, name, w))
-        .collect()
-}
-
 fn lower(text: Option<String>) -> Option<String> {
     text.map(|text| text.to_lowercase())
-}
-
-fn instant(field: Loose<String>, name: &'static str, w: &mut Warnings) -> Option<Timestamp> {
-    let instant = timestamp(&text(field, name, w)?);
-    if instant.is_none() {
-        w.count(name);
-    }
-    instant
 }

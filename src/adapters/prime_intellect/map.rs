@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
@@ -11,11 +10,12 @@ use super::client::Family;
 use super::{KIND, wire};
 use crate::domain::{
     Accelerator, Cluster, Cost, CostOrigin, Identifier, Money, Node, NodeCounts, NodeState,
-    OrchestratorType, SourceName, State, Vantage, Version, count, timestamp,
+    OrchestratorType, SourceName, State, Vantage, Version, count,
 };
+use crate::provider::read::{text, time};
 use crate::provider::{
     Described, ErrorKind, Listed, Locator, Loose, Page, PageCursor, ProviderError, Rejected,
-    Warnings, envelope, raw, row,
+    Warnings, envelope, object, raw,
 };
 
 const LIST: &str = "list_clusters";
@@ -159,11 +159,6 @@ pub(super) fn detail(
     })
 }
 
-/// Reads an object only: serde would take an array for a struct as well.
-fn object<'a, T: serde::Deserialize<'a>>(text: &'a RawValue) -> Option<T> {
-    text.get().starts_with('{').then(|| row(text)).flatten()
-}
-
 fn parsed(text: &RawValue) -> Result<(String, wire::Cluster), Rejected> {
     let reject = |native_id, reason| Rejected { native_id, reason };
     let Some(id) = object::<wire::Identity>(text).and_then(|identity| usable(identity.id)) else {
@@ -237,9 +232,9 @@ fn cluster(
             value,
         });
     }
-    cluster.created_at = instant(wire.created_at, "createdAt", w);
-    cluster.updated_at = instant(wire.updated_at, "updatedAt", w);
-    cluster.terminated_at = instant(wire.terminated_at, "terminatedAt", w);
+    cluster.created_at = time(wire.created_at, "createdAt", w);
+    cluster.updated_at = time(wire.updated_at, "updatedAt", w);
+    cluster.terminated_at = time(wire.terminated_at, "terminatedAt", w);
 
     let rows = wire.nodes.take("nodes", w);
     let sent = rows.as_ref().map_or(0, Vec::len);
@@ -355,7 +350,7 @@ fn node(context: &Context, wire: wire::Node, w: &mut Warnings) -> Option<Node> {
         )
         .unwrap_or_default(),
         cost: cost(context, wire.price_hr, "nodes.priceHr", w),
-        created_at: instant(wire.created_at, "nodes.createdAt", w),
+        created_at: time(wire.created_at, "nodes.createdAt", w),
         ..Node::default()
     })
 }
@@ -373,20 +368,6 @@ fn node_state(native: Option<&str>, is_detached: bool) -> NodeState {
     }
 }
 
-/// A text that says something.
-fn text(field: Loose<String>, name: &'static str, w: &mut Warnings) -> Option<String> {
-    field.take(name, w).filter(|text| !text.trim().is_empty())
-}
-
 fn lower(text: Option<String>) -> Option<String> {
     text.map(|text| text.to_lowercase())
-}
-
-/// Reads a time; a naive one is UTC, as the vendor's newest client has it.
-fn instant(field: Loose<String>, name: &'static str, w: &mut Warnings) -> Option<Timestamp> {
-    let instant = timestamp(&text(field, name, w)?);
-    if instant.is_none() {
-        w.count(name);
-    }
-    instant
 }

@@ -1,17 +1,17 @@
 //! From JFrog Runtime's shapes to the domain. Pure; every quirk of the vendor's lists ends here.
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{KIND, wire};
 use crate::domain::{
     Addresses, Agent, Cluster, Node, NodeCounts, NodeState, OrchestratorType, SourceName, State,
-    Vantage, count, timestamp,
+    Vantage, count,
 };
+use crate::provider::read::{text, texts, time};
 use crate::provider::{
     Described, ErrorKind, Listed, Locator, Loose, Page, PageCursor, ProviderError, Rejected,
-    Warnings, envelope, raw, row,
+    Warnings, envelope, object, raw,
 };
 
 /// Where a walk stands: the vendor's key of the next page, and how many rows came before it.
@@ -142,11 +142,6 @@ pub(super) fn detail(
     })
 }
 
-/// Reads an object only: serde would take an array for a struct as well.
-fn object<'a, T: serde::Deserialize<'a>>(text: &'a RawValue) -> Option<T> {
-    text.get().starts_with('{').then(|| row(text)).flatten()
-}
-
 fn listed(
     source: &SourceName,
     text: &RawValue,
@@ -193,13 +188,7 @@ fn cluster(
     cluster.location.cloud = text(wire.provider, "provider", w)
         .map(|provider| provider.to_lowercase())
         .filter(|provider| provider != "kubernetes");
-    cluster.location.regions = wire
-        .regions
-        .take("regions", w)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|region| text(region, "regions", w))
-        .collect();
+    cluster.location.regions = texts(wire.regions, "regions", w);
     cluster.location.region = cluster.location.regions.first().cloned();
 
     let failed = wire
@@ -231,7 +220,7 @@ fn cluster(
     };
 
     // When the monitoring began (`monitored_at`) is neither when the cluster was made nor when it was last seen.
-    cluster.observed_at = instant(wire.controller_last_updated, "controller_last_updated", w);
+    cluster.observed_at = time(wire.controller_last_updated, "controller_last_updated", w);
     let agent = Agent {
         status: text(wire.controller_status, "controller_status", w),
         version: text(wire.controller_version, "controller_version", w),
@@ -297,7 +286,7 @@ fn node(wire: wire::Node, w: &mut Warnings) -> Option<Node> {
     let agent = Agent {
         status: None,
         version: text(wire.sensor_version, "nodes.sensor_version", w),
-        last_seen_at: instant(wire.sensor_last_updated, "nodes.sensor_last_updated", w),
+        last_seen_at: time(wire.sensor_last_updated, "nodes.sensor_last_updated", w),
     };
     Some(Node {
         id,
@@ -327,17 +316,4 @@ fn node_state(native: Option<&str>) -> NodeState {
         Some("disabled") => NodeState::Disabled,
         Some(_) | None => NodeState::Unknown,
     }
-}
-
-/// A text that says something; the vendor writes `""` for many things that are not there.
-fn text(field: Loose<String>, name: &'static str, w: &mut Warnings) -> Option<String> {
-    field.take(name, w).filter(|text| !text.trim().is_empty())
-}
-
-fn instant(field: Loose<String>, name: &'static str, w: &mut Warnings) -> Option<Timestamp> {
-    let instant = timestamp(&text(field, name, w)?);
-    if instant.is_none() {
-        w.count(name);
-    }
-    instant
 }

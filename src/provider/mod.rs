@@ -18,6 +18,8 @@ mod error;
 mod loose;
 mod page;
 pub mod read;
+#[cfg(test)]
+pub(crate) mod testing;
 mod walk;
 
 use std::future::Future;

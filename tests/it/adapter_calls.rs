@@ -1,25 +1,15 @@
 //! Adapters through the whole outbound stack, over a vendor that answers from a function: which calls they make, in which
 //! order, and what they make of a refusal.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use bytes::Bytes;
-use clustergate::adapters::CATALOG;
-use clustergate::domain::SourceName;
-use clustergate::provider::{
-    Described, ErrorKind, Limits, Listing, Locator, Provider, ProviderError, walk,
-};
-use clustergate::upstream::{
-    Answer, Credential, FailureKind, Scheme, Stack, StackSettings, TokenSource,
-};
-use http::{HeaderMap, Request, StatusCode};
-use tower::service_fn;
+use clustergate::provider::{Described, ErrorKind, Listing};
+use clustergate::upstream::FailureKind;
+
+use crate::support::scripted::{Scripted, answer, ids, target};
 
 /// One provider and the calls that it made: method, path with query, body.
-struct Vendor {
-    provider: Arc<dyn Provider>,
-    calls: Arc<Mutex<Vec<String>>>,
-}
+struct Vendor(Scripted);
 
 impl Vendor {
     /// A provider whose vendor answers each call as `script` says, by its line.
@@ -28,61 +18,28 @@ impl Vendor {
         settings: &str,
         script: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
     ) -> Self {
-        let entry = CATALOG
-            .iter()
-            .find(|entry| entry.kind.as_str() == kind)
-            .unwrap();
-        let calls = Arc::new(Mutex::new(Vec::new()));
-        let (seen, script) = (Arc::clone(&calls), Arc::new(script));
-        let transport = service_fn(move |request: Request<Bytes>| {
-            let target = request.uri().path_and_query().unwrap().as_str();
-            let body = String::from_utf8_lossy(request.body()).into_owned();
-            let line = format!("{} {target} {body}", request.method())
-                .trim_end()
-                .to_owned();
-            seen.lock().unwrap().push(line.clone());
+        let vendor = Scripted::connect(kind, settings, move |request| {
+            let body = String::from_utf8_lossy(request.body());
+            let line = format!("{} {} {body}", request.method(), target(request));
+            let line = line.trim_end().to_owned();
             let (status, body) = script(&line);
-            std::future::ready(Ok(Answer {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::new(),
-                body: body.into(),
-            }))
+            (line, answer(status, &[], body))
         });
-        let credential = Credential {
-            token: Arc::new(TokenSource::Value("token".into())),
-            scheme: Scheme::Bearer,
-        };
-        let mut bounds = StackSettings::new("https://vendor.example/".parse().unwrap());
-        bounds.max_attempts = 1;
-        let stack = Stack::over(transport, bounds, credential, entry.dialect).unwrap();
-        let source = SourceName::new("main").unwrap();
-        let settings = settings.parse().unwrap();
-        let provider = (entry.connect)(source, settings, stack).unwrap();
-        Self { provider, calls }
+        Self(vendor.unwrap())
     }
 
     async fn list(&self) -> Result<Listing, ErrorKind> {
-        let listing = walk(self.provider.as_ref(), Limits::default()).await;
-        listing.map_err(|error| error.error.kind)
+        self.0.list().await.map_err(|error| error.kind)
     }
 
     async fn describe(&self, id: &str) -> Result<Described, ErrorKind> {
-        let described: Result<_, ProviderError> = self.provider.describe(&Locator::new(id)).await;
-        described.map_err(|error| error.kind)
+        self.0.describe(id).await.map_err(|error| error.kind)
     }
 
     /// The calls since this was last asked.
     fn calls(&self) -> Vec<String> {
-        std::mem::take(&mut *self.calls.lock().unwrap())
+        self.0.calls()
     }
-}
-
-fn ids(listing: &Listing) -> Vec<&str> {
-    listing
-        .clusters
-        .iter()
-        .map(|listed| listed.cluster.native_id.as_str())
-        .collect()
 }
 
 fn ok(body: &str) -> (u16, String) {

@@ -1,76 +1,40 @@
 //! LakeSail through the whole outbound stack, over a scripted vendor: which calls its walks and details make, and what
 //! their failures mean.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use tower::service_fn;
+use clustergate::provider::{ConfigError, ErrorKind};
+use clustergate::upstream::FailureKind;
 
-use clustergate::adapters::CATALOG;
-use clustergate::domain::SourceName;
-use clustergate::provider::{
-    ConfigError, Entry, ErrorKind, Limits, Listing, Locator, Provider, ProviderError, walk,
-};
-use clustergate::upstream::{
-    Answer, Credential, FailureKind, Scheme, Stack, StackSettings, TokenSource,
-};
+use crate::support::scripted::{Scripted, answer, ids, target};
 
 const ME: &str = include_str!("../../fixtures/lakesail/me_list.json");
 const EMPTY: &str = r#"{"total":0,"items":[],"included":{}}"#;
 const INFRA_FIRST: &str = r#"{"total":2,"items":[{"id":"EX00000001","connectionId":"CN00000001"}],"included":{"clusters":[]},"marker":"m/1"}"#;
 const INFRA_LAST: &str = r#"{"total":2,"items":[{"id":"EX00000002","connectionId":"CN00000001"}],"included":{"clusters":[]},"marker":null}"#;
 
-type Calls = Arc<Mutex<Vec<String>>>;
-
-fn entry() -> &'static Entry {
-    let mut entries = CATALOG.iter();
-    entries
-        .find(|entry| entry.kind.as_str() == "lakesail")
-        .unwrap()
-}
-
 /// Answers a path and query with a status and a body, and notes the calls.
 fn connect(
     settings: &str,
     script: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 'static,
-) -> Result<(Arc<dyn Provider>, Calls), ConfigError> {
-    let calls = Calls::default();
-    let noted = Arc::clone(&calls);
-    let script = Arc::new(script);
-    let transport = service_fn(move |request: Request<Bytes>| {
+) -> Result<Scripted, ConfigError> {
+    Scripted::connect("lakesail", settings, move |request| {
         let organization = request.headers().get("lakesail-organization-id");
         assert!(organization.is_none_or(|id| id == "OR1"));
-        let target = request.uri().path_and_query().unwrap().as_str();
-        let target = target.strip_prefix("/api/v1").unwrap().to_owned();
+        let target = target(request).strip_prefix("/api/v1").unwrap().to_owned();
         let (status, body) = script(&target);
-        noted.lock().unwrap().push(target);
-        let challenge = HeaderValue::from_static("DPoP algs=\"ES256\"");
-        let json = HeaderValue::from_static("application/json");
-        std::future::ready(Ok(Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::from_iter([(CONTENT_TYPE, json), (WWW_AUTHENTICATE, challenge)]),
-            body: Bytes::from_static(body.as_bytes()),
-        }))
-    });
-    let credential = Credential {
-        token: Arc::new(TokenSource::Value("token".into())),
-        scheme: Scheme::Bearer,
-    };
-    let base_url = entry().base_url.unwrap().parse().unwrap();
-    let mut stack = StackSettings::new(base_url);
-    stack.max_attempts = 1;
-    let stack = Stack::over(transport, stack, credential, entry().dialect).unwrap();
-    let settings = toml::from_str(settings).unwrap();
-    let source = SourceName::new("lake").unwrap();
-    Ok(((entry().connect)(source, settings, stack)?, calls))
+        let headers = [
+            ("content-type", "application/json"),
+            ("www-authenticate", "DPoP algs=\"ES256\""),
+        ];
+        (target, answer(status, &headers, body))
+    })
 }
 
 fn lakesail(
     settings: &str,
     script: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 'static,
-) -> (Arc<dyn Provider>, Calls) {
+) -> Scripted {
     connect(settings, script).unwrap()
 }
 
@@ -79,32 +43,21 @@ fn refused(settings: &str) -> String {
     connect(settings, |_| (500, "")).err().unwrap().key
 }
 
-async fn list(adapter: Arc<dyn Provider>) -> Result<Listing, ProviderError> {
-    walk(&*adapter, Limits::default())
-        .await
-        .map_err(|error| error.error)
-}
-
 #[tokio::test]
 async fn a_walk_reads_infra_by_marker_and_then_me_by_page() {
-    let (adapter, calls) = lakesail("organization = \"OR1\"", |target| match target {
+    let adapter = lakesail("organization = \"OR1\"", |target| match target {
         "/infra/clusters?limit=100" => (200, INFRA_FIRST),
         "/infra/clusters?limit=100&marker=m%2F1" => (200, INFRA_LAST),
         "/me/clusters?limit=100&page=1" => (200, ME),
         _ => (500, EMPTY),
     });
-    let listing = list(adapter).await.unwrap();
-    let ids: Vec<_> = listing
-        .clusters
-        .iter()
-        .map(|row| row.cluster.native_id.as_str())
-        .collect();
-    assert_eq!(ids, ["EX00000001", "EX00000002", "CL00000002"]);
+    let listing = adapter.list().await.unwrap();
+    assert_eq!(ids(&listing), ["EX00000001", "EX00000002", "CL00000002"]);
     assert_eq!(
         listing.clusters[0].locator.as_str(),
         "infra/CN00000001/EX00000001"
     );
-    assert_eq!(calls.lock().unwrap().len(), 3);
+    assert_eq!(adapter.calls().len(), 3);
 }
 
 #[tokio::test]
@@ -113,18 +66,18 @@ async fn a_refused_listing_fails_and_says_how_to_leave_it_out() {
         _ if target.starts_with("/infra") => (403, r#"{"message":"no"}"#),
         _ => (200, ME),
     };
-    let (adapter, _) = lakesail("", script);
-    let error = list(adapter).await.unwrap_err();
+    let adapter = lakesail("", script);
+    let error = adapter.list().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Call(FailureKind::Forbidden));
     assert!(error.detail.unwrap().contains("listings = [\"me\"]"));
-    let (adapter, _) = lakesail("listings = [\"me\"]", script);
-    assert_eq!(list(adapter).await.unwrap().clusters.len(), 2);
+    let adapter = lakesail("listings = [\"me\"]", script);
+    assert_eq!(adapter.list().await.unwrap().clusters.len(), 2);
 }
 
 #[tokio::test]
 async fn an_organization_that_insists_on_dpop_is_told_apart() {
-    let (adapter, _) = lakesail("", |_| (401, ""));
-    let error = list(adapter).await.unwrap_err();
+    let adapter = lakesail("", |_| (401, ""));
+    let error = adapter.list().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Call(FailureKind::Unauthorized));
     assert_eq!(
         error.detail.as_deref(),
@@ -144,15 +97,15 @@ async fn what_may_hide_clusters_fails_the_walk() {
         ),
         ("<html>", ErrorKind::Malformed),
     ] {
-        let (adapter, _) = lakesail("listings = [\"infra\"]", move |_| (200, body));
-        assert_eq!(list(adapter).await.unwrap_err().kind, expected, "{body}");
+        let adapter = lakesail("listings = [\"infra\"]", move |_| (200, body));
+        assert_eq!(adapter.list().await.unwrap_err().kind, expected, "{body}");
     }
 }
 
 #[tokio::test]
 async fn a_marker_that_is_no_longer_accepted_starts_the_walk_afresh() {
-    let first = Arc::new(Mutex::new(true));
-    let (adapter, calls) = lakesail("listings = [\"infra\"]", move |target| {
+    let first = Mutex::new(true);
+    let adapter = lakesail("listings = [\"infra\"]", move |target| {
         if !target.contains("marker") {
             return (200, INFRA_FIRST);
         }
@@ -163,25 +116,25 @@ async fn a_marker_that_is_no_longer_accepted_starts_the_walk_afresh() {
             (200, INFRA_LAST)
         }
     });
-    assert_eq!(list(adapter).await.unwrap().clusters.len(), 2);
-    assert_eq!(calls.lock().unwrap().len(), 4);
+    assert_eq!(adapter.list().await.unwrap().clusters.len(), 2);
+    assert_eq!(adapter.calls().len(), 4);
 }
 
 #[tokio::test]
 async fn a_detail_stands_without_its_health() {
     let health = include_str!("../../fixtures/lakesail/health.json");
     for (status, total) in [(200, Some(2)), (503, None), (404, None)] {
-        let (adapter, calls) = lakesail("", move |target| match target {
+        let adapter = lakesail("", move |target| match target {
             "/infra/connections/CN00000001/clusters/EX00000001" => (
                 200,
                 include_str!("../../fixtures/lakesail/infra_detail.json"),
             ),
             _ => (status, health),
         });
-        let locator = Locator::new("infra/CN00000001/EX00000001");
-        let described = adapter.describe(&locator).await.unwrap();
+        let locator = "infra/CN00000001/EX00000001";
+        let described = adapter.describe(locator).await.unwrap();
         assert_eq!(described.cluster.nodes.and_then(|nodes| nodes.total), total);
-        assert!(calls.lock().unwrap()[1].ends_with("/health"));
+        assert!(adapter.calls()[1].ends_with("/health"));
     }
 }
 
@@ -191,10 +144,10 @@ async fn every_address_has_its_own_detail_call() {
         ("me/CL00000001", "/me/clusters/CL00000001"),
         ("infra//EX00000001", "/infra/clusters/EX00000001"),
     ] {
-        let (adapter, calls) = lakesail("", |_| (404, ""));
-        let error = adapter.describe(&Locator::new(locator)).await.unwrap_err();
+        let adapter = lakesail("", |_| (404, ""));
+        let error = adapter.describe(locator).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotFound);
-        assert_eq!(*calls.lock().unwrap(), [target]);
+        assert_eq!(adapter.calls(), [target]);
     }
 }
 

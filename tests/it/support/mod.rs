@@ -1,4 +1,6 @@
-//! A gateway over simulated vendors, asked in process.
+//! A gateway over simulated vendors, asked in process; and single providers over scripted ones.
+
+pub(crate) mod scripted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,12 +6,23 @@ use jiff::Timestamp;
 use super::{Loose, Warnings};
 use crate::domain::{count, timestamp};
 
-/// An id that can address something; what is empty or endless cannot.
-pub fn id(value: &Loose<String>) -> Option<&str> {
-    value
-        .as_ref()
-        .map(String::as_str)
-        .filter(|id| !id.trim().is_empty() && id.chars().count() <= 256)
+/// The longest id that is shown and asked for, in characters.
+const LONGEST_ID: usize = 256;
+
+/// What programs write in place of an id that they do not have.
+const NO_IDS: [&str; 5] = ["null", "none", "nil", "undefined", "nan"];
+
+/// An id that can address something.
+pub fn id<T: AsRef<str>>(value: &Loose<T>) -> Option<&str> {
+    value.as_ref().map(AsRef::as_ref).filter(|id| is_id(id))
+}
+
+/// Whether a text can be an id. Where it cannot, several rows may well share it, and would be taken for one cluster: what is
+/// empty or endless, a word for nothing, or not one word at all, such as `12 units` and `[object Object]`.
+fn is_id(text: &str) -> bool {
+    let is_one_word = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let is_nothing = NO_IDS.iter().any(|word| text.eq_ignore_ascii_case(word));
+    is_one_word && !text.is_empty() && !is_nothing && text.chars().count() <= LONGEST_ID
 }
 
 /// A text; absent, null and `""` are the same thing.
@@ -75,4 +86,36 @@ pub fn texts(
     let mut texts = list(value, field, warnings).unwrap_or_default();
     texts.retain(|text| !text.trim().is_empty());
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_word_that_means_something() {
+        let is = |text: &str| id(&Loose::Known(text.to_owned())) == Some(text);
+        for good in ["7", "0", "kc_1", "a/../b", "%0d%0a", "@x", "Null-1", "ключ"] {
+            assert!(is(good), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            " kc_1",
+            "12,5 units",
+            "a\r\nX-Injected: 1",
+            "a\u{0}",
+            "null",
+            "None",
+            "undefined",
+            "NaN",
+            "[object Object]",
+        ] {
+            assert!(!is(bad), "{bad:?}");
+        }
+        assert!(is(&"é".repeat(LONGEST_ID)));
+        assert!(!is(&"x".repeat(LONGEST_ID + 1)));
+        assert_eq!(id(&Loose::<String>::Wrong), None);
+        assert_eq!(id(&Loose::<String>::Absent), None);
+    }
 }

@@ -46,6 +46,41 @@ fn ok(body: &str) -> (u16, String) {
     (200, body.to_owned())
 }
 
+/// A row that cannot be told from others is counted, and is no cluster.
+#[tokio::test(start_paused = true)]
+async fn every_vendor_s_ids_are_held_to_the_same_rule() {
+    const ROWS: &str = r#"{"id":"good"},{"id":"12,5 units"},{"id":"null"},{"id":" "},{"id":-1},{"id":["a"]},["b"]"#;
+    for (kind, settings, before, after) in [
+        (
+            "kubeadapt",
+            "",
+            r#"{"data":["#,
+            r#"],"meta":{"pagination":{"has_more":false}}}"#,
+        ),
+        ("lakesail", "listings = ['infra']", r#"{"items":["#, "]}"),
+        (
+            "latitude",
+            "projects = ['p']\nfamilies = ['legacy']",
+            r#"{"data":["#,
+            "]}",
+        ),
+        ("prime-intellect", "", r#"{"data":["#, "]}"),
+        (
+            "runtime",
+            "",
+            r#"{"clusters":["#,
+            r#"],"pagination":{"limit":100}}"#,
+        ),
+    ] {
+        let vendor = Vendor::new(kind, settings, move |_| {
+            (200, format!("{before}{ROWS}{after}"))
+        });
+        let listing = vendor.list().await.unwrap();
+        assert_eq!(ids(&listing), ["good"], "{kind}");
+        assert_eq!(listing.rejected.len(), 6, "{kind}");
+    }
+}
+
 mod kubeadapt {
     use super::*;
 

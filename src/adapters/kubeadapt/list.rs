@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{map, wire};
 use crate::domain::{Node, SourceName};
+use crate::provider::read::id;
 use crate::provider::{
     Described, ErrorKind, Listed, Locator, Loose, Page, PageCursor, ProviderError, Rejected,
     Warnings, envelope, object, raw, row,
@@ -153,8 +154,8 @@ fn listed(
     warnings: &mut Warnings,
 ) -> Result<Listed, Rejected> {
     let reject = |native_id, reason| Rejected { native_id, reason };
-    let Some(id) = object::<wire::Identity>(text).and_then(|identity| map::usable(identity.id))
-    else {
+    let identity: Option<wire::Identity> = object(text);
+    let Some(id) = identity.and_then(|identity| Some(id(&identity.id)?.to_owned())) else {
         return Err(reject(None, "no usable id"));
     };
     let Some(wire) = object::<wire::Cluster>(text) else {

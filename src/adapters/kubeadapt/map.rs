@@ -8,16 +8,8 @@ use crate::domain::{
     NodeState, OrchestratorType, SourceName, State, Utilization, Vantage, Version, count, finite,
     percent,
 };
-use crate::provider::read::{text, texts, time};
-use crate::provider::{Loose, Warnings};
-
-/// An id that can be shown and asked for.
-pub(super) fn usable(id: Loose<String>) -> Option<String> {
-    match id {
-        Loose::Known(id) if !id.trim().is_empty() && id.len() <= 256 => Some(id),
-        Loose::Known(_) | Loose::Absent | Loose::Wrong => None,
-    }
-}
+use crate::provider::Warnings;
+use crate::provider::read::{id, text, texts, time};
 
 /// Maps a cluster.
 pub(super) fn cluster(
@@ -280,7 +272,7 @@ fn cost(wire: wire::Cost, w: &mut Warnings) -> Option<Cost> {
 
 /// Maps a node; `None` for one without a usable id.
 pub(super) fn node(wire: wire::Node, w: &mut Warnings) -> Option<Node> {
-    let id = usable(wire.id)?;
+    let id = id(&wire.id)?.to_owned();
     let metadata = wire.metadata.take("nodes.metadata", w).unwrap_or_default();
     let ready = metadata.is_ready.take("nodes.metadata.is_ready", w);
     let schedulable = metadata

@@ -16,7 +16,7 @@ use super::wire::{
 };
 use crate::provider::read::id;
 use crate::provider::{
-    Described, ErrorKind, Listed, Page, ProviderError, Rejected, Warnings, raw, row,
+    Described, ErrorKind, Listed, Page, ProviderError, Rejected, Warnings, object, raw,
 };
 
 /// One page of `/infra/clusters`.
@@ -25,7 +25,7 @@ pub(super) fn infra_page(scope: Scope<'_>, list: &List) -> Page {
     let mut page = Page::default();
     let mut ids = Vec::with_capacity(list.items.len());
     for item in &list.items {
-        let Some(reference) = row::<InfraReference>(item) else {
+        let Some(reference) = object::<InfraReference>(item) else {
             page.rejected.push(rejected(None, "not a reference object"));
             continue;
         };
@@ -47,7 +47,7 @@ pub(super) fn me_page(scope: Scope<'_>, list: &List) -> Page {
     let mut page = Page::default();
     let mut ids = Vec::with_capacity(list.items.len());
     for item in &list.items {
-        let Some(reference) = row::<MeReference>(item) else {
+        let Some(reference) = object::<MeReference>(item) else {
             page.rejected.push(rejected(None, "not a reference object"));
             continue;
         };
@@ -73,7 +73,7 @@ pub(super) fn describe_infra(
     health: Option<&Health>,
 ) -> Result<Described, ProviderError> {
     const OPERATION: &str = "find_infra_cluster";
-    let reference: InfraReference = row(&one.item).ok_or_else(|| other(OPERATION))?;
+    let reference: InfraReference = object(&one.item).ok_or_else(|| other(OPERATION))?;
     if id(&reference.id) != Some(asked) {
         return Err(other(OPERATION));
     }
@@ -98,7 +98,7 @@ pub(super) fn describe_me(
     one: &One,
 ) -> Result<Described, ProviderError> {
     const OPERATION: &str = "find_my_cluster";
-    let reference: MeReference = row(&one.item).ok_or_else(|| other(OPERATION))?;
+    let reference: MeReference = object(&one.item).ok_or_else(|| other(OPERATION))?;
     if id(&reference.id) != Some(asked) {
         return Err(other(OPERATION));
     }
@@ -132,7 +132,7 @@ fn index<T: DeserializeOwned>(
 ) -> HashMap<String, T> {
     let mut index = HashMap::new();
     for item in rows.into_iter().flatten() {
-        let Some(value) = row::<T>(item) else {
+        let Some(value) = object::<T>(item) else {
             continue;
         };
         if let Some(key) = key(&value).map(str::to_owned) {

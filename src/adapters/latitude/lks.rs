@@ -10,7 +10,7 @@ use crate::domain::{
     Project, SourceName, State, Status, Version,
 };
 use crate::provider::read::{id, number, text, texts, time};
-use crate::provider::{Described, Warnings, raw, row};
+use crate::provider::{Described, Warnings, object, raw};
 
 /// A node pool and, where they were asked for, the rows of its nodes.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Pool {
 /// The pools of a list.
 pub(super) fn pools(list: &List) -> Vec<Pool> {
     let pool = |item: &Box<_>| Pool {
-        wire: row(item),
+        wire: object(item),
         nodes: None,
     };
     list.data.iter().map(pool).collect()
@@ -167,7 +167,7 @@ fn nodes(pools: &[Pool], w: &mut Warnings) -> Option<Vec<Node>> {
         let instance_type = text(&attributes.plan, "nodepools.plan", w);
         let labels = labels(&attributes, w);
         for item in &pool.nodes.as_ref()?.data {
-            let wire = row::<Resource<LksNodeAttributes>>(item);
+            let wire = object::<Resource<LksNodeAttributes>>(item);
             let Some((node_id, wire)) = wire
                 .as_ref()
                 .and_then(|wire| Some((id(&wire.id)?, wire.attributes.as_ref()?)))

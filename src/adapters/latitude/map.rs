@@ -14,7 +14,7 @@ use super::wire::{List, ProjectAttributes, Resource};
 use crate::domain::{Cluster, SourceName, Vantage, count};
 use crate::provider::read::{id, number, text};
 use crate::provider::{
-    ErrorKind, Listed, Locator, Page, ProviderError, Rejected, Warnings, raw, row,
+    ErrorKind, Listed, Locator, Page, ProviderError, Rejected, Warnings, object, raw,
 };
 
 /// A total beyond this is no count of one project's clusters.
@@ -46,7 +46,7 @@ pub(super) fn projects(list: &List) -> (Vec<ProjectRef>, Page) {
     let mut projects: Vec<ProjectRef> = Vec::new();
     let mut known = HashSet::new();
     for item in &list.data {
-        let resource = row::<Resource<ProjectAttributes>>(item);
+        let resource = object::<Resource<ProjectAttributes>>(item);
         let Some(resource) = resource.filter(|resource| id(&resource.id).is_some()) else {
             page.rejected.push(Rejected {
                 native_id: None,
@@ -170,7 +170,7 @@ fn resource<T: DeserializeOwned>(item: &RawValue) -> Result<(String, Resource<T>
         native_id: native_id.map(str::to_owned),
         reason,
     };
-    let wire: Resource<T> = row(item).ok_or_else(|| rejected(None, "not a resource object"))?;
+    let wire: Resource<T> = object(item).ok_or_else(|| rejected(None, "not a resource object"))?;
     let Some(id) = id(&wire.id).map(str::to_owned) else {
         return Err(rejected(None, "no usable id"));
     };

@@ -12,7 +12,7 @@ use crate::domain::{
     Accelerator, Cluster, Cost, CostOrigin, Identifier, Money, Node, NodeCounts, NodeState,
     OrchestratorType, SourceName, State, Vantage, Version, count,
 };
-use crate::provider::read::{text, time};
+use crate::provider::read::{id, text, time};
 use crate::provider::{
     Described, ErrorKind, Listed, Locator, Loose, Page, PageCursor, ProviderError, Rejected,
     Warnings, envelope, object, raw,
@@ -161,7 +161,8 @@ pub(super) fn detail(
 
 fn parsed(text: &RawValue) -> Result<(String, wire::Cluster), Rejected> {
     let reject = |native_id, reason| Rejected { native_id, reason };
-    let Some(id) = object::<wire::Identity>(text).and_then(|identity| usable(identity.id)) else {
+    let identity: Option<wire::Identity> = object(text);
+    let Some(id) = identity.and_then(|identity| Some(id(&identity.id)?.to_owned())) else {
         return Err(reject(None, "no usable id"));
     };
     match object(text) {
@@ -178,13 +179,6 @@ fn listed(context: &Context, id: String, wire: wire::Cluster, warnings: &mut War
         cluster,
         raw,
         nodes,
-    }
-}
-
-fn usable(id: Loose<String>) -> Option<String> {
-    match id {
-        Loose::Known(id) if !id.trim().is_empty() && id.len() <= 256 => Some(id),
-        Loose::Known(_) | Loose::Absent | Loose::Wrong => None,
     }
 }
 
@@ -334,7 +328,7 @@ fn decimal(number: &str) -> Option<Decimal> {
 }
 
 fn node(context: &Context, wire: wire::Node, w: &mut Warnings) -> Option<Node> {
-    let id = usable(wire.id)?;
+    let id = id(&wire.id)?.to_owned();
     let native_status = text(wire.status, "nodes.status", w);
     let is_detached = wire.is_detached.take("nodes.isDetached", w) == Some(true);
     let number = wire.gpu_count.and_then("nodes.gpuCount", w, count);

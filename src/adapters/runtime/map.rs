@@ -8,7 +8,7 @@ use crate::domain::{
     Addresses, Agent, Cluster, Node, NodeCounts, NodeState, OrchestratorType, SourceName, State,
     Vantage, count,
 };
-use crate::provider::read::{text, texts, time};
+use crate::provider::read::{id, text, texts, time};
 use crate::provider::{
     Described, ErrorKind, Listed, Locator, Loose, Page, PageCursor, ProviderError, Rejected,
     Warnings, envelope, object, raw,
@@ -148,7 +148,8 @@ fn listed(
     warnings: &mut Warnings,
 ) -> Result<Listed, Rejected> {
     let reject = |native_id, reason| Rejected { native_id, reason };
-    let Some(id) = object::<wire::Identity>(text).and_then(|identity| usable(identity.id)) else {
+    let identity: Option<wire::Identity> = object(text);
+    let Some(id) = identity.and_then(|identity| Some(id(&identity.id)?.to_owned())) else {
         return Err(reject(None, "no usable id"));
     };
     let Some(wire) = object::<wire::Cluster>(text) else {
@@ -162,15 +163,6 @@ fn listed(
         raw,
         nodes,
     })
-}
-
-fn usable(id: Loose<wire::Key>) -> Option<String> {
-    match id {
-        Loose::Known(id) => {
-            Some(id.into_text()).filter(|id| !id.trim().is_empty() && id.len() <= 256)
-        }
-        Loose::Absent | Loose::Wrong => None,
-    }
 }
 
 fn cluster(
@@ -281,7 +273,7 @@ fn nodes_of(nodes: Vec<Loose<wire::Node>>, w: &mut Warnings) -> Vec<Node> {
 }
 
 fn node(wire: wire::Node, w: &mut Warnings) -> Option<Node> {
-    let id = usable(wire.id)?;
+    let id = id(&wire.id)?.to_owned();
     let native_status = text(wire.status, "nodes.status", w);
     let agent = Agent {
         status: None,

@@ -71,6 +71,13 @@ fn what_cannot_be_true_is_null_and_counted_and_spoils_nothing_else() {
 }
 
 #[test]
+fn rows_of_nonsense_are_rejected_and_never_one_cluster() {
+    let row = json!({"id": "12,5 units", "name": ["prod-eu"], "nodes_count": "12,5 units"});
+    let page = page(&json!({"clusters": [row, row, {"id": "null"}]}).to_string()).unwrap();
+    assert_eq!((page.clusters.len(), page.rejected.len()), (0, 3));
+}
+
+#[test]
 fn raw_keeps_an_id_as_it_was_written_and_nothing_undeclared() {
     let page = page(QUIRKS).unwrap();
     let raw: Vec<_> = page

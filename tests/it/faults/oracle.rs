@@ -147,7 +147,7 @@ impl Seen<'_> {
 
     /// Whether the fault gives clusters other ids, which are the vendor's to choose.
     fn is_renaming(&self) -> bool {
-        matches!(self.fault, Fault::ForeignNext | Fault::WrongTypes)
+        self.fault == Fault::ForeignNext
     }
 
     fn check_words(&self, complaints: &mut Vec<String>) {

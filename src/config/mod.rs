@@ -5,7 +5,8 @@
 //! through [`Strings`] and never touches the process environment, so that it can be tested as a function.
 //!
 //! Sources that the file does not number are counted from 0, such as `sources[2].name`; a source with a usable name is
-//! called by it, such as `sources[latitude-main].token_env`.
+//! called by it, such as `sources[latitude-main].token_env`, unless others have it too: then by number, name and provider, such
+//! as `sources[2] "main" (latitude).token_env`.
 //!
 //! # Secrets
 //!

@@ -1,6 +1,6 @@
 //! From a file and variables to a [`Config`], or to everything that is wrong with them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -157,17 +157,19 @@ fn resolve_sources(
     let before = mistakes.len();
     let mut sources = Vec::new();
     let mut disabled = Vec::new();
-    let mut names: HashMap<SourceName, usize> = HashMap::new();
+    let shared = shared_names(&tables);
+    let mut first: HashMap<SourceName, String> = HashMap::new();
     for (index, table) in tables {
-        let resolved = source::resolve(index, table, context, mistakes);
+        let is_name_shared = named(&table).is_some_and(|name| shared.contains(name));
+        let resolved = source::resolve(index, table, is_name_shared, context, mistakes);
         if let Some(name) = resolved.name {
-            if let Some(first) = names.get(&name) {
+            if let Some(first) = first.get(&name) {
                 mistakes.push(Mistake::new(
-                    format!("sources[{index}].name"),
-                    format!("must be unique: sources[{first}] is called {name} as well"),
+                    format!("{}.name", resolved.path),
+                    format!("must be unique: {first} has the same"),
                 ));
             } else {
-                names.insert(name.clone(), index);
+                first.insert(name.clone(), resolved.path);
             }
             if !resolved.enabled {
                 disabled.push(name);
@@ -182,6 +184,20 @@ fn resolve_sources(
         ));
     }
     (sources, disabled)
+}
+
+fn named(table: &Table) -> Option<&str> {
+    table.get("name")?.as_str()
+}
+
+/// Names that more than one source has.
+fn shared_names(tables: &[(usize, Table)]) -> HashSet<String> {
+    let mut seen = HashSet::new();
+    let names = tables.iter().filter_map(|(_, table)| named(table));
+    names
+        .filter(|name| !seen.insert(*name))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A source for each provider whose usual variables are set, named like the provider.
@@ -201,7 +217,7 @@ fn from_variables(context: Context<'_>, mistakes: &mut Vec<Mistake>) -> Vec<Sour
             table.insert("base_url".into(), value.into());
         }
         let mut found = Vec::new();
-        sources.extend(source::resolve(sources.len(), table, context, &mut found).config);
+        sources.extend(source::resolve(sources.len(), table, false, context, &mut found).config);
         mistakes.extend(
             found
                 .into_iter()

@@ -33,6 +33,8 @@ pub(super) struct Context<'a> {
 
 /// A source as far as it could be read.
 pub(super) struct Resolved {
+    /// How mistakes name it.
+    pub(super) path: String,
     /// Its name, when it is usable.
     pub(super) name: Option<SourceName>,
     /// Whether it is to be read.
@@ -41,19 +43,26 @@ pub(super) struct Resolved {
     pub(super) config: Option<SourceConfig>,
 }
 
-/// Reads one source; whatever is wrong with it goes to `mistakes`.
+/// Reads one source; whatever is wrong with it goes to `mistakes`. A name that other sources have as well does not say which
+/// one is meant: its number and provider do.
 pub(super) fn resolve(
     index: usize,
     table: Table,
+    is_name_shared: bool,
     context: Context<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Resolved {
     let before = mistakes.len();
     let mut path = format!("sources[{index}]");
+    let provider = provider(&table, context.catalog);
     let mut section = Section::new(path.clone(), table, mistakes);
     let name = name(&mut section);
     if let Some(name) = &name {
-        path = format!("sources[{name}]");
+        path = match provider {
+            _ if !is_name_shared => format!("sources[{name}]"),
+            Some(entry) => format!("{path} \"{name}\" ({})", entry.kind),
+            None => format!("{path} \"{name}\""),
+        };
         section.rename(path.clone());
     }
     let enabled = section.flag("enabled").unwrap_or(true);
@@ -67,6 +76,7 @@ pub(super) fn resolve(
     let Some(entry) = entry else {
         // Without a provider nobody can tell its own keys from misspelt ones.
         return Resolved {
+            path,
             name,
             enabled,
             config: None,
@@ -97,6 +107,7 @@ pub(super) fn resolve(
             schedule,
         });
     Resolved {
+        path,
         name,
         enabled,
         config,
@@ -150,6 +161,12 @@ fn name(section: &mut Section<'_>) -> Option<SourceName> {
             None
         }
     }
+}
+
+/// The provider that a table names, where there is one of this name.
+fn provider(table: &Table, catalog: &'static [Entry]) -> Option<&'static Entry> {
+    let text = table.get("provider")?.as_str()?;
+    catalog.iter().find(|entry| entry.kind.as_str() == text)
 }
 
 fn entry(section: &mut Section<'_>, catalog: &'static [Entry]) -> Option<&'static Entry> {

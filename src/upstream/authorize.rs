@@ -3,74 +3,40 @@
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode, header::AUTHORIZATION};
 use secrecy::{ExposeSecret, SecretString};
-use tower::{Service, ServiceExt};
+use tower::ServiceExt as _;
 
+use super::layer::{Pass, Within};
 use super::{Answer, Credential, FailureKind, Scheme, TokenSource, UpstreamError};
 
 /// No vendor's token is near this long; a larger file is a mistake.
 const LARGEST_TOKEN_FILE: u64 = 64 << 10;
 
 /// Authorizes each attempt anew, so that a rotated token file is picked up without a restart.
-#[derive(Clone)]
-pub(super) struct Authorize<S> {
-    inner: S,
-    keyring: Arc<Keyring>,
-}
-
-impl<S> Authorize<S> {
-    pub(super) fn new(inner: S, credential: Credential) -> Self {
-        Self {
-            inner,
-            keyring: Arc::new(Keyring {
-                credential,
-                read: Mutex::new(None),
-            }),
-        }
-    }
-}
-
-impl<S> Service<Request<Bytes>> for Authorize<S>
-where
-    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Answer;
-    type Error = UpstreamError;
-    type Future = BoxFuture<'static, Result<Answer, UpstreamError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Bytes>) -> Self::Future {
-        let (inner, keyring) = (self.inner.clone(), Arc::clone(&self.keyring));
-        Box::pin(async move {
-            let token = keyring.token()?;
-            let header = keyring.header(&token)?;
-            request.headers_mut().insert(AUTHORIZATION, header);
-            let mut answer = inner.oneshot(request).await?;
-            if answer.status == StatusCode::UNAUTHORIZED {
-                keyring.forget();
-            }
-            if !answer.status.is_success() {
-                // Error answers are kept for the operator, and some vendors repeat the token in them.
-                answer.body = redact(answer.body, token.expose_secret());
-            }
-            Ok(answer)
-        })
-    }
-}
-
-struct Keyring {
+pub(super) struct Keyring {
     credential: Credential,
     read: Mutex<Option<Cached>>,
+}
+
+impl<S: Within> Pass<S> for Arc<Keyring> {
+    async fn pass(self, within: S, mut request: Request<Bytes>) -> Result<Answer, UpstreamError> {
+        let token = self.token()?;
+        let header = self.header(&token)?;
+        request.headers_mut().insert(AUTHORIZATION, header);
+        let mut answer = within.oneshot(request).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.forget();
+        }
+        if !answer.status.is_success() {
+            // Error answers are kept for the operator, and some vendors repeat the token in them.
+            answer.body = redact(answer.body, token.expose_secret());
+        }
+        Ok(answer)
+    }
 }
 
 struct Cached {
@@ -80,6 +46,13 @@ struct Cached {
 }
 
 impl Keyring {
+    pub(super) fn new(credential: Credential) -> Self {
+        Self {
+            credential,
+            read: Mutex::new(None),
+        }
+    }
+
     fn token(&self) -> Result<SecretString, UpstreamError> {
         match &*self.credential.token {
             TokenSource::Value(token) => Ok(token.clone()),

@@ -1,15 +1,14 @@
 //! Leaves a vendor alone that fails again and again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::Request;
 use tokio::time::Instant;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt as _;
 
+use super::layer::{Pass, Within};
 use super::moment::later;
 use super::{Answer, FailureKind, UpstreamError, jitter};
 
@@ -141,38 +140,11 @@ fn refusal(wait: Duration) -> UpstreamError {
 }
 
 /// The layer: refuses while the switch is open.
-#[derive(Clone)]
-pub(super) struct Breaker<S> {
-    inner: S,
-    switch: Arc<Switch>,
-}
-
-impl<S> Breaker<S> {
-    pub(super) fn new(inner: S, switch: Arc<Switch>) -> Self {
-        Self { inner, switch }
-    }
-}
-
-impl<S> Service<Request<Bytes>> for Breaker<S>
-where
-    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Answer;
-    type Error = UpstreamError;
-    type Future = BoxFuture<'static, Result<Answer, UpstreamError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (inner, switch) = (self.inner.clone(), Arc::clone(&self.switch));
-        Box::pin(async move {
-            let admission = switch.admit(Instant::now()).map_err(refusal)?;
-            let result = inner.oneshot(request).await;
-            switch.record(admission, &result, Instant::now());
-            result
-        })
+impl<S: Within> Pass<S> for Arc<Switch> {
+    async fn pass(self, within: S, request: Request<Bytes>) -> Result<Answer, UpstreamError> {
+        let admission = self.admit(Instant::now()).map_err(refusal)?;
+        let result = within.oneshot(request).await;
+        self.record(admission, &result, Instant::now());
+        result
     }
 }

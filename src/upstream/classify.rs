@@ -1,16 +1,15 @@
 //! What an answer means: the one table from HTTP statuses to kinds of failure, and the vendor's hints.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use tower::{Service, ServiceExt};
+use tower::ServiceExt as _;
 
+use super::layer::{Pass, Within};
 use super::pace::Pacer;
 use super::{Answer, Dialect, FailureKind, UpstreamError, excerpt};
 
@@ -22,45 +21,19 @@ const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(2);
 
 /// Turns answers into successes and failures, and notes the quota they tell.
 #[derive(Clone)]
-pub(super) struct Classify<S> {
-    inner: S,
-    dialect: Dialect,
-    pacer: Arc<Pacer>,
+pub(super) struct Classify {
+    pub(super) dialect: Dialect,
+    pub(super) pacer: Arc<Pacer>,
 }
 
-impl<S> Classify<S> {
-    pub(super) fn new(inner: S, dialect: Dialect, pacer: Arc<Pacer>) -> Self {
-        Self {
-            inner,
-            dialect,
-            pacer,
+impl<S: Within> Pass<S> for Classify {
+    async fn pass(self, within: S, request: Request<Bytes>) -> Result<Answer, UpstreamError> {
+        let answer = within.oneshot(request).await?;
+        let now = vendor_time(&answer.headers, Timestamp::now());
+        if let Some(quota) = (self.dialect.quota)(&answer.headers) {
+            self.pacer.note_quota(quota, now);
         }
-    }
-}
-
-impl<S> Service<Request<Bytes>> for Classify<S>
-where
-    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Answer;
-    type Error = UpstreamError;
-    type Future = BoxFuture<'static, Result<Answer, UpstreamError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (inner, dialect, pacer) = (self.inner.clone(), self.dialect, Arc::clone(&self.pacer));
-        Box::pin(async move {
-            let answer = inner.oneshot(request).await?;
-            let now = vendor_time(&answer.headers, Timestamp::now());
-            if let Some(quota) = (dialect.quota)(&answer.headers) {
-                pacer.note_quota(quota, now);
-            }
-            judge(answer, &dialect, now)
-        })
+        judge(answer, &self.dialect, now)
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::Request;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt as _;
 
+use super::layer::{Pass, Within};
 use super::{Answer, UpstreamError};
 
 /// Marks a request that repeats an earlier one.
@@ -54,36 +53,9 @@ impl Drop for InFlight {
 }
 
 /// The layer around the transport.
-#[derive(Clone)]
-pub(super) struct Metered<S> {
-    inner: S,
-    meter: Arc<Meter>,
-}
-
-impl<S> Metered<S> {
-    pub(super) fn new(inner: S, meter: Arc<Meter>) -> Self {
-        Self { inner, meter }
-    }
-}
-
-impl<S> Service<Request<Bytes>> for Metered<S>
-where
-    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Answer;
-    type Error = UpstreamError;
-    type Future = BoxFuture<'static, Result<Answer, UpstreamError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (inner, meter) = (self.inner.clone(), Arc::clone(&self.meter));
-        Box::pin(async move {
-            let _in_flight = meter.begin(request.extensions().get::<Repeated>().is_some());
-            inner.oneshot(request).await
-        })
+impl<S: Within> Pass<S> for Arc<Meter> {
+    async fn pass(self, within: S, request: Request<Bytes>) -> Result<Answer, UpstreamError> {
+        let _in_flight = self.begin(request.extensions().get::<Repeated>().is_some());
+        within.oneshot(request).await
     }
 }

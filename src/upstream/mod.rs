@@ -1,7 +1,8 @@
 //! Outbound HTTP to one vendor, as layers; it knows nothing of clusters.
 //!
 //! From outermost to innermost: retry, breaker, pace, concurrency, timeout, authorize, transport. Each is one file
-//! (concurrency is tower's own); `stack.rs` puts them together, `classify.rs` says what an answer means.
+//! (concurrency is tower's own); `layer.rs` is what they have in common, `stack.rs` puts them together, `classify.rs` says what
+//! an answer means.
 
 mod address;
 mod authorize;
@@ -13,6 +14,7 @@ mod dialect;
 mod error;
 mod fetch;
 mod jitter;
+mod layer;
 mod meter;
 mod moment;
 mod pace;

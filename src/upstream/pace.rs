@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::Request;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tower::{Service, ServiceExt};
+use tower::ServiceExt as _;
 
 use super::classify::LONGEST_HINT;
+use super::layer::{Pass, Within};
 use super::moment::later;
 use super::{Answer, FailureKind, Quota, Rate, UpstreamError, jitter};
 
@@ -254,40 +253,13 @@ fn refusal(wait: Duration) -> UpstreamError {
 }
 
 /// The layer: each call waits for its turn, then for room among the calls in flight.
-#[derive(Clone)]
-pub(super) struct Pace<S> {
-    inner: S,
-    pacer: Arc<Pacer>,
-}
-
-impl<S> Pace<S> {
-    pub(super) fn new(inner: S, pacer: Arc<Pacer>) -> Self {
-        Self { inner, pacer }
-    }
-}
-
-impl<S> Service<Request<Bytes>> for Pace<S>
-where
-    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Answer;
-    type Error = UpstreamError;
-    type Future = BoxFuture<'static, Result<Answer, UpstreamError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (mut inner, pacer) = (self.inner.clone(), Arc::clone(&self.pacer));
-        Box::pin(async move {
-            // The place among the calls in flight comes before the turn: a turn taken first would age while
-            // the call waits for its place, and old turns would then go out together, above the rate.
-            let inner = pacer.turn(inner.ready()).await?;
-            let mut result = inner.call(request).await;
-            pacer.observe(&mut result, Instant::now());
-            result
-        })
+impl<S: Within> Pass<S> for Arc<Pacer> {
+    async fn pass(self, mut within: S, request: Request<Bytes>) -> Result<Answer, UpstreamError> {
+        // The place among the calls in flight comes before the turn: a turn taken first would age while
+        // the call waits for its place, and old turns would then go out together, above the rate.
+        let ready = self.turn(within.ready()).await?;
+        let mut result = ready.call(request).await;
+        self.observe(&mut result, Instant::now());
+        result
     }
 }

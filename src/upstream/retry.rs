@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::Request;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
 use super::address::Address;
+use super::layer::Within;
 use super::meter::Repeated;
 use super::{Answer, Call, FailureKind, UpstreamError, jitter};
 
@@ -131,11 +130,7 @@ impl<S> Retry<S> {
     }
 }
 
-impl<S> Retry<S>
-where
-    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError> + Clone + Send + 'static,
-    S::Future: Send,
-{
+impl<S: Within> Retry<S> {
     async fn send(self, call: Call) -> Result<Answer, UpstreamError> {
         let mut request = self.address.request(&call)?;
         let mut progress = Progress::default();
@@ -188,15 +183,7 @@ fn conclude(last: Option<UpstreamError>, error: UpstreamError, sent: u32) -> Ups
     failure
 }
 
-impl<S> Service<Call> for Retry<S>
-where
-    S: Service<Request<Bytes>, Response = Answer, Error = UpstreamError>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send,
-{
+impl<S: Within + Sync> Service<Call> for Retry<S> {
     type Response = Answer;
     type Error = UpstreamError;
     type Future = BoxFuture<'static, Result<Answer, UpstreamError>>;

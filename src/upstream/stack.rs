@@ -12,11 +12,12 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
 
 use super::address::Address;
-use super::authorize::Authorize;
-use super::breaker::{Breaker, Switch};
+use super::authorize::Keyring;
+use super::breaker::Switch;
 use super::classify::Classify;
-use super::meter::{Meter, Metered};
-use super::pace::{Pace, Pacer};
+use super::layer::Layered;
+use super::meter::Meter;
+use super::pace::Pacer;
 use super::retry::Retry;
 use super::timeout::Timeout;
 use super::transport::Transport;
@@ -60,8 +61,11 @@ pub struct Stack {
 }
 
 type Wire = BoxCloneSyncService<Request<Bytes>, Answer, UpstreamError>;
-type Attempt = Classify<Timeout<Authorize<Metered<Wire>>>>;
-type Layers = Retry<Breaker<Pace<ConcurrencyLimit<Attempt>>>>;
+type Metered = Layered<Wire, Arc<Meter>>;
+type Authorized = Layered<Metered, Arc<Keyring>>;
+type Attempt = Layered<Layered<Authorized, Timeout>, Classify>;
+type Paced = Layered<ConcurrencyLimit<Attempt>, Arc<Pacer>>;
+type Layers = Retry<Layered<Paced, Arc<Switch>>>;
 
 struct Inner {
     address: Address,
@@ -109,16 +113,20 @@ impl Stack {
         let meter = Arc::new(Meter::default());
 
         // From the inside out.
-        let wire = Metered::new(Wire::new(transport), Arc::clone(&meter));
+        let wire = Layered::new(Wire::new(transport), Arc::clone(&meter));
         // A token is asked for anew by each attempt.
-        let authorize = Authorize::new(wire, credential);
+        let authorize = Layered::new(wire, Arc::new(Keyring::new(credential)));
         // Of one attempt only: waiting for a turn or a place is not the vendor's slowness.
-        let timeout = Timeout::new(authorize, settings.attempt_timeout);
-        let attempt = Classify::new(timeout, dialect, Arc::clone(&pacer));
+        let timeout = Layered::new(authorize, Timeout(settings.attempt_timeout));
+        let classify = Classify {
+            dialect,
+            pacer: Arc::clone(&pacer),
+        };
+        let attempt = Layered::new(timeout, classify);
         let concurrency = ConcurrencyLimit::new(attempt, settings.max_in_flight.max(1));
-        let pace = Pace::new(concurrency, Arc::clone(&pacer));
+        let pace = Layered::new(concurrency, Arc::clone(&pacer));
         // Inside retry, so that every attempt counts; outside pace, so that a refused call joins no queue.
-        let breaker = Breaker::new(pace, Arc::clone(&switch));
+        let breaker = Layered::new(pace, Arc::clone(&switch));
         let layers = Retry::new(
             breaker,
             address.clone(),

@@ -3,8 +3,10 @@
 //! A list request never leaves the process. What it costs is a look into the page cache; where the page is not there, a walk
 //! over the indexes of the current snapshot and a join of rows whose JSON was written when they were read.
 
+mod coding;
 mod export;
 mod page;
+mod pages;
 mod shape;
 
 use axum::extract::{Request, State};
@@ -29,7 +31,8 @@ use super::query::Params;
 use super::sources::SourceStatus;
 use super::state::ApiState;
 
-pub use page::{Coding, Pages};
+pub use coding::Coding;
+pub use pages::Pages;
 
 /// Whether the answer holds everything there is.
 pub const X_INVENTORY_COMPLETE: HeaderName = HeaderName::from_static("x-inventory-complete");

@@ -1,7 +1,5 @@
-//! Pages: joined from prepared rows, remembered with their headers, also compressed.
+//! Pages and single clusters: joined from prepared rows, with their headers, also compressed.
 
-use std::hash::{Hash, Hasher};
-use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,8 +10,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
-use quick_cache::sync::Cache;
-use quick_cache::{Equivalent, Weighter};
 
 use crate::domain::SourceName;
 use crate::inventory::query::Query;
@@ -26,11 +22,10 @@ use super::super::problem::Problem;
 use super::super::respond;
 use super::super::sources::statuses;
 use super::super::state::ApiState;
+use super::coding::Coding;
 use super::shape::keep_fields;
 use super::{X_INVENTORY_COMPLETE, X_INVENTORY_GENERATION};
 
-/// Bytes of bodies that are remembered at most.
-const REMEMBERED_BYTES: u64 = 16 << 20;
 /// A body larger than this is made on a thread that serves nothing.
 const LARGE: usize = 256;
 /// A body smaller than this is not compressed.
@@ -40,74 +35,6 @@ const CACHING: HeaderValue =
     HeaderValue::from_static("private, max-age=1, stale-while-revalidate=30");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const VARYING: HeaderValue = HeaderValue::from_static("accept, accept-encoding");
-
-/// How a body is coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Coding {
-    /// As it is.
-    Identity,
-    /// gzip.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-}
-
-impl Coding {
-    /// The best coding that a caller accepts.
-    pub fn accepted(header: Option<&HeaderValue>) -> Self {
-        let Some(text) = header.and_then(|value| value.to_str().ok()) else {
-            return Self::Identity;
-        };
-        let takes = |coding: &str| {
-            text.split(',').any(|part| {
-                let (name, quality) = part.split_once(';').unwrap_or((part, ""));
-                let is_refused = quality
-                    .trim()
-                    .strip_prefix("q=")
-                    .is_some_and(|q| q.trim().parse() == Ok(0.0_f32));
-                name.trim().eq_ignore_ascii_case(coding) && !is_refused
-            })
-        };
-        if takes("zstd") {
-            Self::Zstd
-        } else if takes("gzip") {
-            Self::Gzip
-        } else {
-            Self::Identity
-        }
-    }
-
-    fn header(self) -> Option<HeaderValue> {
-        match self {
-            Self::Identity => None,
-            Self::Gzip => Some(HeaderValue::from_static("gzip")),
-            Self::Zstd => Some(HeaderValue::from_static("zstd")),
-        }
-    }
-
-    const fn suffix(self) -> &'static str {
-        match self {
-            Self::Identity => "",
-            Self::Gzip => "-gz",
-            Self::Zstd => "-zs",
-        }
-    }
-
-    fn code(self, body: Vec<u8>) -> Option<Vec<u8>> {
-        match self {
-            Self::Identity => Some(body),
-            Self::Gzip => {
-                let mut coder = flate2::write::GzEncoder::new(
-                    Vec::with_capacity(body.len() / 6),
-                    flate2::Compression::new(4),
-                );
-                coder.write_all(&body).ok()?;
-                coder.finish().ok()
-            }
-            Self::Zstd => zstd::bulk::compress(&body, 3).ok(),
-        }
-    }
-}
 
 /// A page ready to be sent, as often as it is asked for.
 #[derive(Debug)]
@@ -119,6 +46,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// Bytes of its body.
+    pub(super) fn len(&self) -> usize {
+        self.body.len()
+    }
+
     /// Answers with the page, or with 304 when the caller has it.
     pub fn answer(&self, request: &HeaderMap, now: Timestamp) -> Response {
         let mut response =
@@ -143,78 +75,6 @@ impl Page {
 /// The `Age` of an answer, in whole seconds.
 pub(super) fn age(since: Timestamp, now: Timestamp) -> HeaderValue {
     HeaderValue::from(u64::try_from(now.as_second() - since.as_second()).unwrap_or(0))
-}
-
-/// Pages that were asked for before, within a bound of bytes.
-#[derive(Debug)]
-pub struct Pages(Cache<Key, Arc<Page>, Weight>);
-
-impl Default for Pages {
-    fn default() -> Self {
-        Self(Cache::with_weighter(4_096, REMEMBERED_BYTES, Weight))
-    }
-}
-
-impl Pages {
-    /// A page of a generation, under the query as it was sent.
-    pub fn get(&self, generation: u64, query: &str, coding: Coding) -> Option<Arc<Page>> {
-        self.0.get(&Asked {
-            generation,
-            query,
-            coding,
-        })
-    }
-
-    fn insert(&self, generation: u64, query: String, coding: Coding, page: &Arc<Page>) {
-        self.0.insert(
-            Key {
-                generation,
-                query: query.into(),
-                coding,
-            },
-            Arc::clone(page),
-        );
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    generation: u64,
-    query: Box<str>,
-    coding: Coding,
-}
-
-struct Asked<'a> {
-    generation: u64,
-    query: &'a str,
-    coding: Coding,
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.generation, &*self.query, self.coding).hash(state);
-    }
-}
-
-impl Hash for Asked<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.generation, self.query, self.coding).hash(state);
-    }
-}
-
-impl Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.generation == key.generation && self.coding == key.coding && self.query == &*key.query
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Weight;
-
-impl Weighter<Key, Arc<Page>> for Weight {
-    fn weight(&self, key: &Key, page: &Arc<Page>) -> u64 {
-        (key.query.len() + page.body.len() + 1_024) as u64
-    }
 }
 
 /// A page that is to be made.
@@ -450,15 +310,6 @@ pub(super) fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_best_accepted_coding_is_taken() {
-        let coding = |text: &'static str| Coding::accepted(Some(&HeaderValue::from_static(text)));
-        assert_eq!(Coding::accepted(None), Coding::Identity);
-        assert_eq!(coding("gzip, deflate, br, zstd"), Coding::Zstd);
-        assert_eq!(coding("GZIP;q=0.5, zstd;q=0"), Coding::Gzip);
-        assert_eq!(coding("br, *"), Coding::Identity);
-    }
 
     #[test]
     fn the_next_link_repeats_the_query_with_another_cursor() {

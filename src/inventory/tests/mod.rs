@@ -1,8 +1,10 @@
 //! The inventory against naive accounts of what it should be.
 
+mod fleets;
 mod json;
 mod moving;
 mod oracle;
+mod questions;
 mod selecting;
 mod shelves;
 mod tasks;

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use super::oracle::{Account, Known, accounts, compare, count, filters, passes, sorts};
+use super::fleets::{Account, Known, accounts};
+use super::oracle::{compare, count, passes};
+use super::questions::{filters, sorts};
 use super::*;
 use crate::inventory::query::{Filter, Query, Sort};
 use crate::inventory::token::PageToken;

@@ -1,5 +1,6 @@
 //! Kubeadapt: the current generation of its read API.
 
+mod clusters;
 mod nodes;
 mod paging;
 mod record;
@@ -10,24 +11,13 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::fleet::{Arrangement, BASE62, Dice, Style, ago, stamp, uuid};
+use super::fleet::{Arrangement, BASE62, Dice, uuid};
 use super::world::{Allowance, Answer, Api, Call, Context, Kind, Problem};
 use super::{Truth, Vendor};
-use paging::{envelope, failure, filters, pagination};
-use record::money;
+use paging::{envelope, failure};
 
 const ROWS: &[&str] = &["/data"];
 const DAY: i64 = 86_400;
-const LIST_PARAMETERS: [&str; 8] = [
-    "limit",
-    "cursor",
-    "include_total",
-    "provider",
-    "region",
-    "environment",
-    "status",
-    "cost_mode",
-];
 const NODE_PARAMETERS: [&str; 11] = [
     "limit",
     "cursor",
@@ -58,190 +48,6 @@ impl Kubeadapt {
 
     fn id(&self, serial: u64) -> String {
         uuid(&mut Dice::new(&[self.context.seed, serial, 2]))
-    }
-
-    fn hidden(call: &Call, serial: u64) -> bool {
-        call.feature("allow-list") && serial % 3 == 2
-    }
-
-    fn list(&self, call: &Call) -> Answer {
-        if call.query("cost_mode").is_some() {
-            return failure(
-                call,
-                422,
-                "INVALID_COST_MODE",
-                "cost_mode is not accepted here",
-                &json!({"field": "cost_mode"}),
-            );
-        }
-        let (limit, filters) = match (Self::limit(call), filters(call)) {
-            (Ok(limit), Ok(filters)) => (limit, filters),
-            (Err(answer), _) | (_, Err(answer)) => return answer,
-        };
-        let cursor = match Self::position(call) {
-            Ok(cursor) => cursor,
-            Err(answer) => return answer,
-        };
-        let order = call.visible(&call.members.arrangement.main);
-        let key = |serial: u64| (Reverse(self.rate(serial, call.revision())), self.id(serial));
-        let start = cursor.as_ref().map_or(0, |(value, id)| {
-            let after = (Reverse(*value), id.clone());
-            order.partition_point(|serial| key(*serial) <= after)
-        });
-        let fits = |serial: u64| {
-            !Self::hidden(call, serial)
-                && (filters.is_empty() || {
-                    let record = self.record(serial, call.revision());
-                    filters.iter().all(|(name, values)| {
-                        let value = match *name {
-                            "provider" => record.provider,
-                            "region" => record.region,
-                            "environment" => record.environment,
-                            _ => record.status,
-                        };
-                        values.iter().any(|wanted| wanted == value)
-                    })
-                })
-        };
-        let mut rest = order[start..]
-            .iter()
-            .copied()
-            .filter(|serial| fits(*serial));
-        let page: Vec<u64> = rest.by_ref().take(limit).collect();
-        let has_more = rest.next().is_some();
-        let rows: Vec<Value> = page
-            .iter()
-            .map(|serial| {
-                self.row(
-                    *serial,
-                    &self.record(*serial, call.revision()),
-                    call.revision(),
-                )
-            })
-            .collect();
-        let wants_cursor = has_more || call.feature("cursor-on-last-page");
-        let next = page.last().filter(|_| wants_cursor).map(|serial| {
-            Self::token_for(call, self.rate(*serial, call.revision()), &self.id(*serial))
-        });
-        let total = || order.iter().filter(|serial| fits(**serial)).count();
-        let body = envelope(
-            call,
-            Value::Array(rows),
-            Some(pagination(call, next, has_more, limit, total)),
-            &LIST_PARAMETERS,
-        );
-        Answer::ok(body).rows(ROWS).first(cursor.is_none())
-    }
-
-    /// A cluster of the path, or why there is none.
-    fn cluster(call: &Call, id: &str) -> Result<u64, Answer> {
-        let well_formed = id.len() == 36
-            && id.bytes().enumerate().all(|(at, byte)| match at {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            });
-        if !well_formed {
-            return Err(failure(
-                call,
-                400,
-                "INVALID_CLUSTER_ID",
-                "cluster_id is not a UUID",
-                &json!({"field": "cluster_id"}),
-            ));
-        }
-        match call.serial(id) {
-            Some(serial) if Self::hidden(call, serial) => Err(failure(
-                call,
-                403,
-                "CLUSTER_ACCESS_DENIED",
-                "cluster is outside the key's allow-list",
-                &json!({"field": "cluster_id"}),
-            )),
-            Some(serial) => Ok(serial),
-            None => Err(failure(
-                call,
-                404,
-                "CLUSTER_NOT_FOUND",
-                "cluster not found in tenant",
-                &json!({"field": "cluster_id", "reason": "not_found"}),
-            )),
-        }
-    }
-
-    fn detail(&self, call: &Call, id: &str) -> Answer {
-        if call.query("cost_mode").is_some() {
-            return failure(
-                call,
-                422,
-                "INVALID_COST_MODE",
-                "cost_mode is not accepted here",
-                &json!({"field": "cost_mode"}),
-            );
-        }
-        match Self::cluster(call, id) {
-            Ok(serial) => {
-                let row = self.row(
-                    serial,
-                    &self.record(serial, call.revision()),
-                    call.revision(),
-                );
-                Answer::ok(envelope(call, row, None, &[])).rows(ROWS)
-            }
-            Err(answer) => answer,
-        }
-    }
-
-    fn trend(&self, call: &Call, serial: u64) -> Answer {
-        let moment = |name: &str| call.query(name).and_then(|text| text.parse::<i64>().ok());
-        let (Some(start), Some(end)) = (moment("start"), moment("end")) else {
-            return failure(
-                call,
-                422,
-                "VALIDATION_ERROR",
-                "start and end are required",
-                &json!({"field": "start"}),
-            );
-        };
-        if end <= start || end - start > 5 * 366 * DAY {
-            return failure(
-                call,
-                422,
-                "VALIDATION_ERROR",
-                "end must be after start",
-                &json!({"field": "end"}),
-            );
-        }
-        let step = ((end - start) / 24).max(1);
-        let points: Vec<Value> = (0..24)
-            .filter_map(|at| Timestamp::from_second(start + at * step).ok())
-            .map(|at| json!({"timestamp": stamp(at, Style::Seconds), "cost": money(self.rate(serial, call.revision()))}))
-            .collect();
-        let mode = call.query("cost_mode").unwrap_or("fully_loaded");
-        let mut body = envelope(
-            call,
-            json!({"granularity": "hourly", "points": points}),
-            None,
-            &["start", "end", "type", "granularity", "cost_mode"],
-        );
-        body["meta"]["cost_mode"] = json!(mode);
-        Answer::ok(body)
-    }
-
-    fn organization(&self, call: &Call) -> Answer {
-        let order = &call.members.arrangement.main;
-        let (mut nodes, mut connected, mut rate) = (0, 0, 0);
-        for serial in order {
-            let record = self.record(*serial, call.revision());
-            nodes += record.nodes;
-            connected += u64::from(!record.stale);
-            rate += self.rate(*serial, call.revision());
-        }
-        let data = json!({"id": uuid(&mut Dice::new(&[self.context.seed, 11])), "kind": "Organization",
-            "metadata": {"name": "Example", "domain": "example.com", "plan_type": "enterprise", "is_active": true,
-                "created_at": stamp(ago(self.context.anchor, 500 * DAY), Style::Seconds)},
-            "utilization": {"counts": {"clusters": order.len(), "connected_clusters": connected, "nodes": nodes}},
-            "cost": {"current_run_rate_hourly": money(rate)}});
-        Answer::ok(envelope(call, data, None, &[]))
     }
 }
 

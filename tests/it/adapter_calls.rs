@@ -48,7 +48,7 @@ fn ok(body: &str) -> (u16, String) {
 
 /// A row that cannot be told from others is counted, and is no cluster.
 #[tokio::test(start_paused = true)]
-async fn every_vendor_s_ids_are_held_to_the_same_rule() {
+async fn ids_of_every_vendor_are_held_to_one_rule() {
     const ROWS: &str = r#"{"id":"good"},{"id":"12,5 units"},{"id":"null"},{"id":" "},{"id":-1},{"id":["a"]},["b"]"#;
     for (kind, settings, before, after) in [
         (

@@ -10,7 +10,7 @@ use clustergate::domain::{
 };
 use clustergate::inventory::{Inventory, Keeper, Schedule, Source};
 use clustergate::provider::{
-    Capabilities, Described, Limits, Listed, Locator, Operation, Page, PageCursor, Provider,
+    Capabilities, Capability, Described, Limits, Listed, Locator, Page, PageCursor, Provider,
     ProviderError,
 };
 use clustergate::upstream::{Credential, Dialect, Scheme, Stack, StackSettings, TokenSource};
@@ -72,7 +72,7 @@ impl Provider for Scripted {
     fn capabilities(&self) -> &'static Capabilities {
         &Capabilities {
             vantage: Vantage::Observes,
-            operations: &[Operation::List],
+            operations: &[Capability::List],
             reports: &[],
             detail_only: &[],
         }

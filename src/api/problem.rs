@@ -260,6 +260,8 @@ fn status_of(error: ErrorKind) -> StatusCode {
             FailureKind::RateLimited | FailureKind::CircuitOpen | FailureKind::Credential,
         ) => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
+        ErrorKind::InvalidValues => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Conflict | ErrorKind::NotReady => StatusCode::CONFLICT,
         ErrorKind::Call(
             FailureKind::Unauthorized
             | FailureKind::Forbidden

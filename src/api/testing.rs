@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use crate::domain::{Kind, SourceName};
 use crate::inventory::{Attempt, Control, Freshness, Inventory, Requested, SourceReport};
-use crate::provider::{Capabilities, Entry, ErrorKind, Operation};
+use crate::provider::{Capabilities, Capability, Entry, ErrorKind};
 use crate::upstream::{BreakerState, Dialect, FailureKind, Quota, Rate, Scheme, Vitals};
 
 use super::{ApiState, Settings};
@@ -85,7 +85,7 @@ pub(crate) fn reports() -> Vec<SourceReport> {
 
 static CAPABILITIES: Capabilities = Capabilities {
     vantage: crate::domain::Vantage::Hosts,
-    operations: &[Operation::List],
+    operations: &[Capability::List],
     reports: &["name"],
     detail_only: &[],
 };

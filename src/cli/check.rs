@@ -104,8 +104,12 @@ impl Found {
             | ErrorKind::Truncated
             | ErrorKind::PageLimit
             | ErrorKind::CursorExpired
-            | ErrorKind::NotFound => Self::new(Some(true), Some(true)),
-            ErrorKind::Deadline | ErrorKind::NotSupported => Self::new(None, None),
+            | ErrorKind::NotFound
+            | ErrorKind::Conflict
+            | ErrorKind::NotReady => Self::new(Some(true), Some(true)),
+            ErrorKind::Deadline | ErrorKind::NotSupported | ErrorKind::InvalidValues => {
+                Self::new(None, None)
+            }
         }
     }
 }

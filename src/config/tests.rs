@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::*;
 use crate::domain::{Kind, Vantage};
 use crate::provider::{
-    Adapter, Capabilities, ConfigError, Environment, Operation, Page, PageCursor, ProviderError,
+    Adapter, Capabilities, Capability, ConfigError, Environment, Page, PageCursor, ProviderError,
 };
 use crate::upstream::{Dialect, Rate, Scheme, Stack, TokenSource};
 
@@ -34,7 +34,7 @@ enum Unit {
 
 static CAPABILITIES: Capabilities = Capabilities {
     vantage: Vantage::Hosts,
-    operations: &[Operation::List],
+    operations: &[Capability::List],
     reports: &[],
     detail_only: &[],
 };

@@ -8,11 +8,16 @@ mod accelerator;
 mod capacity;
 mod cluster;
 mod fill;
+mod health;
 mod id;
+mod metrics;
 mod money;
 mod node;
 mod number;
+mod operation;
 mod orchestrator;
+mod reach;
+mod spec;
 mod status;
 mod time;
 mod version;
@@ -24,11 +29,19 @@ pub use cluster::{
     Vantage,
 };
 pub use fill::Fill;
+pub use health::{Health, HealthOrigin, HealthStatus, NodeGroup, NodeTally, SystemPod};
 pub use id::{ClusterId, InvalidName, Kind, SourceName};
+pub use metrics::{ClusterMetrics, InvalidPeriod, Period, Point, Series};
 pub use money::{Cost, CostOrigin, Money};
 pub use node::{Addresses, Node, NodeRole, NodeState};
 pub use number::{count, finite, percent};
+pub use operation::{
+    Operation, OperationCounts, OperationError, OperationKind, OperationProgress,
+    OperationResource, OperationState,
+};
 pub use orchestrator::{Orchestrator, OrchestratorType, Upgrade, UpgradeStatus};
+pub use reach::Reach;
+pub use spec::{ClusterPatch, ClusterSpec, NodeGroupSpec};
 pub use status::{State, Status};
 pub use time::timestamp;
 pub use version::Version;

@@ -18,7 +18,7 @@ use super::keeper::{Activation, Event, Message, Source};
 use super::prepare::{Prepared, Preparing};
 use super::shelf::{Detailed, Outcome};
 use crate::domain::ClusterId;
-use crate::provider::{ErrorKind, Listing, Locator, Operation, ProviderError, walk_into};
+use crate::provider::{Capability, ErrorKind, Listing, Locator, ProviderError, walk_into};
 
 /// Details are published together, at most so many and not sooner than this.
 const BATCH: usize = 500;
@@ -56,7 +56,7 @@ struct Details {
 pub(super) fn has_details(source: &Source) -> bool {
     let capabilities = source.provider.capabilities();
     source.schedule.detail_interval.is_some()
-        && capabilities.supports(Operation::Describe)
+        && capabilities.supports(Capability::Describe)
         && !capabilities.detail_only.is_empty()
 }
 

@@ -31,11 +31,17 @@ pub enum ErrorKind {
     NotSupported,
     /// The cluster is gone, or not visible to this credential.
     NotFound,
+    /// A write's values cannot be used with this provider; nothing was sent.
+    InvalidValues,
+    /// The cluster's state does not allow this now, by the vendor's word.
+    Conflict,
+    /// What is asked for will be there later, by the vendor's word.
+    NotReady,
 }
 
 impl ErrorKind {
     /// Every kind that can be reported, for documentation and tests.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Call(FailureKind::Unauthorized),
         Self::Call(FailureKind::Forbidden),
         Self::Call(FailureKind::NotFound),
@@ -62,6 +68,9 @@ impl ErrorKind {
         Self::Deadline,
         Self::NotSupported,
         Self::NotFound,
+        Self::InvalidValues,
+        Self::Conflict,
+        Self::NotReady,
     ];
 
     /// The stable code that clients see.
@@ -93,6 +102,9 @@ impl ErrorKind {
             Self::Deadline => "REFRESH_DEADLINE",
             Self::NotSupported => "CAPABILITY_NOT_SUPPORTED",
             Self::NotFound => "CLUSTER_NOT_FOUND",
+            Self::InvalidValues => "INVALID_VALUES",
+            Self::Conflict => "UPSTREAM_CONFLICT",
+            Self::NotReady => "UPSTREAM_NOT_READY",
         }
     }
 
@@ -105,12 +117,15 @@ impl ErrorKind {
             | Self::PaginationLoop
             | Self::Truncated
             | Self::CursorExpired
-            | Self::Deadline => true,
+            | Self::Deadline
+            | Self::NotReady => true,
             Self::UnsupportedGeneration
             | Self::NotEnabled
             | Self::PageLimit
             | Self::NotSupported
-            | Self::NotFound => false,
+            | Self::NotFound
+            | Self::InvalidValues
+            | Self::Conflict => false,
         }
     }
 
@@ -185,8 +200,22 @@ impl ErrorKind {
             }
             Self::NotSupported => "the vendor has no such call",
             Self::NotFound => "the cluster is gone, or not visible to this token",
+            Self::InvalidValues => "the request's values cannot be used with this provider",
+            Self::Conflict => {
+                "the cluster's state does not allow this now: look at it and its operations"
+            }
+            Self::NotReady => "the vendor does not have it yet: ask again later",
         }
     }
+}
+
+/// A value of a request that cannot be used with a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The field, as a path from the body's root: `node_groups[0].min_size`, `options.plan`.
+    pub field: String,
+    /// What is wrong with it and what would be right; of ours, never a vendor's text.
+    pub reason: String,
 }
 
 /// A provider's operation that failed.
@@ -201,8 +230,12 @@ pub struct ProviderError {
     pub operation: &'static str,
     /// A detail of ours for the operator; never a vendor's body.
     pub detail: Option<String>,
+    /// A constant text of ours that callers may see, such as what a documented code of the vendor means.
+    pub public: Option<&'static str>,
+    /// Values of a request that cannot be used.
+    pub mistakes: Vec<Mistake>,
     /// The call that failed, when one did.
-    pub source: Option<UpstreamError>,
+    pub source: Option<Box<UpstreamError>>,
 }
 
 impl ProviderError {
@@ -212,6 +245,8 @@ impl ProviderError {
             kind,
             operation,
             detail: None,
+            public: None,
+            mistakes: Vec::new(),
             source: None,
         }
     }
@@ -222,13 +257,46 @@ impl ProviderError {
             kind: ErrorKind::Call(error.kind),
             operation,
             detail: None,
-            source: Some(error),
+            public: None,
+            mistakes: Vec::new(),
+            source: Some(Box::new(error)),
         }
     }
 
     /// The provider has no such operation.
     pub const fn not_supported(operation: &'static str) -> Self {
         Self::new(ErrorKind::NotSupported, operation)
+    }
+
+    /// A write whose values cannot be used; nothing was sent.
+    pub fn invalid(operation: &'static str, mistakes: Vec<Mistake>) -> Self {
+        let mut error = Self::new(ErrorKind::InvalidValues, operation);
+        error.mistakes = mistakes;
+        error
+    }
+
+    /// Adds a constant text that callers may see.
+    #[must_use]
+    pub const fn with_public(mut self, text: &'static str) -> Self {
+        self.public = Some(text);
+        self
+    }
+
+    /// Whether a write that failed so may have been carried out all the same: it was sent, and no refusal came back.
+    pub fn may_have_happened(&self) -> bool {
+        let Some(call) = &self.source else {
+            return matches!(self.kind, ErrorKind::Malformed | ErrorKind::UnexpectedShape);
+        };
+        call.attempts > 0
+            && !matches!(
+                call.kind,
+                FailureKind::Unauthorized
+                    | FailureKind::Forbidden
+                    | FailureKind::NotFound
+                    | FailureKind::Rejected
+                    | FailureKind::RateLimited
+                    | FailureKind::Unreachable
+            )
     }
 
     /// Adds a detail for the operator, cut to a bounded length.

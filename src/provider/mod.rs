@@ -21,6 +21,7 @@ pub mod read;
 #[cfg(test)]
 pub(crate) mod testing;
 mod walk;
+mod write;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,15 +29,19 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::domain::{Kind, SourceName};
+use crate::domain::{
+    Cluster, ClusterMetrics, ClusterPatch, ClusterSpec, Health, Kind, Node, Operation, Period,
+    SourceName,
+};
 use crate::upstream::{Dialect, Rate, Scheme, Stack};
 
-pub use capability::{Capabilities, Operation};
+pub use capability::{Capabilities, Capability};
 pub use decode::{envelope, object, raw, row};
-pub use error::{ErrorKind, ProviderError};
+pub use error::{ErrorKind, Mistake, ProviderError};
 pub use loose::Loose;
 pub use page::{Described, Listed, Locator, Page, PageCursor, Rejected, Warnings};
 pub use walk::{AsListed, Gather, Limits, Listing, WalkError, walk, walk_into};
+pub use write::{Infrastructure, Kubeconfig, Written};
 
 /// What one writes for a provider.
 pub trait Adapter: Send + Sync + Sized + 'static {
@@ -70,24 +75,196 @@ pub trait Adapter: Send + Sync + Sized + 'static {
         let _ = cluster;
         std::future::ready(Err(ProviderError::not_supported("describe")))
     }
+
+    /// Reads the nodes of one cluster. The default takes them from the detail.
+    fn nodes(
+        &self,
+        cluster: &Locator,
+    ) -> impl Future<Output = Result<Vec<Node>, ProviderError>> + Send {
+        async {
+            let described = self.describe(cluster).await?;
+            described
+                .nodes
+                .ok_or_else(|| ProviderError::not_supported("nodes"))
+        }
+    }
+
+    /// Reads how well one cluster is. The default derives it from the detail.
+    fn health(
+        &self,
+        cluster: &Locator,
+    ) -> impl Future<Output = Result<Health, ProviderError>> + Send {
+        async { Ok(Health::derive(&self.describe(cluster).await?.cluster)) }
+    }
+
+    /// Reads the access file of one cluster: a credential.
+    fn kubeconfig(
+        &self,
+        cluster: &Locator,
+    ) -> impl Future<Output = Result<Kubeconfig, ProviderError>> + Send {
+        let _ = cluster;
+        std::future::ready(Err(ProviderError::not_supported("kubeconfig")))
+    }
+
+    /// Reads what the vendor measured of one cluster.
+    fn metrics(
+        &self,
+        cluster: &Locator,
+        period: Period,
+    ) -> impl Future<Output = Result<ClusterMetrics, ProviderError>> + Send {
+        let _ = (cluster, period);
+        std::future::ready(Err(ProviderError::not_supported("metrics")))
+    }
+
+    /// Makes a cluster, or the record of one. Like every write it is sent once and never repeated.
+    fn create(
+        &self,
+        spec: &ClusterSpec,
+    ) -> impl Future<Output = Result<Written, ProviderError>> + Send {
+        let _ = spec;
+        std::future::ready(Err(ProviderError::not_supported("create")))
+    }
+
+    /// Looks for a cluster that a creation of unknown outcome may have made; `None` says that there is none.
+    fn find_created(
+        &self,
+        spec: &ClusterSpec,
+    ) -> impl Future<Output = Result<Option<Listed>, ProviderError>> + Send {
+        let _ = spec;
+        std::future::ready(Err(ProviderError::not_supported("create")))
+    }
+
+    /// Changes a cluster: reads the vendor's configuration, changes what the patch names, sends the whole.
+    fn update(
+        &self,
+        cluster: &Locator,
+        patch: &ClusterPatch,
+    ) -> impl Future<Output = Result<Written, ProviderError>> + Send {
+        let _ = (cluster, patch);
+        std::future::ready(Err(ProviderError::not_supported("update")))
+    }
+
+    /// Builds the infrastructure of a cluster that is only a record.
+    fn provision(
+        &self,
+        cluster: &Locator,
+    ) -> impl Future<Output = Result<Written, ProviderError>> + Send {
+        let _ = cluster;
+        std::future::ready(Err(ProviderError::not_supported("provision")))
+    }
+
+    /// Destroys the infrastructure of a cluster.
+    fn destroy(
+        &self,
+        cluster: &Locator,
+    ) -> impl Future<Output = Result<Written, ProviderError>> + Send {
+        let _ = cluster;
+        std::future::ready(Err(ProviderError::not_supported("destroy")))
+    }
+
+    /// Removes the record of a cluster and leaves its infrastructure as it is.
+    fn forget(
+        &self,
+        cluster: &Locator,
+    ) -> impl Future<Output = Result<Written, ProviderError>> + Send {
+        let _ = cluster;
+        std::future::ready(Err(ProviderError::not_supported("forget")))
+    }
+
+    /// Whether a cluster's infrastructure may exist, by what is known of the cluster. Where nothing says that there is none,
+    /// there may be.
+    fn infrastructure(cluster: &Cluster) -> Infrastructure {
+        let _ = cluster;
+        Infrastructure::Possible
+    }
+
+    /// Reads one operation by the vendor's id.
+    fn operation(&self, id: &str) -> impl Future<Output = Result<Operation, ProviderError>> + Send {
+        let _ = id;
+        std::future::ready(Err(ProviderError::not_supported("operations")))
+    }
+
+    /// Reads the operations of one cluster, the newest first, as far as the vendor still tells.
+    fn operations(
+        &self,
+        cluster: &Locator,
+    ) -> impl Future<Output = Result<Vec<Operation>, ProviderError>> + Send {
+        let _ = cluster;
+        std::future::ready(Err(ProviderError::not_supported("operations")))
+    }
 }
 
-/// What one holds of a provider: an [`Adapter`] as a trait object.
+/// An answer of a provider that is held as a trait object.
+pub type Asked<'a, T> = BoxFuture<'a, Result<T, ProviderError>>;
+
+fn refused<'a, T: Send + 'a>(operation: &'static str) -> Asked<'a, T> {
+    Box::pin(std::future::ready(Err(ProviderError::not_supported(
+        operation,
+    ))))
+}
+
+/// What one holds of a provider: an [`Adapter`] as a trait object. Each method is the adapter's of the same name.
 pub trait Provider: Send + Sync {
     /// The provider's name.
     fn kind(&self) -> Kind;
     /// What it can do and say.
     fn capabilities(&self) -> &'static Capabilities;
     /// Answers one page.
-    fn list_page<'a>(
-        &'a self,
-        cursor: Option<&'a PageCursor>,
-    ) -> BoxFuture<'a, Result<Page, ProviderError>>;
+    fn list_page<'a>(&'a self, cursor: Option<&'a PageCursor>) -> Asked<'a, Page>;
     /// Reads one cluster's detail.
-    fn describe<'a>(
-        &'a self,
-        cluster: &'a Locator,
-    ) -> BoxFuture<'a, Result<Described, ProviderError>>;
+    fn describe<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Described>;
+    /// Reads the nodes of one cluster.
+    fn nodes<'a>(&'a self, _cluster: &'a Locator) -> Asked<'a, Vec<Node>> {
+        refused("nodes")
+    }
+    /// Reads how well one cluster is.
+    fn health<'a>(&'a self, _cluster: &'a Locator) -> Asked<'a, Health> {
+        refused("health")
+    }
+    /// Reads the access file of one cluster.
+    fn kubeconfig<'a>(&'a self, _cluster: &'a Locator) -> Asked<'a, Kubeconfig> {
+        refused("kubeconfig")
+    }
+    /// Reads what the vendor measured of one cluster.
+    fn metrics<'a>(&'a self, _cluster: &'a Locator, _period: Period) -> Asked<'a, ClusterMetrics> {
+        refused("metrics")
+    }
+    /// Makes a cluster.
+    fn create<'a>(&'a self, _spec: &'a ClusterSpec) -> Asked<'a, Written> {
+        refused("create")
+    }
+    /// Looks for what a creation of unknown outcome may have made.
+    fn find_created<'a>(&'a self, _spec: &'a ClusterSpec) -> Asked<'a, Option<Listed>> {
+        refused("create")
+    }
+    /// Changes a cluster.
+    fn update<'a>(&'a self, _cluster: &'a Locator, _patch: &'a ClusterPatch) -> Asked<'a, Written> {
+        refused("update")
+    }
+    /// Builds a cluster's infrastructure.
+    fn provision<'a>(&'a self, _cluster: &'a Locator) -> Asked<'a, Written> {
+        refused("provision")
+    }
+    /// Destroys a cluster's infrastructure.
+    fn destroy<'a>(&'a self, _cluster: &'a Locator) -> Asked<'a, Written> {
+        refused("destroy")
+    }
+    /// Removes a cluster's record.
+    fn forget<'a>(&'a self, _cluster: &'a Locator) -> Asked<'a, Written> {
+        refused("forget")
+    }
+    /// Whether a cluster's infrastructure may exist.
+    fn infrastructure(&self, _cluster: &Cluster) -> Infrastructure {
+        Infrastructure::Possible
+    }
+    /// Reads one operation.
+    fn operation<'a>(&'a self, _id: &'a str) -> Asked<'a, Operation> {
+        refused("operations")
+    }
+    /// Reads the operations of one cluster.
+    fn operations<'a>(&'a self, _cluster: &'a Locator) -> Asked<'a, Vec<Operation>> {
+        refused("operations")
+    }
 }
 
 impl<A: Adapter> Provider for A {
@@ -99,18 +276,64 @@ impl<A: Adapter> Provider for A {
         A::CAPABILITIES
     }
 
-    fn list_page<'a>(
-        &'a self,
-        cursor: Option<&'a PageCursor>,
-    ) -> BoxFuture<'a, Result<Page, ProviderError>> {
+    fn list_page<'a>(&'a self, cursor: Option<&'a PageCursor>) -> Asked<'a, Page> {
         Box::pin(Adapter::list_page(self, cursor))
     }
 
-    fn describe<'a>(
-        &'a self,
-        cluster: &'a Locator,
-    ) -> BoxFuture<'a, Result<Described, ProviderError>> {
+    fn describe<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Described> {
         Box::pin(Adapter::describe(self, cluster))
+    }
+
+    fn nodes<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Vec<Node>> {
+        Box::pin(Adapter::nodes(self, cluster))
+    }
+
+    fn health<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Health> {
+        Box::pin(Adapter::health(self, cluster))
+    }
+
+    fn kubeconfig<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Kubeconfig> {
+        Box::pin(Adapter::kubeconfig(self, cluster))
+    }
+
+    fn metrics<'a>(&'a self, cluster: &'a Locator, period: Period) -> Asked<'a, ClusterMetrics> {
+        Box::pin(Adapter::metrics(self, cluster, period))
+    }
+
+    fn create<'a>(&'a self, spec: &'a ClusterSpec) -> Asked<'a, Written> {
+        Box::pin(Adapter::create(self, spec))
+    }
+
+    fn find_created<'a>(&'a self, spec: &'a ClusterSpec) -> Asked<'a, Option<Listed>> {
+        Box::pin(Adapter::find_created(self, spec))
+    }
+
+    fn update<'a>(&'a self, cluster: &'a Locator, patch: &'a ClusterPatch) -> Asked<'a, Written> {
+        Box::pin(Adapter::update(self, cluster, patch))
+    }
+
+    fn provision<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Written> {
+        Box::pin(Adapter::provision(self, cluster))
+    }
+
+    fn destroy<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Written> {
+        Box::pin(Adapter::destroy(self, cluster))
+    }
+
+    fn forget<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Written> {
+        Box::pin(Adapter::forget(self, cluster))
+    }
+
+    fn operation<'a>(&'a self, id: &'a str) -> Asked<'a, Operation> {
+        Box::pin(Adapter::operation(self, id))
+    }
+
+    fn operations<'a>(&'a self, cluster: &'a Locator) -> Asked<'a, Vec<Operation>> {
+        Box::pin(Adapter::operations(self, cluster))
+    }
+
+    fn infrastructure(&self, cluster: &Cluster) -> Infrastructure {
+        A::infrastructure(cluster)
     }
 }
 

@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{Cluster, Kind, SourceName, Vantage};
-    use crate::provider::{Capabilities, Described, Locator, Operation};
+    use crate::provider::{Capabilities, Capability, Described, Locator};
 
     /// Answers pages from a function of the cursor and the number of the call.
     struct Script<F>(F, Mutex<u32>);
@@ -227,7 +227,7 @@ mod tests {
         fn capabilities(&self) -> &'static Capabilities {
             &Capabilities {
                 vantage: Vantage::Hosts,
-                operations: &[Operation::List],
+                operations: &[Capability::List],
                 reports: &[],
                 detail_only: &[],
             }

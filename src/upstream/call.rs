@@ -115,6 +115,25 @@ impl Call {
         }
     }
 
+    /// A write: sent once, never repeated.
+    pub fn write(operation: &'static str, method: Method, target: Target) -> Self {
+        Self {
+            operation,
+            method,
+            target,
+            headers: HeaderMap::new(),
+            body: None,
+            repeatable: false,
+        }
+    }
+
+    /// Adds a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        self.body = serde_json::to_vec(body).ok().map(Bytes::from);
+        self
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clustergate::adapters::CATALOG;
-use clustergate::provider::{Limits, Listing, Operation, walk};
+use clustergate::provider::{Capability, Limits, Listing, walk};
 use clustergate::sandbox::Vendor;
 use serde_json::Value;
 
@@ -142,7 +142,7 @@ async fn each_claimed_operation_works_and_each_other_one_is_refused() {
     for source in &sources {
         let name = source.name.as_str();
         let capabilities = source.provider.capabilities();
-        assert!(capabilities.supports(Operation::List), "{name}");
+        assert!(capabilities.supports(Capability::List), "{name}");
         let listing: Listing = walk(source.provider.as_ref(), Limits::default())
             .await
             .unwrap();
@@ -155,20 +155,24 @@ async fn each_claimed_operation_works_and_each_other_one_is_refused() {
         for listed in &listing.clusters {
             match source.provider.describe(&listed.locator).await {
                 Ok(described) => {
-                    assert!(capabilities.supports(Operation::Describe), "{name}");
+                    assert!(capabilities.supports(Capability::Describe), "{name}");
                     assert_eq!(described.cluster.id, listed.cluster.id);
                     has_nodes |= has(described.nodes.as_ref());
                 }
                 Err(error) => {
                     assert!(
-                        !capabilities.supports(Operation::Describe),
+                        !capabilities.supports(Capability::Describe),
                         "{name}: {error:?}"
                     );
                     assert_eq!(error.kind.code(), "CAPABILITY_NOT_SUPPORTED");
                 }
             }
         }
-        assert_eq!(has_nodes, capabilities.supports(Operation::Nodes), "{name}");
+        assert_eq!(
+            has_nodes,
+            capabilities.supports(Capability::Nodes),
+            "{name}"
+        );
     }
     for vendor in sandbox.vendors() {
         let stats = vendor.stats();

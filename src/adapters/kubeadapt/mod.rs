@@ -20,8 +20,8 @@ use serde::Deserialize;
 
 use crate::domain::{Kind, Node, SourceName, Vantage};
 use crate::provider::{
-    Adapter, Capabilities, ConfigError, Described, Entry, Environment, ErrorKind, Locator,
-    Operation, Page, PageCursor, ProviderError, Warnings, connect,
+    Adapter, Capabilities, Capability, ConfigError, Described, Entry, Environment, ErrorKind,
+    Locator, Page, PageCursor, ProviderError, Warnings, connect,
 };
 use crate::upstream::{Dialect, FailureKind, Rate, Scheme, Stack, UpstreamError};
 
@@ -34,7 +34,7 @@ const NODE_PAGES: usize = 20;
 
 static CAPABILITIES: Capabilities = Capabilities {
     vantage: Vantage::Observes,
-    operations: &[Operation::List, Operation::Describe, Operation::Nodes],
+    operations: &[Capability::List, Capability::Describe, Capability::Nodes],
     reports: &[
         "status",
         "orchestrator",

@@ -27,8 +27,8 @@ use self::cursor::{Cursor, Rows, after_infra, after_me, truncated};
 use self::wire::List;
 use crate::domain::{Kind, SourceName, Vantage, count};
 use crate::provider::{
-    self, Adapter, Capabilities, ConfigError, Described, Entry, Environment, ErrorKind, Locator,
-    Operation, Page, PageCursor, ProviderError,
+    self, Adapter, Capabilities, Capability, ConfigError, Described, Entry, Environment, ErrorKind,
+    Locator, Page, PageCursor, ProviderError,
 };
 use crate::upstream::{Dialect, FailureKind, Rate, Scheme, Stack};
 
@@ -125,7 +125,7 @@ impl Adapter for LakeSail {
     const KIND: Kind = KIND;
     const CAPABILITIES: &'static Capabilities = &Capabilities {
         vantage: Vantage::Hosts,
-        operations: &[Operation::List, Operation::Describe],
+        operations: &[Capability::List, Capability::Describe],
         reports: &[
             "status",
             "orchestrator",

@@ -22,8 +22,8 @@ use self::client::Client;
 use self::progress::{Outcome, Progress, ProjectRef, Request, Rows};
 use crate::domain::{Kind, SourceName, Vantage};
 use crate::provider::{
-    self, Adapter, Capabilities, ConfigError, Described, Entry, Environment, ErrorKind, Locator,
-    Operation, Page, PageCursor, ProviderError,
+    self, Adapter, Capabilities, Capability, ConfigError, Described, Entry, Environment, ErrorKind,
+    Locator, Page, PageCursor, ProviderError,
 };
 use crate::upstream::{Dialect, FailureKind, Rate, Scheme, Stack};
 
@@ -111,7 +111,7 @@ impl Adapter for Latitude {
     const KIND: Kind = KIND;
     const CAPABILITIES: &'static Capabilities = &Capabilities {
         vantage: Vantage::Hosts,
-        operations: &[Operation::List, Operation::Describe, Operation::Nodes],
+        operations: &[Capability::List, Capability::Describe, Capability::Nodes],
         reports: &[
             "status",
             "orchestrator",

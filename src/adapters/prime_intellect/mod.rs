@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 use crate::domain::{Kind, SourceName, Vantage};
 use crate::provider::{
-    Adapter, Capabilities, ConfigError, Described, Entry, Environment, ErrorKind, Locator,
-    Operation, Page, PageCursor, ProviderError, connect,
+    Adapter, Capabilities, Capability, ConfigError, Described, Entry, Environment, ErrorKind,
+    Locator, Page, PageCursor, ProviderError, connect,
 };
 use crate::upstream::{Answer, Dialect, FailureKind, Rate, Scheme, Stack, UpstreamError};
 use client::Family;
@@ -30,7 +30,7 @@ const LARGEST_PAGE: u16 = 100;
 
 static CAPABILITIES: Capabilities = Capabilities {
     vantage: Vantage::Hosts,
-    operations: &[Operation::List, Operation::Describe, Operation::Nodes],
+    operations: &[Capability::List, Capability::Describe, Capability::Nodes],
     reports: &[
         "status",
         "orchestrator",

@@ -13,7 +13,9 @@ use tower::service_fn;
 
 use super::*;
 use crate::inventory::{Control, Inventory, Keeper, Schedule, Source};
-use crate::provider::{Capabilities, Limits, Operation, Page, PageCursor, Provider, ProviderError};
+use crate::provider::{
+    Capabilities, Capability, Limits, Page, PageCursor, Provider, ProviderError,
+};
 use crate::upstream::{
     Answer, Call, Credential, Dialect, FailureKind, Rate, Scheme, Stack, StackSettings, Target,
     TokenSource, UpstreamError,
@@ -77,7 +79,7 @@ impl Provider for Script {
     fn capabilities(&self) -> &'static Capabilities {
         &Capabilities {
             vantage: Vantage::Hosts,
-            operations: &[Operation::List, Operation::Describe],
+            operations: &[Capability::List, Capability::Describe],
             reports: &["name"],
             detail_only: &["orchestrator.version"],
         }

@@ -2,7 +2,7 @@
 
 use clustergate::adapters::CATALOG;
 use clustergate::app::sources;
-use clustergate::provider::{ErrorKind, Limits, Operation, walk};
+use clustergate::provider::{Capability, ErrorKind, Limits, walk};
 use clustergate::sandbox::Fault;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, Plan};
 async fn no_fault_of_a_vendor_makes_a_detail_lie() {
     let mut running = JoinSet::new();
     for entry in CATALOG {
-        if entry.capabilities.supports(Operation::Describe) {
+        if entry.capabilities.supports(Capability::Describe) {
             running.spawn(examine(entry.kind.as_str()));
         }
     }

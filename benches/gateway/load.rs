@@ -1,71 +1,115 @@
 //! Load over real sockets: keep-alive connections that each ask again as soon as they are answered, or at a fixed rate.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+thread_local! {
+    /// Answers are looked at once and never kept, so thousands of connections can share what they are read into.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
+}
+
 /// One keep-alive connection.
 pub(crate) struct Connection {
     stream: TcpStream,
-    buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address)
-            .await
-            .expect("the server listens");
-        stream
-            .set_nodelay(true)
-            .expect("a TCP stream takes the option");
-        Self {
-            stream,
-            buffer: vec![0; 64 << 10],
-        }
+    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream })
     }
 
-    /// Asks and reads the whole answer; says its status and the length of its body.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> (u16, usize) {
-        self.stream
-            .write_all(request)
-            .await
-            .expect("the server reads");
-        let mut have = 0;
-        let (head, length, status) = loop {
-            let read = self
-                .stream
-                .read(&mut self.buffer[have..])
-                .await
-                .expect("the server answers");
-            assert!(read > 0, "the server closed the connection");
-            have += read;
-            if let Some(head) = memchr::memmem::find(&self.buffer[..have], b"\r\n\r\n") {
-                let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
-                let status = text[9..12].parse().expect("a status line");
-                let length = text
-                    .split("content-length: ")
-                    .nth(1)
-                    .and_then(|rest| rest.split("\r\n").next())
-                    .map_or(0, |n| n.parse().expect("a number"));
-                break (head + 4, length, status);
-            }
-        };
-        let mut left = (head + length).saturating_sub(have);
-        while left > 0 {
-            let room = self.buffer.len().min(left);
-            let read = self
-                .stream
-                .read(&mut self.buffer[..room])
-                .await
-                .expect("the server answers");
-            assert!(read > 0, "the server closed the connection");
-            left -= read;
+    /// Asks and reads the whole answer.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<Head> {
+        self.stream.write_all(request).await?;
+        let mut begun = Vec::new();
+        let mut head = None;
+        let mut body = 0;
+        while head.is_none() {
+            self.read(|bytes| {
+                // As a rule the head comes in one piece, and then nothing is copied.
+                let bytes = if begun.is_empty() {
+                    bytes
+                } else {
+                    begun.extend_from_slice(bytes);
+                    &begun
+                };
+                if let Some((found, length)) = Head::find(bytes) {
+                    body = bytes.len() - length;
+                    head = Some(found);
+                } else if begun.is_empty() {
+                    begun = bytes.to_vec();
+                }
+            })
+            .await?;
         }
-        (status, length)
+        let head = head.ok_or(io::ErrorKind::InvalidData)?;
+        while body < head.body {
+            body += self.read(|_| {}).await?;
+        }
+        Ok(head)
+    }
+
+    async fn read(&mut self, mut see: impl FnMut(&[u8])) -> io::Result<usize> {
+        poll_fn(|cx| {
+            BUFFER.with_borrow_mut(|buffer| {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+                let bytes = buffer.filled();
+                if bytes.is_empty() {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                see(bytes);
+                Poll::Ready(Ok(bytes.len()))
+            })
+        })
+        .await
+    }
+}
+
+/// What an answer begins with.
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    /// Length of the body that follows.
+    body: usize,
+    text: String,
+}
+
+impl Head {
+    /// A whole head at the start of these bytes, and its length.
+    fn find(bytes: &[u8]) -> Option<(Self, usize)> {
+        let length = memchr::memmem::find(bytes, b"\r\n\r\n")?;
+        let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        let mut head = Self {
+            status: text
+                .get(9..12)
+                .and_then(|status| status.parse().ok())
+                .unwrap_or(0),
+            body: 0,
+            text,
+        };
+        head.body = head
+            .field("content-length")
+            .map_or(0, |length| length.parse().expect("a number"));
+        Some((head, length + 4))
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.text.split("\r\n").find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
     }
 }
 
@@ -73,38 +117,11 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// Requests answered in a second by connections that ask one after the other.
-pub(crate) async fn throughput(
-    address: SocketAddr,
-    requests: &[Vec<u8>],
-    connections: usize,
-    time: Duration,
-) -> f64 {
-    let mut tasks = JoinSet::new();
-    let started = Instant::now();
-    for lane in 0..connections {
-        let requests = requests.to_vec();
-        tasks.spawn(async move {
-            let mut connection = Connection::open(address).await;
-            let mut answered = 0_u64;
-            let mut at = lane * 7;
-            while started.elapsed() < time {
-                let (status, _) = connection.ask(&requests[at % requests.len()]).await;
-                assert_eq!(status, 200);
-                answered += 1;
-                at += 1;
-            }
-            answered
-        });
-    }
-    let mut answered = 0;
-    while let Some(count) = tasks.join_next().await {
-        answered += count.expect("the lane ends");
-    }
-    answered as f64 / started.elapsed().as_secs_f64()
-}
-
-/// Latencies of requests sent at a fixed rate, sorted; a late answer does not make the next request late.
+/// Latencies of requests sent at a fixed rate, sorted; a late answer does not make the next request late. Each answer must be a
+/// 200: anything else ends the program.
+///
+/// A request whose time came while its connection still waited for an answer counts from that time, so that a pause of the
+/// server is seen by all whom it made wait, and not only by those who were in time for it.
 pub(crate) async fn latencies(
     address: SocketAddr,
     request: &[u8],
@@ -117,7 +134,7 @@ pub(crate) async fn latencies(
     for lane in 0..LANES {
         let request = request.to_vec();
         tasks.spawn(async move {
-            let mut connection = Connection::open(address).await;
+            let mut connection = Connection::open(address).await.expect("the server listens");
             let mut latencies = Vec::new();
             let mut number = lane;
             loop {
@@ -125,10 +142,16 @@ pub(crate) async fn latencies(
                 if due.duration_since(started) > time {
                     return latencies;
                 }
-                sleep_until(due).await;
-                let sent = Instant::now();
-                connection.ask(&request).await;
-                latencies.push(sent.elapsed());
+                let began = if Instant::now() < due {
+                    sleep_until(due).await;
+                    // Not `due`: timers are a millisecond late, which is not the server's doing.
+                    Instant::now()
+                } else {
+                    due
+                };
+                let answer = connection.ask(&request).await.expect("the server answers");
+                assert_eq!(answer.status, 200);
+                latencies.push(began.elapsed());
                 number += LANES;
             }
         });

@@ -12,10 +12,11 @@
 
 mod fleet;
 mod load;
+mod refresh;
+mod throughput;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,10 +25,10 @@ use axum::routing::get;
 use bytes::Bytes;
 use clustergate::adapters::CATALOG;
 use clustergate::api::{self, ApiState, server};
-use clustergate::inventory::{Control as _, Keeper};
+use clustergate::inventory::Keeper;
 use fleet::Fleet;
 use http_body_util::BodyExt as _;
-use load::{latencies, percentile, throughput};
+use throughput::throughput;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -38,17 +39,24 @@ use tower::ServiceExt as _;
 struct Effort {
     rounds: usize,
     time: Duration,
+    /// How long reads are watched, quiet and while one source is refreshed each second, and how often in turns.
+    watch: Duration,
+    watches: usize,
     sizes: &'static [usize],
 }
 
 const FULL: Effort = Effort {
     rounds: 7,
     time: Duration::from_millis(700),
+    watch: Duration::from_secs(5),
+    watches: 4,
     sizes: &[100, 10_000, 100_000],
 };
 const QUICK: Effort = Effort {
     rounds: 2,
     time: Duration::from_millis(150),
+    watch: Duration::from_secs(2),
+    watches: 1,
     sizes: &[100, 10_000],
 };
 const LANES: usize = 16;
@@ -75,7 +83,8 @@ fn main() {
         plain_by_size.push(bench.pages(&client, effort, &mut misses));
         bench.filtered(&client, effort, &mut misses);
         bench.one(&client, effort, &mut misses);
-        bench.refresh(&client, effort, &mut misses);
+        refresh::again_and_again(&bench, &client, effort, &mut misses);
+        refresh::once_a_second(&bench, &client, effort, &mut misses);
     }
     let (least, most) = (
         plain_by_size.iter().copied().fold(f64::MAX, f64::min),
@@ -115,6 +124,12 @@ fn verdict(what: &str, value: f64, goal: f64, misses: &mut u32) {
     println!("  {word} {what}: {value:.2} (goal >= {goal})");
 }
 
+fn verdict_at_most(what: &str, value: f64, goal: f64, misses: &mut u32) {
+    let word = if value <= goal { "ok  " } else { "MISS" };
+    *misses += u32::from(value > goal);
+    println!("  {word} {what}: {value:.2} (goal <= {goal})");
+}
+
 fn verdict_ms(what: &str, value: Duration, goal: Duration, misses: &mut u32) {
     let word = if value <= goal { "ok  " } else { "MISS" };
     *misses += u32::from(value > goal);
@@ -131,6 +146,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 struct Bench {
+    size: usize,
     fleet: Fleet,
     router: Router,
     gateway: SocketAddr,
@@ -152,6 +168,7 @@ impl Bench {
         let router = api::router(state);
         let gateway = listen(&server, router.clone(), true);
         Self {
+            size,
             fleet,
             router,
             gateway,
@@ -312,51 +329,6 @@ impl Bench {
             ),
             ratio,
             0.7,
-            misses,
-        );
-    }
-
-    /// (d) One source of five changes; reads go on.
-    fn refresh(&self, client: &Runtime, effort: Effort, misses: &mut u32) {
-        let request = load::get("/clusters?limit=100&sort=-cost");
-        let time = effort.time * 3;
-        let quiet = client.block_on(latencies(self.gateway, &request, 500.0, time));
-        let (name, revision) = &self.fleet.revisions[2];
-        let mut took = Vec::new();
-        let busy = client.block_on(async {
-            let load = tokio::spawn({
-                let (gateway, request) = (self.gateway, request.clone());
-                async move { latencies(gateway, &request, 500.0, time).await }
-            });
-            let mut changes = self.fleet.inventory.subscribe();
-            while !load.is_finished() {
-                revision.fetch_add(1, Ordering::Relaxed);
-                let started = Instant::now();
-                changes.mark_unchanged();
-                self.fleet.keeper.refresh(name);
-                changes.changed().await.expect("the inventory is held here");
-                took.push(started.elapsed().as_secs_f64() * 1e3);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            load.await.expect("the load ends")
-        });
-        println!(
-            "       (d) next snapshot after one of five sources changed, list read and mapped: median {:.1} ms over {} refreshes",
-            median(took.clone()),
-            took.len()
-        );
-        for (share, name) in [(0.5, "p50"), (0.99, "p99"), (1.0, "max")] {
-            println!(
-                "       (d) reads at 500/s, {name}: {:.2} ms quiet, {:.2} ms while refreshing ten times a second",
-                percentile(&quiet, share).as_secs_f64() * 1e3,
-                percentile(&busy, share).as_secs_f64() * 1e3
-            );
-        }
-        let bound = (percentile(&quiet, 0.99) * 2).max(Duration::from_millis(5));
-        verdict_ms(
-            "(d) p99 while refreshing",
-            percentile(&busy, 0.99),
-            bound,
             misses,
         );
     }

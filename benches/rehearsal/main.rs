@@ -2,16 +2,19 @@
 //!
 //! `cargo bench --bench rehearsal` runs all of them, `-- outage`, `-- slow-clients` or `-- overload` one;
 //! `--quick` shortens each. A goal that is missed makes the exit code 1, but not with `--quick`: short windows on a shared machine
-//! say little, and what must always hold (every answer is a 200) ends the program by itself.
+//! say little, and what must always hold (every answer to an honest client is a 200) ends the program by itself.
 
 #![expect(clippy::print_stdout, reason = "a program that prints measurements")]
 
+mod child;
+mod crowd;
 #[path = "../gateway/load.rs"]
 mod load;
 mod outage;
 mod overload;
 mod slow_clients;
 mod stage;
+mod visitors;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,19 +26,33 @@ pub(crate) struct Effort {
     pub(crate) run: Duration,
     /// Slow clients of each kind.
     pub(crate) clients: usize,
-    /// How long slow clients stay.
+    /// Time over which they come, and how long they stay then.
+    pub(crate) arriving: Duration,
     pub(crate) stay: Duration,
+    /// After which time a head that is not complete is given up.
+    pub(crate) head_timeout: Duration,
+    /// Clients of an overload, and how long they ask.
+    pub(crate) crowd: usize,
+    pub(crate) rush: Duration,
 }
 
 const FULL: Effort = Effort {
     run: Duration::from_secs(16),
     clients: 10_000,
+    arriving: Duration::from_secs(4),
     stay: Duration::from_secs(20),
+    head_timeout: Duration::from_secs(10),
+    crowd: 4_000,
+    rush: Duration::from_secs(10),
 };
 const QUICK: Effort = Effort {
     run: Duration::from_secs(6),
     clients: 1_000,
-    stay: Duration::from_secs(15),
+    arriving: Duration::from_secs(1),
+    stay: Duration::from_secs(5),
+    head_timeout: Duration::from_secs(3),
+    crowd: 1_000,
+    rush: Duration::from_secs(3),
 };
 
 /// Goals that were met and missed.
@@ -56,6 +73,9 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
+    if child::play(&arguments) {
+        return ExitCode::SUCCESS;
+    }
     let is_quick = arguments
         .iter()
         .any(|argument| argument == "--quick" || argument == "--test");

@@ -7,9 +7,42 @@ use std::time::Duration;
 use clustergate::api::server::{self, Limits};
 use clustergate::app::{Gateway, demo_sources, sources};
 use clustergate::sandbox::{Options, Sandbox, Vendor};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+
+use super::child;
+
+/// What a stage in a process of its own is like.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Setting {
+    /// Clusters of each of the five vendors.
+    pub(crate) clusters: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) head_timeout: Duration,
+}
+
+/// Said when the gateway has read its vendors.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+}
+
+/// A stage for other processes, until this one is dismissed; it reads its vendors once.
+pub(crate) fn play(setting: &Setting) {
+    let limits = Limits {
+        max_connections: setting.max_connections,
+        head_timeout: setting.head_timeout,
+        ..Limits::default()
+    };
+    let stage = Stage::set(setting.clusters, Duration::from_hours(1), limits);
+    child::say(&Served {
+        address: stage.address,
+    });
+    // Nobody waits for those who are still connected.
+    let _ = child::dismissed().blocking_recv();
+}
 
 /// A gateway on a socket over simulated vendors.
 pub(crate) struct Stage {
@@ -23,7 +56,7 @@ pub(crate) struct Stage {
     _vendors: Runtime,
 }
 
-fn runtime(name: &str) -> Runtime {
+pub(crate) fn runtime(name: &str) -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name(name)
@@ -109,13 +142,4 @@ impl Drop for Stage {
             let _ = stop.send(());
         }
     }
-}
-
-/// Resident memory of this process.
-pub(crate) fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages: usize = pages
-        .and_then(|text| text.split(' ').nth(1)?.parse().ok())
-        .unwrap_or(0);
-    pages * 4_096
 }

@@ -1,0 +1,169 @@
+//! Far too many clients, in a process of their own: each asks again as soon as it is answered.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::child;
+use super::load::{Connection, get, percentile};
+
+/// How long after the end an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a client does when it is told to come back later.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Manners {
+    /// It asks again at once.
+    Rude,
+    /// It waits as long as `Retry-After` says.
+    Polite,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rush {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: String,
+    pub(crate) connections: usize,
+    pub(crate) time: Duration,
+    pub(crate) manners: Manners,
+}
+
+/// Said when all are connected; now they ask.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Connected {
+    pub(crate) connections: usize,
+}
+
+/// Said at the end.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// 200, within the time.
+    pub(crate) good: Answers,
+    /// 503 with `Retry-After`, within the time.
+    pub(crate) shed: Answers,
+    /// Any other answer.
+    pub(crate) other: usize,
+    /// Connections that failed or were closed without a word, and answers that did not come.
+    pub(crate) errors: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answers {
+    pub(crate) per_second: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Answers {
+    fn of(mut latencies: Vec<Duration>, time: Duration) -> Self {
+        latencies.sort_unstable();
+        Self {
+            per_second: latencies.len() as f64 / time.as_secs_f64(),
+            p50: percentile(&latencies, 0.5),
+            p99: percentile(&latencies, 0.99),
+            max: percentile(&latencies, 1.0),
+        }
+    }
+}
+
+pub(crate) fn play(rush: &Rush) {
+    child::single_thread().block_on(async {
+        tokio::select! {
+            outcome = run(rush) => child::say(&outcome),
+            _ = child::dismissed() => {}
+        }
+    });
+}
+
+#[derive(Default)]
+struct Tally {
+    good: Vec<Duration>,
+    shed: Vec<Duration>,
+    other: usize,
+    errors: usize,
+}
+
+async fn run(rush: &Rush) -> Outcome {
+    let (go, gone) = watch::channel(None);
+    let mut lanes = JoinSet::new();
+    // Connecting is not what is rehearsed, so it is done one by one, before.
+    for _ in 0..rush.connections {
+        let connection = Connection::open(rush.address)
+            .await
+            .expect("the server listens");
+        let (address, request, manners) = (rush.address, get(&rush.path), rush.manners);
+        let mut gone = gone.clone();
+        lanes.spawn(async move {
+            let until = *gone.wait_for(Option::is_some).await.expect("it comes");
+            let until = until.expect("it was waited for");
+            ask_until(until, connection, address, &request, manners).await
+        });
+    }
+    child::say(&Connected {
+        connections: lanes.len(),
+    });
+    go.send_replace(Some(Instant::now() + rush.time));
+    let mut all = Tally::default();
+    while let Some(lane) = lanes.join_next().await {
+        let mut lane = lane.expect("the lane ends");
+        all.good.append(&mut lane.good);
+        all.shed.append(&mut lane.shed);
+        all.other += lane.other;
+        all.errors += lane.errors;
+    }
+    Outcome {
+        good: Answers::of(all.good, rush.time),
+        shed: Answers::of(all.shed, rush.time),
+        other: all.other,
+        errors: all.errors,
+    }
+}
+
+async fn ask_until(
+    until: Instant,
+    mut connection: Connection,
+    address: SocketAddr,
+    request: &[u8],
+    manners: Manners,
+) -> Tally {
+    let mut tally = Tally::default();
+    while Instant::now() < until {
+        let sent = Instant::now();
+        let Ok(Ok(answer)) = timeout_at(until + PATIENCE, connection.ask(request)).await else {
+            tally.errors += 1;
+            // Not at once: a server that closes every connection is not to be beaten for it.
+            sleep(Duration::from_millis(100)).await;
+            if let Ok(opened) = Connection::open(address).await {
+                connection = opened;
+            }
+            continue;
+        };
+        let ended = Instant::now();
+        let retry_after = answer
+            .field("retry-after")
+            .and_then(|text| text.parse().ok());
+        let is_in_time = ended <= until;
+        match (answer.status, retry_after) {
+            (200, _) if is_in_time => tally.good.push(ended - sent),
+            (503, Some(_)) if is_in_time => tally.shed.push(ended - sent),
+            (200, _) | (503, Some(_)) => {}
+            _ => tally.other += 1,
+        }
+        if answer.field("connection") == Some("close") {
+            match Connection::open(address).await {
+                Ok(opened) => connection = opened,
+                Err(_) => tally.errors += 1,
+            }
+        }
+        if let (Manners::Polite, 503, Some(seconds)) = (manners, answer.status, retry_after) {
+            let back = Instant::now() + Duration::from_secs(seconds);
+            tokio::time::sleep_until(back.min(until)).await;
+        }
+    }
+    tally
+}

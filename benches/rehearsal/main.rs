@@ -55,6 +55,9 @@ const QUICK: Effort = Effort {
     rush: Duration::from_secs(3),
 };
 
+/// Time of load before the first that counts.
+pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
+
 /// Goals that were met and missed.
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {

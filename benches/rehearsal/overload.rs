@@ -15,7 +15,7 @@ use super::child::{Child, Role};
 use super::crowd::{Connected, Manners, Outcome, Rush};
 use super::load::{get, latencies, percentile};
 use super::stage::{Served, Setting, runtime};
-use super::{Effort, Verdicts};
+use super::{Effort, Verdicts, WARM_UP};
 
 const PATH: &str = "/clusters?limit=100";
 /// As many as it takes to keep the server busy all the time.
@@ -34,6 +34,7 @@ pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
         clusters: 100,
         max_connections: Limits::default().max_connections,
         head_timeout: Limits::default().head_timeout,
+        send_buffer: None,
     }));
     let Served { address } = server.hear();
     let client = runtime("client");
@@ -42,6 +43,7 @@ pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
         let load = latencies(address, &request, PER_SECOND, time);
         percentile(&client.block_on(load), 0.99)
     };
+    p99(WARM_UP);
     let before = p99(effort.run / 4);
     let rush = |connections, time, manners| {
         Role::Crowd(Rush {

@@ -13,9 +13,11 @@ use super::child::{Child, Role};
 use super::load::{get, latencies, percentile};
 use super::stage::{Served, Setting, runtime};
 use super::visitors::{Gone, Here, Kind, Visit};
-use super::{Effort, Verdicts};
+use super::{Effort, Verdicts, WARM_UP};
 
 const PER_SECOND: f64 = 300.0;
+/// As much as a connection over a network begins with, so that most of what is not read stays with the server.
+const SEND_BUFFER: u32 = 32 << 10;
 /// How late a connection may be closed: timers are not exact, and a machine has other work.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
@@ -56,6 +58,7 @@ fn visit(kind: Kind, effort: Effort) -> Seen {
         clusters: 100,
         max_connections: effort.clients + 1_000,
         head_timeout: effort.head_timeout,
+        send_buffer: Some(SEND_BUFFER),
     }));
     let Served { address } = server.hear();
     let honest = Honest {
@@ -73,6 +76,7 @@ fn visit(kind: Kind, effort: Effort) -> Seen {
     };
     let mut nobody = Child::start(&role(0));
     let Here { .. } = nobody.hear();
+    honest.p99(WARM_UP);
     let quiet = honest.p99(effort.stay / 4);
     nobody.leave();
     let (memory, sockets) = (server.resident(), socket_memory());

@@ -1,6 +1,7 @@
 //! A gateway on a socket over simulated vendors, each part on threads of its own.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clustergate::api::server::{self, Limits};
 use clustergate::app::{Gateway, demo_sources, sources};
 use clustergate::sandbox::{Options, Sandbox, Vendor};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -21,6 +22,9 @@ pub(crate) struct Setting {
     pub(crate) clusters: usize,
     pub(crate) max_connections: usize,
     pub(crate) head_timeout: Duration,
+    /// Bytes that the kernel takes of an answer before it is read; by itself it takes megabytes on loopback, where segments are
+    /// large, and tens of kilobytes on a network.
+    pub(crate) send_buffer: Option<u32>,
 }
 
 /// Said when the gateway has read its vendors.
@@ -36,7 +40,12 @@ pub(crate) fn play(setting: &Setting) {
         head_timeout: setting.head_timeout,
         ..Limits::default()
     };
-    let stage = Stage::set(setting.clusters, Duration::from_hours(1), limits);
+    let stage = Stage::set(
+        setting.clusters,
+        Duration::from_hours(1),
+        limits,
+        setting.send_buffer,
+    );
     child::say(&Served {
         address: stage.address,
     });
@@ -65,9 +74,24 @@ pub(crate) fn runtime(name: &str) -> Runtime {
         .expect("threads can be started")
 }
 
+/// Connections have the send buffer of the socket that accepts them.
+fn listen(send_buffer: Option<u32>) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(bytes) = send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(1_024)
+}
+
 impl Stage {
     /// Sets the stage: five vendors with so many clusters each, read once.
-    pub(crate) fn set(clusters: usize, refresh_interval: Duration, limits: Limits) -> Self {
+    pub(crate) fn set(
+        clusters: usize,
+        refresh_interval: Duration,
+        limits: Limits,
+        send_buffer: Option<u32>,
+    ) -> Self {
         let (client, serving, refreshing, vendors) = (
             runtime("client"),
             runtime("serve"),
@@ -95,7 +119,7 @@ impl Stage {
             refreshing.handle(),
         );
         let listener = serving
-            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .block_on(async { listen(send_buffer) })
             .expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
         let (stop, stopped) = oneshot::channel::<()>();

@@ -69,7 +69,7 @@ struct Run {
 
 /// `latencies` insists on 200 for each answer, so a run that ends is a run that was always available.
 fn run(effort: Effort, vendors: &[Vendor], fault: Fault) -> Run {
-    let stage = Stage::set(100, INTERVAL, Limits::default(), None);
+    let stage = Stage::set(100, INTERVAL, Limits::default());
     let request = get("/clusters?limit=100");
     let watched = vendors.first().copied().unwrap_or(Vendor::Kubeadapt);
     stage.client.block_on(async {

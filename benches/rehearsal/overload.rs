@@ -34,9 +34,8 @@ pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
         clusters: 100,
         max_connections: Limits::default().max_connections,
         head_timeout: Limits::default().head_timeout,
-        send_buffer: None,
     }));
-    let Served { address } = server.hear();
+    let Served { address, .. } = server.hear();
     let client = runtime("client");
     let request = get(PATH);
     let p99 = |time| {

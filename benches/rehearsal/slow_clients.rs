@@ -16,8 +16,6 @@ use super::visitors::{Gone, Here, Kind, Visit};
 use super::{Effort, Verdicts, WARM_UP};
 
 const PER_SECOND: f64 = 300.0;
-/// As much as a connection over a network begins with, so that most of what is not read stays with the server.
-const SEND_BUFFER: u32 = 32 << 10;
 /// How late a connection may be closed: timers are not exact, and a machine has other work.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
@@ -58,9 +56,8 @@ fn visit(kind: Kind, effort: Effort) -> Seen {
         clusters: 100,
         max_connections: effort.clients + 1_000,
         head_timeout: effort.head_timeout,
-        send_buffer: Some(SEND_BUFFER),
     }));
-    let Served { address } = server.hear();
+    let Served { address, narrow } = server.hear();
     let honest = Honest {
         client: runtime("client"),
         address,
@@ -69,7 +66,10 @@ fn visit(kind: Kind, effort: Effort) -> Seen {
     let role = |count| {
         Role::Visitors(Visit {
             kind,
-            address,
+            address: match kind {
+                Kind::Idle | Kind::SlowHeaders => address,
+                Kind::SlowReader => narrow,
+            },
             count,
             arriving: effort.arriving,
         })

@@ -1,15 +1,15 @@
 //! A gateway on a socket over simulated vendors, each part on threads of its own.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use clustergate::api::server::{self, Limits};
 use clustergate::app::{Gateway, demo_sources, sources};
 use clustergate::sandbox::{Options, Sandbox, Vendor};
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -22,16 +22,19 @@ pub(crate) struct Setting {
     pub(crate) clusters: usize,
     pub(crate) max_connections: usize,
     pub(crate) head_timeout: Duration,
-    /// Bytes that the kernel takes of an answer before it is read; by itself it takes megabytes on loopback, where segments are
-    /// large, and tens of kilobytes on a network.
-    pub(crate) send_buffer: Option<u32>,
 }
 
 /// Said when the gateway has read its vendors.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
+    /// Another door to the same gateway, whose connections have a send buffer of [`SEND_BUFFER`].
+    pub(crate) narrow: SocketAddr,
 }
+
+/// As much as the kernel takes of an answer on a network before anything is read. On loopback, where segments are large, it takes
+/// megabytes, and a server would never notice that a client does not read.
+const SEND_BUFFER: u32 = 32 << 10;
 
 /// A stage for other processes, until this one is dismissed; it reads its vendors once.
 pub(crate) fn play(setting: &Setting) {
@@ -40,14 +43,17 @@ pub(crate) fn play(setting: &Setting) {
         head_timeout: setting.head_timeout,
         ..Limits::default()
     };
-    let stage = Stage::set(
-        setting.clusters,
-        Duration::from_hours(1),
+    let stage = Stage::set(setting.clusters, Duration::from_hours(1), limits);
+    let narrow = open(
+        &stage.serving,
+        stage.gateway.router.clone(),
         limits,
-        setting.send_buffer,
+        Some(SEND_BUFFER),
+        std::future::pending(),
     );
     child::say(&Served {
         address: stage.address,
+        narrow,
     });
     // Nobody waits for those who are still connected.
     let _ = child::dismissed().blocking_recv();
@@ -60,7 +66,7 @@ pub(crate) struct Stage {
     pub(crate) address: SocketAddr,
     pub(crate) client: Runtime,
     stop: Option<oneshot::Sender<()>>,
-    _serving: Runtime,
+    serving: Runtime,
     _refreshing: Runtime,
     _vendors: Runtime,
 }
@@ -74,24 +80,31 @@ pub(crate) fn runtime(name: &str) -> Runtime {
         .expect("threads can be started")
 }
 
-/// Connections have the send buffer of the socket that accepts them.
-fn listen(send_buffer: Option<u32>) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    if let Some(bytes) = send_buffer {
-        socket.set_send_buffer_size(bytes)?;
-    }
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    socket.listen(1_024)
+/// A door to the gateway; connections have the send buffer of the socket that accepts them.
+fn open(
+    serving: &Runtime,
+    router: Router,
+    limits: Limits,
+    send_buffer: Option<u32>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> SocketAddr {
+    let listener = serving.block_on(async {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        socket.listen(1_024)
+    });
+    let listener = listener.expect("a free port");
+    let address = listener.local_addr().expect("a bound listener");
+    serving.spawn(server::serve(listener, router, limits, stop));
+    address
 }
 
 impl Stage {
     /// Sets the stage: five vendors with so many clusters each, read once.
-    pub(crate) fn set(
-        clusters: usize,
-        refresh_interval: Duration,
-        limits: Limits,
-        send_buffer: Option<u32>,
-    ) -> Self {
+    pub(crate) fn set(clusters: usize, refresh_interval: Duration, limits: Limits) -> Self {
         let (client, serving, refreshing, vendors) = (
             runtime("client"),
             runtime("serve"),
@@ -118,15 +131,11 @@ impl Stage {
             sources(&configs).expect("the sources are good"),
             refreshing.handle(),
         );
-        let listener = serving
-            .block_on(async { listen(send_buffer) })
-            .expect("a free port");
-        let address = listener.local_addr().expect("a bound listener");
         let (stop, stopped) = oneshot::channel::<()>();
         let router = gateway.router.clone();
-        serving.spawn(server::serve(listener, router, limits, async move {
+        let address = open(&serving, router, limits, None, async move {
             let _ = stopped.await;
-        }));
+        });
         client.block_on(async {
             let mut changes = gateway.inventory.subscribe();
             while gateway
@@ -145,7 +154,7 @@ impl Stage {
             address,
             client,
             stop: Some(stop),
-            _serving: serving,
+            serving,
             _refreshing: refreshing,
             _vendors: vendors,
         }

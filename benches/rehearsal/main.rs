@@ -42,14 +42,14 @@ const FULL: Effort = Effort {
     arriving: Duration::from_secs(4),
     stay: Duration::from_secs(20),
     head_timeout: Duration::from_secs(10),
-    crowd: 4_000,
+    crowd: 2_000,
     rush: Duration::from_secs(10),
 };
 const QUICK: Effort = Effort {
     run: Duration::from_secs(6),
     clients: 1_000,
     arriving: Duration::from_secs(1),
-    stay: Duration::from_secs(5),
+    stay: Duration::from_secs(4),
     head_timeout: Duration::from_secs(3),
     crowd: 1_000,
     rush: Duration::from_secs(3),

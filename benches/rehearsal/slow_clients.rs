@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clustergate::api::server::Limits;
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use super::child::{Child, Role};
 use super::load::{get, latencies, percentile};
@@ -44,6 +45,8 @@ struct Seen {
     coming: Duration,
     steady: Duration,
     closing: Option<Duration>,
+    /// Shares of the time before and with all there in which some thread of the machine waited for a processor.
+    waited: (f64, f64),
     connected: usize,
     /// Bytes that the server's process and the kernel's sockets grew by.
     grown: usize,
@@ -77,7 +80,7 @@ fn visit(kind: Kind, effort: Effort) -> Seen {
     let mut nobody = Child::start(&role(0));
     let Here { .. } = nobody.hear();
     honest.p99(WARM_UP);
-    let quiet = honest.p99(effort.stay / 4);
+    let (waited_before, quiet) = waiting(|| honest.p99(effort.stay / 4));
     nobody.leave();
     let (memory, sockets) = (server.resident(), socket_memory());
 
@@ -93,7 +96,7 @@ fn visit(kind: Kind, effort: Effort) -> Seen {
             .mul_f64(0.9),
         Kind::Idle | Kind::SlowReader => effort.stay,
     };
-    let steady = honest.p99(until_closing);
+    let (waited_steady, steady) = waiting(|| honest.p99(until_closing));
     let last = (server.resident(), socket_memory());
     let closing = effort
         .stay
@@ -109,6 +112,7 @@ fn visit(kind: Kind, effort: Effort) -> Seen {
         coming,
         steady,
         closing,
+        waited: (waited_before, waited_steady),
         connected,
         grown: first.0.max(last.0).saturating_sub(memory),
         sockets: first.1.max(last.1).saturating_sub(sockets),
@@ -132,6 +136,11 @@ fn report(
             ", {:.2} ms while and after they are closed",
             ms(p99)
         ))
+    );
+    println!(
+        "       {name}: something on this machine waited for a processor {:.0} % of the time without them, {:.0} % with all of them there",
+        seen.waited.0 * 100.0,
+        seen.waited.1 * 100.0
     );
     let clients = effort.clients.max(1);
     println!(
@@ -186,6 +195,23 @@ fn report(
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+/// Does something, and says in which share of its time some thread of the machine was ready and waited for a processor: if that is
+/// much without any clients, others are at work here and the latencies are theirs.
+fn waiting<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let total = || {
+        let text = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
+        let micros = text.lines().next().and_then(|some| {
+            let (_, total) = some.rsplit_once("total=")?;
+            total.parse().ok()
+        });
+        Duration::from_micros(micros.unwrap_or(0))
+    };
+    let (began, before) = (Instant::now(), total());
+    let done = work();
+    let waited = total().saturating_sub(before);
+    (waited.as_secs_f64() / began.elapsed().as_secs_f64(), done)
 }
 
 /// The load whose answers must not become slower.

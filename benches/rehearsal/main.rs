@@ -46,7 +46,7 @@ const FULL: Effort = Effort {
     rush: Duration::from_secs(10),
 };
 const QUICK: Effort = Effort {
-    run: Duration::from_secs(6),
+    run: Duration::from_secs(4),
     clients: 1_000,
     arriving: Duration::from_secs(1),
     stay: Duration::from_secs(4),

@@ -234,6 +234,8 @@ pub struct ProviderError {
     pub public: Option<&'static str>,
     /// Values of a request that cannot be used.
     pub mistakes: Vec<Mistake>,
+    /// Whether a write failed before it was sent: in a read that it needs.
+    pub unsent: bool,
     /// The call that failed, when one did.
     pub source: Option<Box<UpstreamError>>,
 }
@@ -247,6 +249,7 @@ impl ProviderError {
             detail: None,
             public: None,
             mistakes: Vec::new(),
+            unsent: false,
             source: None,
         }
     }
@@ -259,6 +262,7 @@ impl ProviderError {
             detail: None,
             public: None,
             mistakes: Vec::new(),
+            unsent: false,
             source: Some(Box::new(error)),
         }
     }
@@ -282,8 +286,18 @@ impl ProviderError {
         self
     }
 
+    /// Says that the write was not sent, whatever became of the reads before it.
+    #[must_use]
+    pub const fn before_write(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
     /// Whether a write that failed so may have been carried out all the same: it was sent, and no refusal came back.
     pub fn may_have_happened(&self) -> bool {
+        if self.unsent {
+            return false;
+        }
         let Some(call) = &self.source else {
             return matches!(self.kind, ErrorKind::Malformed | ErrorKind::UnexpectedShape);
         };
@@ -324,6 +338,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn what_was_not_sent_cannot_have_happened() {
+        let timeout = || ProviderError::call("update", UpstreamError::new(FailureKind::Timeout));
+        assert!(timeout().may_have_happened());
+        assert!(!timeout().before_write().may_have_happened());
+        let shape = ProviderError::new(ErrorKind::UnexpectedShape, "update");
+        assert!(shape.may_have_happened());
+        assert!(!shape.before_write().may_have_happened());
+    }
 
     #[test]
     fn every_kind_has_a_code_of_its_own() {

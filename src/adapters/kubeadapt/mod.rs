@@ -34,7 +34,12 @@ const NODE_PAGES: usize = 20;
 
 static CAPABILITIES: Capabilities = Capabilities {
     vantage: Vantage::Observes,
-    operations: &[Capability::List, Capability::Describe, Capability::Nodes],
+    operations: &[
+        Capability::List,
+        Capability::Describe,
+        Capability::Nodes,
+        Capability::Health,
+    ],
     reports: &[
         "status",
         "orchestrator",

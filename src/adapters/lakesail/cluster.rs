@@ -1,23 +1,14 @@
 //! One cluster from all that LakeSail says of it: the external cluster, the platform's record, the connection, its health.
 
 use super::KIND;
+use super::health::status_of;
 use super::wire::{Connection, ExternalCluster, Health, PlatformCluster, ProviderMetadata};
 use crate::domain::{
-    Cluster, Identifier, Network, NodeCounts, Orchestrator, OrchestratorType, SourceName, State,
-    Status, Vantage, Version,
+    Cluster, HealthStatus, Identifier, Network, NodeCounts, Orchestrator, OrchestratorType,
+    SourceName, State, Status, Vantage, Version,
 };
 use crate::provider::read::{number, text, texts, time};
 use crate::provider::{Loose, Warnings};
-
-/// Words that say that a cluster is not well. The vendor publishes none, so an unknown word never makes one degraded.
-const UNHEALTHY: [&str; 6] = [
-    "unhealthy",
-    "degraded",
-    "critical",
-    "error",
-    "failed",
-    "failing",
-];
 
 /// What of the source's configuration goes into a cluster.
 #[derive(Debug, Clone, Copy)]
@@ -118,9 +109,12 @@ fn status(
     let last = text(&external.last_health_status, "lastHealthStatus", w);
     let word = health
         .and_then(|health| text(&health.status, "health.status", w))
-        .or(last)
-        .map(|word| word.trim().to_lowercase());
-    let is_unhealthy = word.is_some_and(|word| UNHEALTHY.contains(&word.as_str()));
+        .or(last);
+    let health = word.map(|word| status_of(&word));
+    let is_unhealthy = matches!(
+        health,
+        Some(HealthStatus::Degraded | HealthStatus::Unhealthy)
+    );
     let lacks_nodes = nodes
         .and_then(|nodes| Some(nodes.ready? < nodes.total?))
         .unwrap_or_default();

@@ -5,18 +5,21 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::address::Address;
 use super::cluster::{Scope, Views, cluster};
+use super::spec::Current;
 use super::wire::{
     Both, Connection, ExternalCluster, Health, Included, InfraReference, List, MeReference, One,
     PlatformCluster,
 };
 use crate::provider::read::id;
 use crate::provider::{
-    Described, ErrorKind, Listed, Page, ProviderError, Rejected, Warnings, object, raw,
+    Described, ErrorKind, Listed, Loose, Page, ProviderError, Rejected, Warnings, object, raw,
 };
 
 /// One page of `/infra/clusters`.
@@ -110,6 +113,111 @@ pub(super) fn describe_me(
         nodes: None,
         raw: listed.raw,
         warnings,
+    })
+}
+
+/// Where a cluster is: the ids that every call for it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) connection: String,
+    pub(super) external: String,
+}
+
+/// What a record of the platform's leads to.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// `None` for a self-registered cluster.
+    pub(super) external: Option<String>,
+    pub(super) connection: Option<String>,
+    /// The latest operation, as far as the record tells.
+    pub(super) operation: Option<String>,
+}
+
+/// The connection of an external cluster and the platform's id of it, as far as its detail tells.
+pub(super) fn ids_of(one: &One, external_id: &str) -> (Option<String>, Option<String>) {
+    let Some(reference) = row::<InfraReference>(&one.item) else {
+        return (None, None);
+    };
+    let included = InfraIncluded::read(one.included.as_ref());
+    let views = included.views(external_id, &reference);
+    let owned = |id: Option<&str>| id.map(str::to_owned);
+    (owned(views.connection_id), owned(views.platform_id))
+}
+
+/// Reads a record of the platform's for where it leads to.
+pub(super) fn record(asked: &str, one: &One) -> Result<Record, ProviderError> {
+    const OPERATION: &str = "find_my_cluster";
+    let reference: MeReference = object(&one.item).ok_or_else(|| other(OPERATION))?;
+    if id(&reference.id) != Some(asked) {
+        return Err(other(OPERATION));
+    }
+    let included = MeIncluded::read(one.included.as_ref());
+    let (external, connection) = included.place(asked, &reference);
+    let platform = included.platforms.get(asked);
+    Ok(Record {
+        external: external.map(str::to_owned),
+        connection: connection.map(str::to_owned),
+        operation: platform
+            .and_then(|platform| id(&platform.operation_id))
+            .map(str::to_owned),
+    })
+}
+
+/// An external cluster as it is before a change, with all of its configuration.
+pub(super) fn current(one: &One, external_id: &str) -> Result<Current, ProviderError> {
+    #[derive(Deserialize)]
+    struct Whole {
+        id: String,
+        #[serde(default)]
+        name: Loose<String>,
+        config: Map<String, Value>,
+    }
+    let included = one.included.as_ref();
+    let rows = included.and_then(|included| included.clusters.as_ref());
+    let mut wholes = rows
+        .into_iter()
+        .flatten()
+        .filter_map(|item| row::<Whole>(item));
+    let whole = wholes.find(|whole| whole.id == external_id);
+    let whole = whole.ok_or_else(|| {
+        ProviderError::new(ErrorKind::UnexpectedShape, "find_infra_cluster")
+            .with_detail("the answer has no configuration of the cluster")
+    })?;
+    Ok(Current {
+        name: whole.name.as_ref().cloned(),
+        config: whole.config,
+    })
+}
+
+/// An external cluster as a write answers it: alone, and perhaps without its connection.
+pub(super) fn written(
+    scope: Scope<'_>,
+    operation: &'static str,
+    connection: &str,
+    external: &ExternalCluster,
+) -> Result<Listed, ProviderError> {
+    let Some(external_id) = id(&external.id) else {
+        let error = ProviderError::new(ErrorKind::UnexpectedShape, operation);
+        return Err(error.with_detail("the answer names no cluster"));
+    };
+    let views = Views {
+        external: Some(external),
+        platform: None,
+        connection: None,
+        health: None,
+        external_id: Some(external_id),
+        platform_id: id(&external.cluster_id),
+        connection_id: Some(connection),
+    };
+    let address = Address::Infra {
+        connection: Some(connection.into()),
+        external: external_id.into(),
+    };
+    Ok(Listed {
+        cluster: cluster(scope, external_id, &views, &mut Warnings::default()),
+        locator: address.to_locator(),
+        raw: raw(&scope.shown(external)),
+        nodes: None,
     })
 }
 
@@ -231,6 +339,23 @@ impl MeIncluded {
         }
     }
 
+    /// The ids of the external cluster and of its connection.
+    fn place<'a>(
+        &'a self,
+        cluster_id: &str,
+        reference: &'a MeReference,
+    ) -> (Option<&'a str>, Option<&'a str>) {
+        let platform = self.platforms.get(cluster_id);
+        let external_id = id(&reference.external_cluster_id)
+            .or_else(|| platform.and_then(|platform| id(&platform.external_cluster_id)))
+            .or_else(|| self.external_of.get(cluster_id).map(String::as_str));
+        let external = external_id.and_then(|id| self.externals.get(id));
+        let connection_id = id(&reference.connection_id)
+            .or_else(|| platform.and_then(|platform| id(&platform.connection_id)))
+            .or_else(|| external.and_then(|external| id(&external.connection_id)));
+        (external_id, connection_id)
+    }
+
     /// The cluster's id is that of the external cluster where there is one, so that both listings speak of one cluster.
     fn listed(
         &self,
@@ -240,13 +365,8 @@ impl MeIncluded {
         warnings: &mut Warnings,
     ) -> Listed {
         let platform = self.platforms.get(cluster_id);
-        let external_id = id(&reference.external_cluster_id)
-            .or_else(|| platform.and_then(|platform| id(&platform.external_cluster_id)))
-            .or_else(|| self.external_of.get(cluster_id).map(String::as_str));
+        let (external_id, connection_id) = self.place(cluster_id, reference);
         let external = external_id.and_then(|id| self.externals.get(id));
-        let connection_id = id(&reference.connection_id)
-            .or_else(|| platform.and_then(|platform| id(&platform.connection_id)))
-            .or_else(|| external.and_then(|external| id(&external.connection_id)));
         let views = Views {
             external,
             platform,

@@ -9,15 +9,21 @@ mod client;
 mod cluster;
 mod cursor;
 mod dialect;
+mod health;
+mod live;
 mod map;
+mod metrics;
+mod operation;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod write;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 
 use self::address::Address;
@@ -25,10 +31,13 @@ use self::client::Client;
 use self::cluster::Scope;
 use self::cursor::{Cursor, Rows, after_infra, after_me, truncated};
 use self::wire::List;
-use crate::domain::{Kind, SourceName, Vantage, count};
+use crate::domain::{
+    Cluster, ClusterMetrics, ClusterPatch, ClusterSpec, Health, Kind, Operation, Period,
+    SourceName, State, Vantage, count,
+};
 use crate::provider::{
     self, Adapter, Capabilities, Capability, ConfigError, Described, Entry, Environment, ErrorKind,
-    Locator, Page, PageCursor, ProviderError,
+    Infrastructure, Kubeconfig, Listed, Locator, Page, PageCursor, ProviderError, Written,
 };
 use crate::upstream::{Dialect, FailureKind, Rate, Scheme, Stack};
 
@@ -125,7 +134,19 @@ impl Adapter for LakeSail {
     const KIND: Kind = KIND;
     const CAPABILITIES: &'static Capabilities = &Capabilities {
         vantage: Vantage::Hosts,
-        operations: &[Capability::List, Capability::Describe],
+        operations: &[
+            Capability::List,
+            Capability::Describe,
+            Capability::Health,
+            Capability::Kubeconfig,
+            Capability::Metrics,
+            Capability::Create,
+            Capability::Update,
+            Capability::Provision,
+            Capability::Destroy,
+            Capability::Forget,
+            Capability::Operations,
+        ],
         reports: &[
             "status",
             "orchestrator",
@@ -193,7 +214,7 @@ impl Adapter for LakeSail {
             }) => {
                 let connection = connection.as_deref();
                 let answer = self.client.find_infra(connection, &external).await;
-                let one = answer.map_err(described)?;
+                let one = answer.map_err(meant)?;
                 // Health is a second, independent call: without it the detail is poorer and still true.
                 let health = match connection {
                     Some(connection) => self.client.find_health(connection, &external).await.ok(),
@@ -202,12 +223,72 @@ impl Adapter for LakeSail {
                 map::describe_infra(self.scope(), &external, &one, health.as_ref())
             }
             Some(Address::Me { cluster }) => {
-                let one = self.client.find_me(&cluster).await.map_err(described)?;
+                let one = self.client.find_me(&cluster).await.map_err(meant)?;
                 map::describe_me(self.scope(), &cluster, &one)
             }
-            None => Err(ProviderError::new(ErrorKind::NotFound, "describe")
-                .with_detail("the locator is of another kind")),
+            None => Err(foreign("describe")),
         }
+    }
+
+    async fn health(&self, cluster: &Locator) -> Result<Health, ProviderError> {
+        self.read_health(cluster).await
+    }
+
+    async fn kubeconfig(&self, cluster: &Locator) -> Result<Kubeconfig, ProviderError> {
+        self.read_kubeconfig(cluster).await
+    }
+
+    async fn metrics(
+        &self,
+        cluster: &Locator,
+        period: Period,
+    ) -> Result<ClusterMetrics, ProviderError> {
+        self.read_metrics(cluster, period).await
+    }
+
+    async fn create(&self, spec: &ClusterSpec) -> Result<Written, ProviderError> {
+        self.create_cluster(spec).await
+    }
+
+    async fn find_created(&self, spec: &ClusterSpec) -> Result<Option<Listed>, ProviderError> {
+        self.look_for(spec).await
+    }
+
+    async fn update(
+        &self,
+        cluster: &Locator,
+        patch: &ClusterPatch,
+    ) -> Result<Written, ProviderError> {
+        self.update_cluster(cluster, patch).await
+    }
+
+    async fn provision(&self, cluster: &Locator) -> Result<Written, ProviderError> {
+        self.provision_cluster(cluster).await
+    }
+
+    async fn destroy(&self, cluster: &Locator) -> Result<Written, ProviderError> {
+        self.destroy_cluster(cluster).await
+    }
+
+    async fn forget(&self, cluster: &Locator) -> Result<Written, ProviderError> {
+        self.forget_cluster(cluster).await
+    }
+
+    /// A record that was never provisioned is pending, one whose infrastructure is gone is destroyed; a failed cluster may
+    /// still own what runs.
+    fn infrastructure(cluster: &Cluster) -> Infrastructure {
+        match cluster.status.state {
+            State::Pending | State::Deleted => Infrastructure::None,
+            _ => Infrastructure::Possible,
+        }
+    }
+
+    async fn operation(&self, id: &str) -> Result<Operation, ProviderError> {
+        self.read_operation(id).await
+    }
+
+    async fn operations(&self, cluster: &Locator) -> Result<Vec<Operation>, ProviderError> {
+        self.read_operations(cluster).await
     }
 }
 
@@ -292,11 +373,19 @@ fn total(list: &List) -> Option<u64> {
     list.total.as_ref().copied().and_then(count)
 }
 
-/// What a failed detail call means: an unknown id is a cluster that is gone, or not for this credential.
-fn described(error: ProviderError) -> ProviderError {
+/// A locator that another adapter wrote.
+fn foreign(operation: &'static str) -> ProviderError {
+    ProviderError::new(ErrorKind::NotFound, operation).with_detail("the locator is of another kind")
+}
+
+/// What a failed call for one cluster means: an unknown id is a cluster that is gone, or not for this credential.
+fn meant(error: ProviderError) -> ProviderError {
     if error.kind == ErrorKind::Call(FailureKind::NotFound) {
-        error.with_kind(ErrorKind::NotFound)
-    } else {
-        error
+        return error.with_kind(ErrorKind::NotFound);
     }
+    let status = error.source.as_ref().and_then(|call| call.status);
+    if status == Some(StatusCode::CONFLICT) {
+        return error.with_kind(ErrorKind::Conflict);
+    }
+    error
 }

@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::cluster::Scope;
-use super::map::{describe_infra, describe_me, infra_page, me_page};
-use super::wire::{Health, InstanceTypes, List, One};
-use crate::domain::{Fill, SourceName, State};
+use super::map::{current, describe_infra, describe_me, infra_page, me_page, record, written};
+use super::wire::{ExternalCluster, Health, InstanceTypes, List, Metrics, One, Operation};
+use super::{LakeSail, health, metrics, operation, spec};
+use crate::domain::{ClusterPatch, Fill, Period, SourceName, State};
 use crate::provider::testing::{any_json, spoiled};
-use crate::provider::{Described, ErrorKind, Page, envelope};
+use crate::provider::{Adapter, Described, ErrorKind, Infrastructure, Page, envelope};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -48,7 +49,7 @@ fn detail(health: Option<&str>, expose_arn: bool) -> Described {
     with_scope(expose_arn, describe).unwrap()
 }
 
-fn health() -> &'static str {
+fn health_body() -> &'static str {
     include_str!("../../../fixtures/lakesail/health.json")
 }
 
@@ -84,7 +85,10 @@ fn a_me_page_maps_provisioned_and_self_registered_clusters() {
 
 #[test]
 fn a_detail_with_health_counts_its_nodes() {
-    insta::assert_json_snapshot!("infra_detail", shown_detail(&detail(Some(health()), false)));
+    insta::assert_json_snapshot!(
+        "infra_detail",
+        shown_detail(&detail(Some(health_body()), false))
+    );
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn fresh_health_goes_before_the_stored_one() {
 
 #[test]
 fn an_arn_is_shown_only_where_configured() {
-    let text = |expose| shown_detail(&detail(Some(health()), expose)).to_string();
+    let text = |expose| shown_detail(&detail(Some(health_body()), expose)).to_string();
     assert!(!text(false).contains("arn:"));
     assert!(text(true).contains("arn:aws:eks:"));
 }
@@ -157,7 +161,7 @@ fn an_arn_is_shown_only_where_configured() {
 #[test]
 fn customer_data_never_gets_through() {
     let texts = [
-        shown_detail(&detail(Some(health()), true)).to_string(),
+        shown_detail(&detail(Some(health_body()), true)).to_string(),
         shown(&me(&fixture!("me_list"))).to_string(),
     ];
     for text in texts {
@@ -209,6 +213,45 @@ fn instance_types_may_be_nested_once() {
     assert!(serde_json::from_str::<InstanceTypes>(r#"[[["a"]]]"#).is_err());
 }
 
+#[test]
+fn health_measurements_and_work_are_mapped() {
+    let reported: Health = envelope("find", &fixture!("health")).unwrap();
+    let measured: Metrics = envelope("find", &fixture!("metrics")).unwrap();
+    let work: Operation = envelope("find", &fixture!("operation")).unwrap();
+    let shown = json!({
+        "health": health::health(&reported),
+        "metrics": metrics::metrics("7d".parse().unwrap(), &measured),
+        "operation": operation::operation(&work),
+    });
+    assert!(!shown.to_string().contains("canary"));
+    insta::assert_json_snapshot!("live", shown);
+}
+
+#[test]
+fn a_created_record_is_a_cluster_that_has_nothing_built() {
+    let external: ExternalCluster = envelope("create", &fixture!("created")).unwrap();
+    let write = |scope: Scope<'_>| written(scope, "create", "CN00000001", &external);
+    let listed = with_scope(false, write).unwrap();
+    assert_eq!(listed.locator.as_str(), "infra/CN00000001/EX00000009");
+    let mut cluster = listed.cluster;
+    assert_eq!(cluster.status.state, State::Pending);
+    for (state, infrastructure) in [
+        (State::Pending, Infrastructure::None),
+        (State::Deleted, Infrastructure::None),
+        (State::Failed, Infrastructure::Possible),
+        (State::Running, Infrastructure::Possible),
+        (State::Deleting, Infrastructure::Possible),
+        (State::Unknown, Infrastructure::Possible),
+    ] {
+        cluster.status.state = state;
+        assert_eq!(
+            LakeSail::infrastructure(&cluster),
+            infrastructure,
+            "{state:?}"
+        );
+    }
+}
+
 const KEYS: &[&str] = &[
     "items",
     "included",
@@ -248,13 +291,26 @@ proptest! {
                 }
             }
         }
-        let health = envelope::<Health>("find", &body(fixture!("health"))).ok();
+        let reported = envelope::<Health>("find", &body(fixture!("health"))).ok();
+        drop(reported.as_ref().map(health::health));
+        if let Ok(measured) = envelope::<Metrics>("find", &body(fixture!("metrics"))) {
+            drop(metrics::metrics(Period::HOUR, &measured));
+        }
+        if let Ok(work) = envelope::<Operation>("find", &body(fixture!("operation"))) {
+            drop(operation::operation(&work));
+        }
         for fixture in [fixture!("infra_detail"), fixture!("me_detail")] {
             if let Ok(one) = envelope::<One>("find", &body(fixture)) {
                 with_scope(true, |scope| {
-                    drop(describe_infra(scope, "EX00000001", &one, health.as_ref()));
+                    drop(describe_infra(scope, "EX00000001", &one, reported.as_ref()));
                     drop(describe_me(scope, "CL00000001", &one));
                 });
+                drop(record("CL00000001", &one));
+                drop(operation::of_cluster(one.included.as_ref(), "EX00000001"));
+                let patch: ClusterPatch = serde_json::from_value(
+                    json!({"node_groups": [{"desired_size": 3, "max_size": 9}]}),
+                ).unwrap();
+                drop(current(&one, "EX00000001").map(|current| spec::update(&patch, current)));
             }
         }
     }

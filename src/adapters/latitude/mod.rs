@@ -111,7 +111,12 @@ impl Adapter for Latitude {
     const KIND: Kind = KIND;
     const CAPABILITIES: &'static Capabilities = &Capabilities {
         vantage: Vantage::Hosts,
-        operations: &[Capability::List, Capability::Describe, Capability::Nodes],
+        operations: &[
+            Capability::List,
+            Capability::Describe,
+            Capability::Nodes,
+            Capability::Health,
+        ],
         reports: &[
             "status",
             "orchestrator",

@@ -30,7 +30,12 @@ const LARGEST_PAGE: u16 = 100;
 
 static CAPABILITIES: Capabilities = Capabilities {
     vantage: Vantage::Observes,
-    operations: &[Capability::List, Capability::Describe, Capability::Nodes],
+    operations: &[
+        Capability::List,
+        Capability::Describe,
+        Capability::Nodes,
+        Capability::Health,
+    ],
     reports: &[
         "status",
         "orchestrator",

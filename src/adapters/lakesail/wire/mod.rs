@@ -1,10 +1,17 @@
 //! LakeSail's shapes, in its own words. What is not declared here never reaches an answer: account ids, roles, outputs of
 //! infrastructure code and who made or changed something are left out on purpose.
 
+mod live;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::provider::Loose;
+
+pub(super) use live::{
+    ErrorDetails, Health, Kubeconfig, Metrics, NodeGroup, Operation, Point, Progress, Resource,
+    SystemPod,
+};
 
 /// A list answer. `items` must be there: without it the answer is of another shape, not empty. `marker` is sent by `/infra`
 /// only.
@@ -33,6 +40,7 @@ pub(super) struct Included {
     pub(super) clusters: Option<Vec<Box<RawValue>>>,
     pub(super) external_clusters: Option<Vec<Box<RawValue>>>,
     pub(super) connections: Option<Vec<Box<RawValue>>>,
+    pub(super) operations: Option<Vec<Box<RawValue>>>,
 }
 
 /// An item of `/infra`: `id` is that of an external cluster.
@@ -75,6 +83,8 @@ pub(super) struct PlatformCluster {
     pub(super) network_id: Loose<String>,
     #[serde(default, skip_serializing_if = "Loose::is_absent")]
     pub(super) external_status: Loose<String>,
+    #[serde(default, skip_serializing)]
+    pub(super) operation_id: Loose<String>,
     #[serde(default, skip_serializing_if = "Loose::is_absent")]
     pub(super) created_at: Loose<String>,
     #[serde(default, skip_serializing_if = "Loose::is_absent")]
@@ -185,16 +195,6 @@ pub(super) struct Connection {
     pub(super) id: Loose<String>,
     #[serde(default, skip_serializing_if = "Loose::is_absent")]
     pub(super) provider: Loose<String>,
-}
-
-/// The health of an external cluster now.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Health {
-    pub(super) status: Loose<String>,
-    pub(super) total_nodes: Loose<i128>,
-    pub(super) ready_nodes: Loose<i128>,
-    pub(super) last_checked_at: Loose<String>,
 }
 
 /// Both views of one cluster, as `/me` sends them.

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `GET /vendors`, `GET /vendors/{name}` | |
 //! | `GET /faults` | |
-//! | `PUT`, `DELETE /vendors/{name}/fault` | `{"fault": "hang", "probability": 1.0, "kinds": ["detail"], "skip": 0, "count": 3}`; all but the first may be left out |
+//! | `PUT`, `DELETE /vendors/{name}/fault` | `{"fault": "hang", "probability": 1.0, "kinds": ["detail"], "skip": 0, "count": 3, "late": false}`; all but the first may be left out |
 //! | `PUT`, `DELETE /vendors/{name}/latency` | `{"ms": 500}` |
 //! | `PUT`, `DELETE /vendors/{name}/quota` | `{"calls": 60, "per_ms": 60000}` |
+//! | `PUT`, `DELETE /vendors/{name}/pace` | `{"ms": 500}`: how long work goes on that a write begins; deleted, it moves by `advance` alone |
+//! | `POST /vendors/{name}/advance` | |
 //! | `PUT /vendors/{name}/feature` | `{"feature": "dpop", "on": true}` |
 //! | `DELETE /vendors/{name}/stats` | |
 //! | `POST /vendors/{name}/touch`, `/add` | |
@@ -43,6 +45,8 @@ struct FaultBody {
     #[serde(default)]
     skip: u64,
     count: Option<u64>,
+    #[serde(default)]
+    late: bool,
 }
 
 const fn always() -> f64 {
@@ -51,7 +55,7 @@ const fn always() -> f64 {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LatencyBody {
+struct TimeBody {
     ms: u64,
 }
 
@@ -161,6 +165,7 @@ fn act(
                 kinds: asked.kinds,
                 skip: asked.skip,
                 count: asked.count,
+                late: asked.late,
             });
             vendor.set_fault(Some(fault));
         }
@@ -170,9 +175,14 @@ fn act(
             vendor.set_fault_aim(Aim::default());
         }
         ("PUT", "latency") => {
-            vendor.set_latency(Duration::from_millis(read::<LatencyBody>(body)?.ms));
+            vendor.set_latency(Duration::from_millis(read::<TimeBody>(body)?.ms));
         }
         ("DELETE", "latency") => vendor.set_latency(Duration::ZERO),
+        ("PUT", "pace") => {
+            vendor.set_pace(Some(Duration::from_millis(read::<TimeBody>(body)?.ms)));
+        }
+        ("DELETE", "pace") => vendor.set_pace(None),
+        ("POST", "advance") => drop(vendor.advance()),
         ("PUT", "quota") => {
             let asked: QuotaBody = read(body)?;
             vendor.set_quota(Some(Quota {
@@ -227,11 +237,12 @@ fn describe(vendor: &Simulated) -> Value {
     json!({"vendor": vendor.vendor().name(), "base_url": vendor.base_url(), "api_url": vendor.api_url(),
         "clusters": vendor.len(), "fault": vendor.fault().map(Fault::name), "probability": vendor.fault_probability(),
         "latency_ms": u64::try_from(vendor.latency().as_millis()).unwrap_or(u64::MAX),
+        "pace_ms": vendor.pace().map(|pace| u64::try_from(pace.as_millis()).unwrap_or(u64::MAX)),
         "quota": vendor.quota().map(|quota| json!({"calls": quota.calls, "per_ms": u64::try_from(quota.per.as_millis()).unwrap_or(u64::MAX)})),
         "features": vendor.features(),
         "stats": {"connections": stats.connections, "requests": stats.requests, "list_calls": stats.list_calls,
             "detail_calls": stats.detail_calls, "unauthorized": stats.unauthorized, "throttled": stats.throttled,
-            "faulted": stats.faulted, "secret_calls": stats.secret_calls, "injected": stats.injected,
+            "faulted": stats.faulted, "secret_calls": stats.secret_calls, "write_calls": stats.write_calls, "injected": stats.injected,
             "inflight": stats.inflight, "max_inflight": stats.max_inflight, "bytes_sent": stats.bytes_sent,
             "by_kind": stats.by_kind}})
 }

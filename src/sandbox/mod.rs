@@ -26,6 +26,10 @@
 //! | | `expire-cursors` (off) | every cursor is older than a day |
 //! | LakeSail | `organization-header` (off) | calls without `LakeSail-Organization-Id` are refused |
 //! | | `dpop` (off) | bearer tokens are refused with a DPoP challenge |
+//! | | `failing-work` (off) | operations that begin end badly |
+//! | | `empty-answers` (off) | writes are answered without a body |
+//! | | `kubeconfig-exec` (off) | kubeconfigs run a command for their token; off, they hold one |
+//! | | `kubeconfig-certificate` (off) | kubeconfigs hold a client certificate and its key |
 //! | Runtime | `runtime` (on) | the product is installed; off, all its paths answer 404 HTML |
 //! | | `clusters_slash` (off) | details are at `clusters/{id}/` in place of `cluster/{id}` |
 //! | | `pagination-total` (off) | `total_count` is inside `pagination` |
@@ -159,6 +163,15 @@ pub struct Truth {
     pub family: &'static str,
     /// The project, connection or team it belongs to.
     pub parent: Option<String>,
+}
+
+/// What a caller of the gateway says to write at a vendor, as the JSON bodies of its own API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Makes a cluster that the vendor accepts.
+    pub spec: serde_json::Value,
+    /// Changes such a cluster.
+    pub patch: serde_json::Value,
 }
 
 /// How to set up a [`Sandbox`].

@@ -184,6 +184,12 @@ async fn respond(
     }
     if let Some(fault) = call.fault {
         inner.counters.faulted();
+        if inner.is_late() {
+            // What is asked for is done, and only then does the answer run into the fault.
+            let done = answer(&inner, &call, kind);
+            let told = before(&inner, &fate, &call, fault).await?.unwrap_or(done);
+            return Ok(send(&inner, &fate, &call, told, guard));
+        }
         if let Some(broken) = before(&inner, &fate, &call, fault).await? {
             return Ok(send(&inner, &fate, &call, broken, guard));
         }
@@ -268,7 +274,9 @@ fn answer(inner: &Inner, call: &Call, kind: Kind) -> Answer {
         return inner.api.problem(call, Problem::Unauthorized);
     }
     let (allowance, fits) = inner.spend();
-    let mut answer = if fits || open {
+    let mut answer = if (fits || open) && kind.scope == Scope::Write {
+        inner.api.write(call, kind, inner)
+    } else if fits || open {
         inner.api.answer(call, kind)
     } else {
         inner.counters.throttled();
@@ -304,6 +312,7 @@ fn send(
             Bytes::from_static(page.as_bytes()),
             "text/html; charset=utf-8",
         ),
+        Payload::Nothing => (Bytes::new(), inner.api.content_type()),
     };
     let mut response = Response::new(());
     *response.status_mut() =

@@ -11,11 +11,14 @@ use tokio::time::Instant;
 use super::fault::Fault;
 use super::fleet::{Dice, Members};
 use super::stats::{Counters, Stats};
-use super::world::{Allowance, Api, Call, Kind};
-use super::{Truth, Vendor};
+use super::world::{Allowance, Api, Call, Fleet, Kind};
+use super::{Example, Truth, Vendor};
 
 /// So many calls are allowed when no quota is set; vendors that tell of an allowance tell of this one.
 const AMPLE: u64 = 1_000_000;
+
+/// How long work goes on that a write begins, unless it is told otherwise: long enough to be watched.
+const PACE: Duration = Duration::from_secs(20);
 
 /// How many calls a vendor takes in a span of time; the span begins with the first call after the last has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Aim {
     pub skip: u64,
     /// So many requests are struck before the fault is over; none for no end.
     pub count: Option<u64>,
+    /// Whether what is asked for is done before the fault strikes: of a write, only the answer is lost.
+    pub late: bool,
 }
 
 /// A handle to one simulated vendor; clones lead to the same vendor.
@@ -75,6 +80,7 @@ struct Settings {
     /// Requests the aim has looked at since the fault was set.
     seen: u64,
     latency: Duration,
+    pace: Option<Duration>,
     quota: Option<Quota>,
     window: Option<(Instant, u64)>,
     features: Arc<BTreeMap<&'static str, bool>>,
@@ -100,6 +106,7 @@ impl Inner {
             aim: Aim::default(),
             seen: 0,
             latency: Duration::ZERO,
+            pace: Some(PACE),
             quota: None,
             window: None,
             features,
@@ -136,7 +143,28 @@ impl Inner {
         call.number = self.calls.fetch_add(1, Ordering::Relaxed);
         call.canary = Arc::clone(&self.canary);
         call.members = self.members();
-        call.features = self.with(|settings| Arc::clone(&settings.features));
+        (call.features, call.pace) =
+            self.with(|settings| (Arc::clone(&settings.features), settings.pace));
+    }
+
+    /// Whether the fault strikes only after what was asked for is done.
+    pub(super) fn is_late(&self) -> bool {
+        self.with(|settings| settings.aim.late)
+    }
+
+    /// Changes which clusters there are; `change` gets their numbers and the next free one.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<u64>, &mut HashMap<String, u64>, &mut u64) -> T,
+    ) -> T {
+        let mut next = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members();
+        let mut alive = members.alive.clone();
+        let mut ids = HashMap::clone(&members.ids);
+        let result = change(&mut alive, &mut ids, &mut next);
+        let (api, ids) = (self.api.as_ref(), Arc::new(ids));
+        self.put(Members::assemble(api, alive, ids, members.revision));
+        result
     }
 
     /// The fault a call runs into, if it is one of those that are aimed at.
@@ -191,6 +219,31 @@ impl Inner {
                 fits,
             )
         })
+    }
+}
+
+impl Fleet for Inner {
+    fn add(&self, born: &dyn Fn(u64)) -> u64 {
+        self.change(|alive, ids, next| {
+            let serial = *next;
+            *next += 1;
+            born(serial);
+            alive.push(serial);
+            let added = self.api.ids(serial).into_iter();
+            ids.extend(added.map(|id| (id, serial)));
+            serial
+        })
+    }
+
+    fn remove(&self, serial: u64) {
+        self.change(|alive, ids, _| {
+            alive.retain(|other| *other != serial);
+            ids.retain(|_, other| *other != serial);
+        });
+    }
+
+    fn rearrange(&self) {
+        self.change(|_, _, _| ());
     }
 }
 
@@ -294,6 +347,33 @@ impl Simulated {
         self.inner.latency()
     }
 
+    /// How long work goes on that a write begins; none for work that only moves by [`advance`](Self::advance). Work that
+    /// goes on already keeps its time.
+    pub fn set_pace(&self, pace: Option<Duration>) {
+        self.inner.with(|settings| settings.pace = pace);
+    }
+
+    /// How long work goes on that a write begins.
+    pub fn pace(&self) -> Option<Duration> {
+        self.inner.with(|settings| settings.pace)
+    }
+
+    /// Moves all work that goes on by one step, and tells how much of it has not ended.
+    pub fn advance(&self) -> usize {
+        self.inner.api.advance()
+    }
+
+    /// Moves all work to its end.
+    pub fn finish(&self) {
+        while self.advance() > 0 {}
+    }
+
+    /// What a caller of the gateway says to make a cluster of this name here, and to change it; none where the vendor's
+    /// writes are not simulated.
+    pub fn example(&self, name: &str) -> Option<Example> {
+        self.inner.api.example(name)
+    }
+
     /// Limits the calls it takes; over the limit it answers 429 as the vendor does.
     pub fn set_quota(&self, quota: Option<Quota>) {
         self.inner.with(|settings| {
@@ -348,54 +428,18 @@ impl Simulated {
 
     /// Takes a cluster away, by any id it is known by; false when there is none.
     pub fn remove(&self, id: &str) -> bool {
-        let inner = &self.inner;
-        let _changing = inner
-            .changing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let members = inner.members();
-        let Some(serial) = members.ids.get(id).copied() else {
-            return false;
-        };
-        let alive = members
-            .alive
-            .iter()
-            .copied()
-            .filter(|other| *other != serial)
-            .collect();
-        let mut ids = HashMap::clone(&members.ids);
-        ids.retain(|_, other| *other != serial);
-        inner.put(Members::assemble(
-            inner.api.as_ref(),
-            alive,
-            Arc::new(ids),
-            members.revision,
-        ));
-        true
+        let serial = self.inner.members().ids.get(id).copied();
+        if let Some(serial) = serial {
+            self.inner.remove(serial);
+        }
+        serial.is_some()
     }
 
     /// Adds a cluster and returns its native id.
     pub fn add(&self) -> String {
-        let inner = &self.inner;
-        let mut next = inner
-            .changing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let serial = *next;
-        *next += 1;
-        let members = inner.members();
-        let mut alive = members.alive.clone();
-        alive.push(serial);
-        let added = inner.api.ids(serial);
-        let mut ids = HashMap::clone(&members.ids);
-        ids.extend(added.iter().map(|id| (id.clone(), serial)));
-        inner.put(Members::assemble(
-            inner.api.as_ref(),
-            alive,
-            Arc::new(ids),
-            members.revision,
-        ));
-        added.into_iter().next().unwrap_or_default()
+        let serial = self.inner.add(&|_| ());
+        let ids = self.inner.api.ids(serial).into_iter();
+        ids.take(1).collect()
     }
 
     /// Moves every cluster on: costs, utilization, freshness or messages change.

@@ -29,8 +29,10 @@ pub struct Stats {
     pub throttled: u64,
     /// Requests that ran into the fault that was set.
     pub faulted: u64,
-    /// Requests to endpoints that hand out credentials or change something; a reader makes none.
+    /// Requests to endpoints that hand out credentials or change something; a reader of the inventory makes none.
     pub secret_calls: u64,
+    /// Of these, requests that change something, whatever came of them.
+    pub write_calls: u64,
     /// Requests whose decoded path holds `../`, CR, LF or `@`.
     pub injected: u64,
     /// Requests being answered at this moment, their bodies included.
@@ -119,6 +121,10 @@ impl Counters {
                 Scope::List => stats.list_calls += 1,
                 Scope::Detail => stats.detail_calls += 1,
                 Scope::Secret => stats.secret_calls += 1,
+                Scope::Write => {
+                    stats.secret_calls += 1;
+                    stats.write_calls += 1;
+                }
                 Scope::Other | Scope::Open => {}
             }
         });

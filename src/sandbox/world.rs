@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::Truth;
 use super::fault::Fault;
 use super::fleet::{Arrangement, Dice, Members};
+use super::{Example, Truth};
 
 /// What a vendor is built from.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,22 @@ pub(super) trait Api: Send + Sync + 'static {
     /// Answers a call that was let in.
     fn answer(&self, call: &Call, kind: Kind) -> Answer;
 
+    /// Does what a call of [`Scope::Write`] asks for, and answers it.
+    fn write(&self, call: &Call, kind: Kind, fleet: &dyn Fleet) -> Answer {
+        let _ = fleet;
+        self.answer(call, kind)
+    }
+
+    /// Moves all work that goes on by one step, and tells how much of it has not ended.
+    fn advance(&self) -> usize {
+        0
+    }
+
+    /// What a caller of the gateway says to make a cluster of this name here, and to change it.
+    fn example(&self, _name: &str) -> Option<Example> {
+        None
+    }
+
     /// The vendor's own words for a failure.
     fn problem(&self, call: &Call, problem: Problem) -> Answer;
 
@@ -77,6 +93,18 @@ pub(super) trait Api: Send + Sync + 'static {
     fn allowance(&self, _allowance: Allowance) -> Vec<(&'static str, String)> {
         Vec::new()
     }
+}
+
+/// What a write may do to the clusters of a vendor.
+pub(super) trait Fleet {
+    /// Adds a cluster and tells its number; `born` hears of it before anybody can ask for it.
+    fn add(&self, born: &dyn Fn(u64)) -> u64;
+
+    /// Takes a cluster away.
+    fn remove(&self, serial: u64);
+
+    /// Puts the lists in order anew, as after a change of name.
+    fn rearrange(&self);
 }
 
 /// What kind of endpoint a call is for.
@@ -123,6 +151,13 @@ impl Kind {
             scope: Scope::Secret,
         }
     }
+
+    pub(super) const fn write(name: &'static str) -> Self {
+        Self {
+            name,
+            scope: Scope::Write,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +169,10 @@ pub(super) enum Scope {
     Other,
     /// Answered without a credential.
     Open,
-    /// Hands out a credential or changes something: a reader never calls it.
+    /// Hands out a credential: a reader of the inventory never calls it.
     Secret,
+    /// Changes something: a reader of the inventory never calls it.
+    Write,
 }
 
 /// Failures every vendor has words for.
@@ -171,6 +208,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The fault this call runs into, if any.
     pub(super) fault: Option<Fault>,
+    /// How long the work takes that this call begins; none for work that only moves by [`Api::advance`].
+    pub(super) pace: Option<Duration>,
     /// Counts all requests of a vendor.
     pub(super) number: u64,
     pub(super) members: Arc<Members>,
@@ -296,6 +335,7 @@ pub(super) struct Answer {
 pub(super) enum Payload {
     Json(Value),
     Html(&'static str),
+    Nothing,
 }
 
 impl Answer {
@@ -311,6 +351,17 @@ impl Answer {
 
     pub(super) const fn ok(body: Value) -> Self {
         Self::json(200, body)
+    }
+
+    /// An answer without a body.
+    pub(super) const fn nothing(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            payload: Payload::Nothing,
+            rows: &[],
+            first_page: false,
+        }
     }
 
     pub(super) const fn html(status: u16, text: &'static str) -> Self {
@@ -341,7 +392,7 @@ impl Answer {
     pub(super) fn body(&self) -> Value {
         match &self.payload {
             Payload::Json(value) => value.clone(),
-            Payload::Html(_) => json!(null),
+            Payload::Html(_) | Payload::Nothing => json!(null),
         }
     }
 }
@@ -376,6 +427,7 @@ impl Call {
             query,
             body,
             fault: None,
+            pace: None,
             number: 0,
             members: Arc::default(),
             features: Arc::default(),

@@ -235,6 +235,7 @@ async fn a_fault_can_be_aimed_at_some_kinds_of_calls_and_at_a_few_of_them() {
         kinds: vec!["detail".to_owned()],
         skip: 1,
         count: Some(2),
+        ..Aim::default()
     });
     let mut statuses = Vec::new();
     for _ in 0..4 {

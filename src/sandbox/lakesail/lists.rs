@@ -34,10 +34,7 @@ impl LakeSail {
 
     fn me_included(&self, records: &[Record]) -> Value {
         let external = records.iter().filter(|record| record.home == Home::Both);
-        let mut networks: Vec<u64> = external
-            .clone()
-            .map(|record| record.connection * 2 + record.serial % 2)
-            .collect();
+        let mut networks: Vec<u64> = external.clone().map(|record| record.network).collect();
         networks.sort_unstable();
         networks.dedup();
         included([
@@ -66,10 +63,13 @@ impl LakeSail {
     }
 
     fn infra_included(&self, records: &[Record]) -> Value {
-        let operations = records
-            .iter()
-            .filter(|record| record.status != Some("active"))
-            .map(|record| self.operation(record));
+        let operations = records.iter().flat_map(|record| {
+            // What a cluster was made by is long over where it runs well.
+            let drawn = self
+                .operation(record)
+                .filter(|_| record.status != Some("active"));
+            drawn.into_iter().chain(self.works_of(record.serial))
+        });
         included([
             (
                 "clusters",

@@ -1,15 +1,22 @@
 //! LakeSail: the platform's own records under `/me`, the clouds' clusters under `/infra`.
 
+mod ledger;
 mod lists;
+mod live;
 mod record;
+mod writes;
+
+use std::sync::Mutex;
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::fleet::{Arrangement, BASE36, BASE62, Dice, Profile};
 use super::prime::seconds;
-use super::world::{Answer, Api, Call, Context, Kind, Problem};
-use super::{Truth, Vendor};
+use super::world::{Answer, Api, Call, Context, Fleet, Kind, Problem};
+use super::{Example, Truth, Vendor};
+use ledger::Ledger;
 use record::{Home, Record};
 
 const CANARY: &str = "SECRET-CANARY";
@@ -18,6 +25,8 @@ pub(super) struct LakeSail {
     context: Context,
     token: String,
     organization: String,
+    ledger: Mutex<Ledger>,
+    began: Instant,
 }
 
 impl LakeSail {
@@ -31,6 +40,8 @@ impl LakeSail {
             context,
             token,
             organization,
+            ledger: Mutex::default(),
+            began: Instant::now(),
         }
     }
 
@@ -49,7 +60,45 @@ impl LakeSail {
         self.named("CN", number, 31)
     }
 
+    /// One connection more than clusters are drawn in: it is not active.
+    fn connection_number(&self, id: &str) -> Option<u64> {
+        (0..=self.connections()).find(|number| self.connection_id(*number) == id)
+    }
+
+    fn is_active(&self, connection: u64) -> bool {
+        connection < self.connections()
+    }
+
+    /// Two for each active connection, and two that are not active: one of the first connection, one of the last.
+    fn networks(&self) -> u64 {
+        self.connections() * 2 + 2
+    }
+
+    fn network_number(&self, id: &str) -> Option<u64> {
+        (0..self.networks()).find(|number| self.network_id(*number) == id)
+    }
+
+    fn connection_of_network(&self, number: u64) -> u64 {
+        if number + 1 == self.networks() {
+            0
+        } else {
+            number / 2
+        }
+    }
+
+    fn is_network_active(&self, number: u64) -> bool {
+        number < self.connections() * 2
+    }
+
+    fn connection_of(&self, serial: u64) -> u64 {
+        let drawn = serial % self.connections();
+        self.birth(serial).map_or(drawn, |birth| birth.connection)
+    }
+
     fn home(&self, serial: u64) -> Home {
+        if self.birth(serial).is_some() {
+            return Home::Both;
+        }
         // The first three show all there is, however small the fleet.
         match if serial < 3 {
             serial * 4
@@ -73,34 +122,14 @@ impl LakeSail {
         fits.then_some(record)
     }
 
-    fn health(record: &Record) -> Answer {
-        let ready = if record.status == Some("active") {
-            record.nodes - u64::from(record.serial % 9 == 4)
-        } else {
-            0
-        };
-        let status = if ready == record.nodes {
-            "healthy"
-        } else {
-            "degraded"
-        };
-        Answer::ok(
-            json!({"status": status, "providerMetadata": {"status": "ACTIVE"},
-            "nodeGroups": [{"name": "system", "status": "ACTIVE", "desiredSize": record.nodes, "readyNodes": ready, "message": Value::Null}],
-            "systemPods": [{"name": "coredns-1", "namespace": "kube-system", "ready": true, "phase": "Running", "restartCount": 0, "message": Value::Null}],
-            "totalNodes": record.nodes, "readyNodes": ready, "lastCheckedAt": record.checked}),
-        )
-    }
-
-    fn metrics(record: &Record) -> Answer {
-        let series = |value: f64| json!([{"timestamp": record.checked, "value": value}]);
-        Answer::ok(
-            json!({"cpuUtilization": series(41.5), "memoryUtilization": series(60.25), "estimatedCost": series(0.31), "activeJobCount": []}),
-        )
+    fn drawn_operation_by_id(&self, call: &Call, id: &str) -> Option<Value> {
+        let mut serials = call.members.arrangement.other.iter();
+        let serial = serials.find(|serial| self.named("OP", **serial, 34) == id)?;
+        self.operation(&self.record(*serial, call.revision()))
     }
 
     fn of_connection(&self, call: &Call, id: &str) -> Option<Vec<u64>> {
-        let number = (0..self.connections()).find(|number| self.connection_id(*number) == id)?;
+        let number = self.connection_number(id)?;
         let at = usize::try_from(number).ok()?;
         Some(
             call.members
@@ -146,7 +175,14 @@ impl Api for LakeSail {
     }
 
     fn features(&self) -> &'static [(&'static str, bool)] {
-        &[("organization-header", false), ("dpop", false)]
+        &[
+            ("organization-header", false),
+            ("dpop", false),
+            ("failing-work", false),
+            ("empty-answers", false),
+            ("kubeconfig-exec", false),
+            ("kubeconfig-certificate", false),
+        ]
     }
 
     fn ids(&self, serial: u64) -> Vec<String> {
@@ -167,13 +203,15 @@ impl Api for LakeSail {
         };
         let mut main: Vec<u64> = of(Home::InfraOnly).collect();
         main.sort_by_cached_key(|serial| {
-            Profile::draw(self.context.seed, *serial, self.context.anchor).name
+            let drawn = || Profile::draw(self.context.seed, *serial, self.context.anchor).name;
+            let life = self.life(*serial);
+            life.and_then(|life| life.name).unwrap_or_else(drawn)
         });
         let other: Vec<u64> = of(Home::SelfRegistered).collect();
         let connections = self.connections();
         let mut groups = vec![Vec::new(); usize::try_from(connections).unwrap_or(1)];
         for serial in &other {
-            if let Some(group) = usize::try_from(serial % connections)
+            if let Some(group) = usize::try_from(self.connection_of(*serial))
                 .ok()
                 .and_then(|at| groups.get_mut(at))
             {
@@ -195,7 +233,7 @@ impl Api for LakeSail {
             id: if own { record.id } else { record.external },
             name: record.name,
             status: record.status.map(str::to_owned),
-            region: (!own || !record.odd).then(|| record.region.to_owned()),
+            region: (!own || !record.odd).then_some(record.region),
             version: (!own).then_some(record.version),
             nodes: (!own).then_some(record.nodes),
             family: if own { "me" } else { "infra" },
@@ -204,7 +242,21 @@ impl Api for LakeSail {
     }
 
     fn kind(&self, call: &Call) -> Kind {
-        match route(&call.path()) {
+        let path = call.path();
+        let path = route(&path);
+        if !call.is(&Method::GET) {
+            return match (call.parts.method.as_str(), path) {
+                ("POST", ["infra", "connections", _, "clusters"]) => Kind::write("create"),
+                ("POST", ["infra", "connections", _, "clusters", _]) => Kind::write("update"),
+                ("DELETE", ["infra", "connections", _, "clusters", _]) => Kind::write("destroy"),
+                ("DELETE", ["infra", "clusters", _]) => Kind::write("forget"),
+                ("POST", ["infra", "connections", _, "clusters", _, "provision"]) => {
+                    Kind::write("provision")
+                }
+                _ => Kind::write("unknown-write"),
+            };
+        }
+        match path {
             ["me", "clusters"] => Kind::list("me-list"),
             ["me", "clusters", _] => Kind::detail("me-detail"),
             ["infra", "clusters"] => Kind::list("infra-list"),
@@ -214,7 +266,6 @@ impl Api for LakeSail {
             ["infra", "connections", _, "clusters", _, "health"] => Kind::other("health"),
             ["infra", "connections", _, "clusters", _, "metrics"] => Kind::other("metrics"),
             ["infra", "connections", _, "clusters", _, "kubeconfig"] => Kind::secret("kubeconfig"),
-            ["infra", "connections", _, "clusters", _, "provision"] => Kind::secret("provision"),
             ["infra", "connections"] => Kind::other("connections"),
             ["infra", "connections", _, "provider-networks"] => Kind::other("provider-networks"),
             ["infra", "networks"] => Kind::other("networks"),
@@ -231,16 +282,8 @@ impl Api for LakeSail {
             && (organization || !call.feature("organization-header"))
     }
 
-    fn answer(&self, call: &Call, kind: Kind) -> Answer {
+    fn answer(&self, call: &Call, _kind: Kind) -> Answer {
         let path = call.path();
-        if kind.name == "kubeconfig" {
-            return Answer::ok(
-                json!({"kubeconfig": format!("{CANARY}-kubeconfig"), "clusterEndpoint": "https://example.com", "clusterCertificateAuthority": "x"}),
-            );
-        }
-        if !call.is(&Method::GET) {
-            return Answer::json(405, json!({"message": "method not allowed"}));
-        }
         let of_connection = |connection: &str, id: &str| {
             self.find(call, id, true)
                 .filter(|record| self.connection_id(record.connection) == connection)
@@ -270,10 +313,18 @@ impl Api for LakeSail {
                 "clusters",
                 id,
                 "metrics",
-            ] => of_connection(connection, id).map(|record| Self::metrics(&record)),
+            ] => of_connection(connection, id).map(|record| self.metrics(call, &record)),
+            [
+                "infra",
+                "connections",
+                connection,
+                "clusters",
+                id,
+                "kubeconfig",
+            ] => of_connection(connection, id).map(|record| self.kubeconfig(call, &record)),
             ["infra", "connections"] => Some(Self::objects(
                 call,
-                self.connections(),
+                self.connections() + 1,
                 |number| self.connection(number),
                 true,
             )),
@@ -282,20 +333,29 @@ impl Api for LakeSail {
             )),
             ["infra", "networks"] => Some(Self::objects(
                 call,
-                self.connections() * 2,
+                self.networks(),
                 |number| self.network(number),
                 false,
             )),
-            ["operations", id] => call
-                .members
-                .arrangement
-                .other
-                .iter()
-                .find(|serial| self.named("OP", **serial, 34) == *id)
-                .map(|serial| Answer::ok(self.operation(&self.record(*serial, call.revision())))),
+            ["operations", id] => self
+                .work_by_id(id)
+                .or_else(|| self.drawn_operation_by_id(call, id))
+                .map(|operation| Answer::ok(operation).rows(&[""])),
             _ => None,
         };
         found.unwrap_or_else(missing)
+    }
+
+    fn write(&self, call: &Call, _kind: Kind, fleet: &dyn Fleet) -> Answer {
+        self.change(call, route(&call.path()), fleet)
+    }
+
+    fn advance(&self) -> usize {
+        self.step()
+    }
+
+    fn example(&self, name: &str) -> Option<Example> {
+        Some(self.example_of(name))
     }
 
     fn problem(&self, call: &Call, problem: Problem) -> Answer {

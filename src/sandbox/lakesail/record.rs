@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::fleet::{Dice, Profile, Style, ago, stamp};
 use super::super::world::Context;
+use super::ledger::Life;
 use super::{CANARY, LakeSail};
 
 /// The region of the one cloud there is that is nearest to each place of a profile.
@@ -38,8 +39,9 @@ pub(super) struct Record {
     pub(super) id: String,
     pub(super) external: String,
     pub(super) connection: u64,
+    pub(super) network: u64,
     pub(super) name: String,
-    pub(super) region: &'static str,
+    pub(super) region: String,
     pub(super) status: Option<&'static str>,
     pub(super) message: Option<String>,
     pub(super) version: String,
@@ -48,6 +50,25 @@ pub(super) struct Record {
     pub(super) updated: String,
     pub(super) checked: String,
     pub(super) odd: bool,
+    /// Made by a write, not drawn.
+    pub(super) is_made: bool,
+    /// As it was written last; none if nobody wrote it.
+    pub(super) config: Option<Value>,
+}
+
+impl Record {
+    /// Whether there is a control plane to speak to.
+    pub(super) fn is_up(&self) -> bool {
+        let status = self.status.unwrap_or_default().to_lowercase();
+        ["active", "updating"].contains(&status.as_str())
+    }
+
+    pub(super) fn arn(&self) -> String {
+        format!(
+            "arn:aws:eks:{}:123456789012:cluster/{}",
+            self.region, self.name
+        )
+    }
 }
 
 impl LakeSail {
@@ -78,14 +99,15 @@ impl LakeSail {
             Some(_) if odd => Some(String::new()),
             _ => None,
         };
-        Record {
+        let drawn = Record {
             serial,
             home,
             id: self.named("CL", serial, 21),
             external: self.named("EX", serial, 22),
             connection: serial % self.connections(),
+            network: (serial % self.connections()) * 2 + serial % 2,
             name: profile.name,
-            region: REGION_OF_PLACE[profile.place],
+            region: REGION_OF_PLACE[profile.place].to_owned(),
             status,
             message,
             version: format!("1.{}", dice.between(32, 35)),
@@ -97,11 +119,17 @@ impl LakeSail {
             updated: stamp(ago(anchor, 4_000 - moved), Style::Seconds),
             checked: stamp(ago(anchor, 3_300 - moved), Style::Micros),
             odd,
+            is_made: false,
+            config: None,
+        };
+        match self.life(serial) {
+            Some(life) => lived(drawn, life),
+            None => drawn,
         }
     }
 
-    pub(super) fn network_id(&self, record: &Record) -> String {
-        self.named("NW", record.connection * 2 + record.serial % 2, 32)
+    pub(super) fn network_id(&self, number: u64) -> String {
+        self.named("NW", number, 32)
     }
 
     pub(super) fn me_reference(&self, record: &Record) -> Value {
@@ -123,8 +151,8 @@ impl LakeSail {
             return cluster;
         }
         json!({"id": record.id, "name": record.name, "region": record.region, "externalClusterId": record.external,
-            "connectionId": self.connection_id(record.connection), "networkId": self.network_id(record),
-            "externalStatus": record.status, "operationId": self.named("OP", record.serial, 34),
+            "connectionId": self.connection_id(record.connection), "networkId": self.network_id(record.network),
+            "externalStatus": record.status, "operationId": self.latest_operation(record),
             "createdAt": record.created, "createdBy": member, "updatedAt": record.updated, "updatedBy": member})
     }
 
@@ -135,15 +163,16 @@ impl LakeSail {
         } else {
             json!(["m7g.large"])
         };
+        let config = record.config.clone().unwrap_or_else(|| {
+            json!({"kubernetesVersion": record.version, "systemNodeGroup": {"name": "system", "instanceTypes": types,
+                "minSize": 1, "maxSize": record.nodes + 2, "desiredSize": record.nodes, "diskSizeGb": 100},
+                "publicAccessCidrs": if record.odd { json!([]) } else { json!(["203.0.113.0/24"]) }})
+        });
         let mut cluster = json!({"id": record.external, "connectionId": self.connection_id(record.connection),
-            "networkId": self.network_id(record),
+            "networkId": self.network_id(record.network),
             "clusterId": (record.home == Home::Both).then_some(&record.id), "name": record.name, "region": record.region,
             "status": record.status, "statusMessage": record.message,
-            "config": {"kubernetesVersion": record.version, "systemNodeGroup": {"name": "system", "instanceTypes": types,
-                "minSize": 1, "maxSize": record.nodes + 2, "desiredSize": record.nodes, "diskSizeGb": 100},
-                "publicAccessCidrs": if record.odd { json!([]) } else { json!(["203.0.113.0/24"]) }},
-            "providerMetadata": {"clusterName": record.name,
-                "clusterArn": format!("arn:aws:eks:{}:123456789012:cluster/{}", record.region, record.name)},
+            "config": config, "providerMetadata": {"clusterName": record.name, "clusterArn": record.arn()},
             "iacState": {"projectName": "lakesail-byoc-cluster", "stackName": format!("lakesail-{}", record.external.to_lowercase())},
             "iacOutputs": {"vpcId": "vpc-0123", "adminSecret": format!("{CANARY}-iac-output")},
             "jobRunnerRoleArn": format!("arn:aws:iam::123456789012:role/{CANARY}-job-runner"),
@@ -162,19 +191,30 @@ impl LakeSail {
         json!({"id": self.connection_id(number), "name": format!("aws-{number}"), "provider": "aws",
             "providerConfig": {"accountId": "123456789012", "region": "us-east-1", "roleArn": format!("arn:aws:iam::123456789012:role/{CANARY}-connection"),
                 "externalIdSecretArn": format!("{CANARY}-external-id"), "stackArn": format!("{CANARY}-stack")},
-            "status": "active", "statusMessage": Value::Null, "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
+            "status": if self.is_active(number) { "active" } else { "pending" }, "statusMessage": Value::Null, "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
     }
 
     pub(super) fn network(&self, number: u64) -> Value {
-        json!({"id": self.named("NW", number, 32), "connectionId": self.connection_id(number / 2), "name": format!("vpc-{number}"),
+        json!({"id": self.network_id(number), "connectionId": self.connection_id(self.connection_of_network(number)), "name": format!("vpc-{number}"),
             "region": "us-east-1", "providerNetworkId": format!("vpc-{number:04x}"), "config": {"cidr": format!("10.{}.0.0/16", number % 250)},
-            "status": "active", "statusMessage": Value::Null, "iacOutputs": {"secret": format!("{CANARY}-network")},
+            "status": if self.is_network_active(number) { "active" } else { "pending" }, "statusMessage": Value::Null, "iacOutputs": {"secret": format!("{CANARY}-network")},
             "createdAt": "2026-01-02T03:04:05Z", "updatedAt": "2026-01-02T03:04:05Z"})
     }
 
-    pub(super) fn operation(&self, record: &Record) -> Value {
+    /// The operation that a drawn cluster was made by; a record that was never provisioned has none.
+    pub(super) fn operation(&self, record: &Record) -> Option<Value> {
+        let has_none = record.is_made || matches!(record.status, None | Some("pending"));
+        (!has_none).then(|| self.drawn_operation(record))
+    }
+
+    fn latest_operation(&self, record: &Record) -> Option<String> {
+        let drawn = || Some(self.operation(record)?["id"].as_str()?.to_owned());
+        self.latest_work_of(record.serial).or_else(drawn)
+    }
+
+    fn drawn_operation(&self, record: &Record) -> Value {
         let failed = record.status == Some("failed");
-        let done = !matches!(record.status, Some("pending" | "provisioning"));
+        let done = record.status != Some("provisioning");
         let error = failed.then(|| {
             json!({"code": "quota_exceeded", "message": "quota reached", "errorType": "provider",
                 "details": {"retryable": true, "retryAfter": 30, "fieldErrors": {}, "requestId": "r-1", "causedBy": "provider"}})
@@ -187,4 +227,37 @@ impl LakeSail {
             "createdAt": record.created, "updatedAt": record.updated, "startedAt": record.created,
             "completedAt": done.then_some(&record.updated)})
     }
+}
+
+/// A drawn cluster as writes left it.
+fn lived(mut record: Record, life: Life) -> Record {
+    if let Some(birth) = life.birth {
+        record.is_made = true;
+        record.odd = false;
+        record.home = Home::Both;
+        record.connection = birth.connection;
+        record.network = birth.network;
+        record.region = birth.region;
+        record.created = stamp(birth.at, Style::Seconds);
+    }
+    if let Some(name) = life.name {
+        record.name = name;
+    }
+    if life.status.is_some() {
+        record.status = life.status;
+        record.message = life.message;
+    }
+    if let Some(config) = life.config {
+        let size = config["systemNodeGroup"]["desiredSize"].as_u64();
+        record.nodes = size.unwrap_or(record.nodes);
+        if let Some(version) = config["kubernetesVersion"].as_str() {
+            version.clone_into(&mut record.version);
+        }
+        record.config = Some(config);
+    }
+    if let Some(changed) = life.changed {
+        record.updated = stamp(changed, Style::Seconds);
+        record.checked = stamp(changed, Style::Micros);
+    }
+    record
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod vendors;
+mod writes;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use clustergate::adapters::CATALOG;
-use clustergate::provider::{Capability, Limits, Listing, walk};
-use clustergate::sandbox::Vendor;
+use clustergate::domain::{ClusterPatch, ClusterSpec, Period};
+use clustergate::provider::{
+    Capability, ErrorKind, Infrastructure, Limits, Listing, Locator, Provider, ProviderError,
+    Written, walk,
+};
+use clustergate::sandbox::{Simulated, Vendor};
 use serde_json::Value;
 
 use crate::support::{Plan, Rig};
@@ -187,6 +192,204 @@ async fn each_claimed_operation_works_and_each_other_one_is_refused() {
 
 fn has<T>(nodes: Option<&Vec<T>>) -> bool {
     nodes.is_some_and(|nodes| !nodes.is_empty())
+}
+
+/// What is read of one cluster besides its detail.
+const READS: [Capability; 5] = [
+    Capability::Nodes,
+    Capability::Health,
+    Capability::Kubeconfig,
+    Capability::Metrics,
+    Capability::Operations,
+];
+
+/// Reads one thing of one cluster, and tells whether there is any of it.
+async fn read(
+    provider: &dyn Provider,
+    what: Capability,
+    cluster: &Locator,
+) -> Result<bool, ProviderError> {
+    Ok(match what {
+        Capability::Nodes => !provider.nodes(cluster).await?.is_empty(),
+        Capability::Health => provider.health(cluster).await?.native.is_some(),
+        Capability::Kubeconfig => provider
+            .kubeconfig(cluster)
+            .await?
+            .expose()
+            .contains("clusters:"),
+        Capability::Metrics => {
+            let metrics = provider.metrics(cluster, Period::HOUR).await?;
+            metrics
+                .series
+                .iter()
+                .any(|series| !series.points.is_empty())
+        }
+        Capability::Operations => match provider.operations(cluster).await?.first() {
+            Some(newest) => {
+                let again = provider.operation(&newest.native_id).await?;
+                assert_eq!(again.native_id, newest.native_id);
+                true
+            }
+            None => false,
+        },
+        _ => unreachable!("no read of one cluster"),
+    })
+}
+
+#[tokio::test]
+async fn each_claimed_read_of_a_cluster_works_and_each_other_one_is_refused() {
+    let plan = fleet(false);
+    let sandbox = plan.sandbox().await;
+    for source in clustergate::app::sources(&plan.configs(&sandbox)).unwrap() {
+        let provider = source.provider.as_ref();
+        let listing: Listing = walk(provider, Limits::default()).await.unwrap();
+        for what in READS {
+            let place = format!("{} {}", source.name.as_str(), what.as_str());
+            let is_claimed = provider.capabilities().supports(what);
+            let mut is_there = false;
+            for listed in &listing.clusters {
+                match read(provider, what, &listed.locator).await {
+                    Ok(is_some) => {
+                        assert!(is_claimed, "{place}");
+                        is_there |= is_some;
+                    }
+                    // Of some clusters a provider cannot say what it says of others.
+                    Err(error) if is_claimed => assert!(
+                        matches!(error.kind, ErrorKind::NotSupported | ErrorKind::Conflict),
+                        "{place}: {error:?}"
+                    ),
+                    Err(error) => assert_eq!(error.kind, ErrorKind::NotSupported, "{place}"),
+                }
+                if is_there || !is_claimed {
+                    break;
+                }
+            }
+            assert_eq!(is_there, is_claimed, "{place}");
+        }
+        let is_claimed = provider.capabilities().supports(Capability::Operations);
+        if !is_claimed {
+            let error = provider.operation("any").await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotSupported);
+        }
+    }
+}
+
+/// A provider that is written to, and how often it was.
+struct Writer<'a> {
+    provider: Arc<dyn Provider>,
+    vendor: &'a Simulated,
+    sent: u64,
+}
+
+impl Writer<'_> {
+    fn claims(&self, what: Capability) -> bool {
+        self.provider.capabilities().supports(what)
+    }
+
+    /// Looks at a write that was made and lets its work end.
+    async fn made(&mut self, what: Capability, outcome: Result<Written, ProviderError>) -> Written {
+        let place = format!("{} {}", self.provider.kind(), what.as_str());
+        let written = outcome.unwrap_or_else(|error| panic!("{place}: {error:?}"));
+        self.sent += 1;
+        assert_eq!(self.vendor.stats().write_calls, self.sent, "{place}");
+        self.vendor.finish();
+        if let Some(begun) = &written.operation {
+            let ended = self.provider.operation(&begun.native_id).await.unwrap();
+            assert!(ended.done, "{place}");
+        }
+        written
+    }
+
+    /// Leads a cluster from its making to its end, as far as the provider claims.
+    async fn live(&mut self) {
+        let provider = Arc::clone(&self.provider);
+        let example = self.vendor.example("made-by-conformance").unwrap();
+        let spec: ClusterSpec = serde_json::from_value(example.spec).unwrap();
+        let patch: ClusterPatch = serde_json::from_value(example.patch).unwrap();
+        assert!(provider.find_created(&spec).await.unwrap().is_none());
+        let written = provider.create(&spec).await;
+        let written = self.made(Capability::Create, written).await;
+        let found = provider.find_created(&spec).await.unwrap().unwrap();
+        assert_eq!(found.cluster.name, spec.name);
+        if let Some(told) = written.cluster {
+            assert_eq!(
+                (told.cluster.id, &told.locator),
+                (found.cluster.id.clone(), &found.locator)
+            );
+        }
+        let cluster = &found.locator;
+        if self.claims(Capability::Provision) {
+            assert_eq!(
+                provider.infrastructure(&found.cluster),
+                Infrastructure::None
+            );
+            let written = provider.provision(cluster).await;
+            self.made(Capability::Provision, written).await;
+            let built = provider.describe(cluster).await.unwrap().cluster;
+            assert_eq!(provider.infrastructure(&built), Infrastructure::Possible);
+        }
+        if self.claims(Capability::Update) {
+            let written = provider.update(cluster, &patch).await;
+            self.made(Capability::Update, written).await;
+        }
+        if self.claims(Capability::Destroy) {
+            let written = provider.destroy(cluster).await;
+            self.made(Capability::Destroy, written).await;
+        }
+        if self.claims(Capability::Forget) {
+            let empty = provider.describe(cluster).await.unwrap().cluster;
+            assert_eq!(provider.infrastructure(&empty), Infrastructure::None);
+            let written = provider.forget(cluster).await;
+            self.made(Capability::Forget, written).await;
+            assert!(provider.find_created(&spec).await.unwrap().is_none());
+        }
+    }
+
+    /// Asks for what is not claimed, of a cluster that there is.
+    async fn refused(&self, cluster: &Locator) {
+        let provider = &self.provider;
+        let (spec, patch) = (ClusterSpec::default(), ClusterPatch::default());
+        for what in Capability::ALL {
+            if !what.is_write() || self.claims(what) {
+                continue;
+            }
+            let outcome = match what {
+                Capability::Create => provider.create(&spec).await,
+                Capability::Update => provider.update(cluster, &patch).await,
+                Capability::Provision => provider.provision(cluster).await,
+                Capability::Destroy => provider.destroy(cluster).await,
+                Capability::Forget => provider.forget(cluster).await,
+                _ => unreachable!("no write"),
+            };
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotSupported, "{}", what.as_str());
+        }
+        if !self.claims(Capability::Create) {
+            let error = provider.find_created(&spec).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotSupported);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_claimed_write_is_made_once_and_each_other_one_is_refused() {
+    let plan = fleet(false);
+    let sandbox = plan.sandbox().await;
+    for source in clustergate::app::sources(&plan.configs(&sandbox)).unwrap() {
+        let vendor = sandbox.vendor(source.name.as_str().parse().unwrap());
+        vendor.set_pace(None);
+        let mut writer = Writer {
+            provider: source.provider,
+            vendor,
+            sent: 0,
+        };
+        let listing = walk(writer.provider.as_ref(), Limits::default()).await;
+        writer.refused(&listing.unwrap().clusters[0].locator).await;
+        assert_eq!(vendor.stats().write_calls, 0);
+        if writer.claims(Capability::Create) {
+            writer.live().await;
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod architecture;
 mod conformance;
 mod faults;
 mod lakesail_calls;
+mod lakesail_writes;
 mod latitude_calls;
 mod life_cycle;
 mod memory;

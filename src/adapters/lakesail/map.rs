@@ -165,12 +165,17 @@ pub(super) fn record(asked: &str, one: &One) -> Result<Record, ProviderError> {
 
 /// An external cluster as it is before a change, with all of its configuration.
 pub(super) fn current(one: &One, external_id: &str) -> Result<Current, ProviderError> {
+    const OPERATION: &str = "find_infra_cluster";
     #[derive(Deserialize)]
     struct Whole {
         id: String,
         #[serde(default)]
         name: Loose<String>,
         config: Map<String, Value>,
+    }
+    let reference: InfraReference = row(&one.item).ok_or_else(|| other(OPERATION))?;
+    if id(&reference.id) != Some(external_id) {
+        return Err(other(OPERATION));
     }
     let included = one.included.as_ref();
     let rows = included.and_then(|included| included.clusters.as_ref());
@@ -180,7 +185,7 @@ pub(super) fn current(one: &One, external_id: &str) -> Result<Current, ProviderE
         .filter_map(|item| row::<Whole>(item));
     let whole = wholes.find(|whole| whole.id == external_id);
     let whole = whole.ok_or_else(|| {
-        ProviderError::new(ErrorKind::UnexpectedShape, "find_infra_cluster")
+        ProviderError::new(ErrorKind::UnexpectedShape, OPERATION)
             .with_detail("the answer has no configuration of the cluster")
     })?;
     Ok(Current {

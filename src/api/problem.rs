@@ -372,7 +372,14 @@ mod tests {
             );
         }
         for kind in ErrorKind::ALL {
-            assert!(status_of(kind).is_server_error(), "{kind:?}");
+            let status = status_of(kind);
+            // What the caller asks for is at fault in these, not the vendor.
+            let of_the_caller = matches!(
+                kind,
+                ErrorKind::InvalidValues | ErrorKind::Conflict | ErrorKind::NotReady
+            );
+            assert_eq!(status.is_client_error(), of_the_caller, "{kind:?}");
+            assert_eq!(status.is_server_error(), !of_the_caller, "{kind:?}");
         }
     }
 

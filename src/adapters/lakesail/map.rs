@@ -135,7 +135,7 @@ pub(super) struct Record {
 
 /// The connection of an external cluster and the platform's id of it, as far as its detail tells.
 pub(super) fn ids_of(one: &One, external_id: &str) -> (Option<String>, Option<String>) {
-    let Some(reference) = row::<InfraReference>(&one.item) else {
+    let Some(reference) = object::<InfraReference>(&one.item) else {
         return (None, None);
     };
     let included = InfraIncluded::read(one.included.as_ref());
@@ -173,7 +173,7 @@ pub(super) fn current(one: &One, external_id: &str) -> Result<Current, ProviderE
         name: Loose<String>,
         config: Map<String, Value>,
     }
-    let reference: InfraReference = row(&one.item).ok_or_else(|| other(OPERATION))?;
+    let reference: InfraReference = object(&one.item).ok_or_else(|| other(OPERATION))?;
     if id(&reference.id) != Some(external_id) {
         return Err(other(OPERATION));
     }
@@ -182,7 +182,7 @@ pub(super) fn current(one: &One, external_id: &str) -> Result<Current, ProviderE
     let mut wholes = rows
         .into_iter()
         .flatten()
-        .filter_map(|item| row::<Whole>(item));
+        .filter_map(|item| object::<Whole>(item));
     let whole = wholes.find(|whole| whole.id == external_id);
     let whole = whole.ok_or_else(|| {
         ProviderError::new(ErrorKind::UnexpectedShape, OPERATION)

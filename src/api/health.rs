@@ -1,5 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`: for those who watch the process.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -15,14 +17,16 @@ use super::path::Segments;
 use super::problem::{Document, Problem};
 use super::query::Params;
 use super::respond;
+use super::source_metrics::SourceCollector;
 use super::state::ApiState;
+use super::viewer::Viewer;
 
 /// How the process is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// Always `ok`: anything else is a problem document.
     pub status: &'static str,
-    /// What was looked at; only with `verbose`.
+    /// What was looked at, as far as the caller sees; only with `verbose`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub checks: Option<Vec<Check>>,
@@ -75,6 +79,7 @@ pub(super) async fn check_liveness(path: Segments) -> Result<Response, Problem> 
 )]
 pub(super) async fn check_readiness(
     State(api): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     let verbose = Params::read_only(path.query(), &["verbose"])?.flag("verbose")?;
@@ -87,7 +92,7 @@ pub(super) async fn check_readiness(
             .with_retry_after(std::time::Duration::from_secs(1)));
     }
     let checks = verbose.then(|| {
-        let snapshot = api.inventory.current();
+        let snapshot = viewer.current(&api);
         let sources = snapshot.sources().iter();
         sources
             .map(|source| Check {
@@ -114,10 +119,13 @@ pub(super) async fn check_readiness(
 )]
 pub(super) async fn read_metrics(
     State(api): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     Params::read_only(path.query(), &[])?;
-    let text = api.metrics.render().map_err(|error| {
+    let seen = Arc::clone(viewer.current(&api).seen());
+    let sources = SourceCollector::new(seen, Arc::clone(&api.control));
+    let text = api.metrics.render(sources).map_err(|error| {
         tracing::error!(%error, "metrics could not be rendered");
         Problem::new(Code::Internal)
     })?;

@@ -23,6 +23,7 @@ mod source_metrics;
 pub mod sources;
 mod state;
 pub mod summary;
+pub mod viewer;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -35,6 +36,7 @@ use inbound::{Gate, Inbound};
 pub use code::Code;
 pub use problem::Problem;
 pub use state::{ApiState, Settings};
+pub use viewer::Viewer;
 
 /// Every route, on one screen.
 fn routes(inbound: Inbound) -> Routes {

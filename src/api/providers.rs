@@ -16,6 +16,7 @@ use super::problem::{Document, Problem, echo};
 use super::query::Params;
 use super::respond;
 use super::state::ApiState;
+use super::viewer::Viewer;
 
 /// A kind of upstream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,7 +41,7 @@ pub struct Provider {
     pub environment: Variables,
     /// The rate at which the vendor is called at most, unless configured otherwise.
     pub rate: RateReport,
-    /// The configured sources of this provider.
+    /// The configured sources of this provider, as far as the caller sees.
     #[schema(value_type = Vec<String>)]
     pub sources: Vec<SourceName>,
 }
@@ -125,10 +126,11 @@ impl Provider {
 )]
 pub(super) async fn list_providers(
     State(api): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     Params::read_only(path.query(), &[])?;
-    let snapshot = api.inventory.current();
+    let snapshot = viewer.current(&api);
     let items = api
         .catalog
         .iter()
@@ -151,6 +153,7 @@ pub(super) async fn list_providers(
 )]
 pub(super) async fn find_provider(
     State(api): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     Params::read_only(path.query(), &[])?;
@@ -163,6 +166,6 @@ pub(super) async fn find_provider(
             Problem::new(Code::ProviderNotFound)
                 .with_detail(format!("no provider is named \"{}\"", echo(&name)))
         })?;
-    let provider = Provider::new(entry, &api.inventory.current());
+    let provider = Provider::new(entry, &viewer.current(&api));
     respond::json(&provider, respond::BRIEF)
 }

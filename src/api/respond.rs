@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -30,6 +30,10 @@ pub fn bytes(body: Bytes, content_type: &'static str, caching: &'static str) -> 
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    if caching.starts_with("private") {
+        // One client may show one token after the other, and its cache must not mix up what each of them sees.
+        headers.insert(VARY, HeaderValue::from_static("authorization"));
+    }
     response
 }
 

@@ -1,4 +1,4 @@
-//! The metrics of the sources, read from the current snapshot at each scrape.
+//! The metrics of the sources that a caller sees, read from the current snapshot at each scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,19 +8,21 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue};
 use prometheus_client::metrics::MetricType;
 
-use crate::inventory::{Control, Freshness, Inventory, SourceReport};
+use crate::inventory::{Control, Freshness, Snapshot, SourceReport};
 use crate::telemetry::metrics::name;
 use crate::upstream::{BreakerState, Vitals};
 
-/// Reads what is known when it is asked.
+use super::sources::vitals;
+
+/// Writes what a snapshot knows, for one scrape.
 pub(super) struct SourceCollector {
-    inventory: Arc<Inventory>,
+    seen: Arc<Snapshot>,
     control: Arc<dyn Control>,
 }
 
 impl SourceCollector {
-    pub(super) fn new(inventory: Arc<Inventory>, control: Arc<dyn Control>) -> Self {
-        Self { inventory, control }
+    pub(super) fn new(seen: Arc<Snapshot>, control: Arc<dyn Control>) -> Self {
+        Self { seen, control }
     }
 }
 
@@ -47,14 +49,14 @@ impl Row {
 
 impl Collector for SourceCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let snapshot = self.inventory.current();
+        let snapshot = &self.seen;
         let now = Timestamp::now();
         let rows: Vec<Row> = snapshot
             .sources()
             .iter()
             .map(|report| Row {
                 report: Arc::clone(report),
-                vitals: self.control.vitals(&report.name),
+                vitals: vitals(report, self.control.as_ref()),
             })
             .collect();
         let total: usize = rows.iter().map(|row| row.report.clusters).sum();
@@ -111,12 +113,12 @@ impl Writer<'_> {
         self.gauge(
             name::SOURCE_REJECTED,
             "Items that could not be mapped",
-            |row| Some(size(row.report.rejected)),
+            |row| (!row.report.is_partial).then(|| size(row.report.rejected)),
         )?;
         self.gauge(
             name::SOURCE_OMITTED,
             "Items that could not be mapped and of which no last good version is shown",
-            |row| Some(size(row.report.omitted)),
+            |row| row.report.omitted().map(size),
         )?;
         self.gauge(
             name::SOURCE_FAILURES,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{Kind, SourceName};
-use crate::inventory::{Attempt, Coverage, Freshness, SourceReport};
+use crate::inventory::{Attempt, Control, Coverage, Freshness, SourceReport};
 use crate::upstream::{BreakerState, Vitals};
 
 use super::path::Segments;
@@ -17,6 +17,7 @@ use super::problem::{Document, Problem};
 use super::query::Params;
 use super::respond;
 use super::state::ApiState;
+use super::viewer::Viewer;
 
 /// What a list answer says of each source it draws on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -35,10 +36,12 @@ pub struct SourceStatus {
     /// Seconds from then until the answer's `as_of`.
     #[schema(required = true)]
     pub age_seconds: Option<u64>,
-    /// Clusters of this source in the inventory.
+    /// Clusters of this source in the inventory, as far as the caller sees.
     pub clusters: usize,
-    /// Items of its list that could not be read and are not shown: the answer is incomplete by them.
-    pub omitted: usize,
+    /// Items of its list that could not be read and are not shown: the answer is incomplete by them. Null where there are some,
+    /// but not all of the source is seen: nobody knows whose they are.
+    #[schema(required = true)]
+    pub omitted: Option<usize>,
     /// Why its last refresh failed; null when it did not.
     #[schema(required = true)]
     pub error: Option<StatusError>,
@@ -71,13 +74,21 @@ fn status(report: &SourceReport, as_of: Timestamp) -> SourceStatus {
         fetched_at: report.fetched_at,
         age_seconds: age(report.fetched_at, as_of),
         clusters: report.clusters,
-        omitted: report.omitted,
+        omitted: report.omitted(),
         error: report.error.map(|error| StatusError {
             code: error.code(),
             retryable: error.is_retryable(),
             next_attempt_at: due(report, as_of),
         }),
     }
+}
+
+/// What the calls to a source's vendor have seen; their number would tell how much there is beside what the caller sees.
+pub(super) fn vitals(report: &SourceReport, control: &dyn Control) -> Option<Vitals> {
+    if report.is_partial {
+        return None;
+    }
+    control.vitals(&report.name)
 }
 
 /// When the next refresh is due; a time that is over means that it is under way.
@@ -107,14 +118,19 @@ pub struct Source {
     /// Seconds since then.
     #[schema(required = true)]
     pub age_seconds: Option<u64>,
-    /// Clusters of this source in the inventory.
+    /// Clusters of this source in the inventory, as far as the caller sees.
     pub clusters: usize,
-    /// Items of the last good listing that could not be mapped.
-    pub rejected: usize,
-    /// Of these, items of which no last good version is shown: the inventory is incomplete by them.
-    pub omitted: usize,
-    /// Values that were set to null in the last good listing because they made no sense, by field.
-    pub warnings: Vec<Warning>,
+    /// Items of the last good listing that could not be mapped; null where not all of the source is seen.
+    #[schema(required = true)]
+    pub rejected: Option<usize>,
+    /// Of these, items of which no last good version is shown: the inventory is incomplete by them. Null where there are some,
+    /// but not all of the source is seen: nobody knows whose they are.
+    #[schema(required = true)]
+    pub omitted: Option<usize>,
+    /// Values that were set to null in the last good listing because they made no sense, by field; null where not all of the
+    /// source is seen.
+    #[schema(required = true)]
+    pub warnings: Option<Vec<Warning>>,
     /// Why the last refresh failed; null when it did not.
     #[schema(required = true)]
     pub error: Option<SourceError>,
@@ -129,7 +145,7 @@ pub struct Source {
     pub refresh_interval_seconds: f64,
     /// Clusters whose detail was never read, though the provider has one.
     pub details_pending: usize,
-    /// What the calls to the vendor have seen; null when the source has no running client.
+    /// What the calls to the vendor have seen; null when the source has no running client, or where not all of it is seen.
     #[schema(required = true)]
     pub upstream: Option<Upstream>,
 }
@@ -171,13 +187,15 @@ pub struct AttemptReport {
     pub duration_ms: u64,
     /// `OK`, or the code of the failure.
     pub outcome: &'static str,
-    /// Pages read.
-    pub pages: u32,
-    /// Clusters read; null when the list was not read to its end.
+    /// Pages read; null where not all of the source is seen.
+    #[schema(required = true)]
+    pub pages: Option<u32>,
+    /// Clusters read; null when the list was not read to its end, or where not all of the source is seen.
     #[schema(required = true)]
     pub clusters: Option<usize>,
-    /// Items that could not be mapped.
-    pub rejected: usize,
+    /// Items that could not be mapped; null where not all of the source is seen.
+    #[schema(required = true)]
+    pub rejected: Option<usize>,
 }
 
 /// What the calls to one source's vendor have seen.
@@ -228,6 +246,10 @@ pub struct QuotaReport {
 
 impl Source {
     fn new(report: &SourceReport, vitals: Option<Vitals>, now: Timestamp) -> Self {
+        let is_whole = !report.is_partial;
+        let warnings = report.warnings.iter();
+        let warnings = warnings.map(|&(field, count)| Warning { field, count });
+        let attempts = report.attempts.iter();
         Self {
             source: report.name.clone(),
             provider: report.provider.clone(),
@@ -235,13 +257,9 @@ impl Source {
             fetched_at: report.fetched_at,
             age_seconds: age(report.fetched_at, now),
             clusters: report.clusters,
-            rejected: report.rejected,
-            omitted: report.omitted,
-            warnings: report
-                .warnings
-                .iter()
-                .map(|&(field, count)| Warning { field, count })
-                .collect(),
+            rejected: is_whole.then_some(report.rejected),
+            omitted: report.omitted(),
+            warnings: is_whole.then(|| warnings.collect()),
             error: report.error.map(|error| SourceError {
                 code: error.code(),
                 retryable: error.is_retryable(),
@@ -250,7 +268,9 @@ impl Source {
                 next_attempt_at: due(report, now),
             }),
             failures: report.failures,
-            attempts: report.attempts.iter().map(AttemptReport::from).collect(),
+            attempts: attempts
+                .map(|attempt| AttemptReport::new(attempt, is_whole))
+                .collect(),
             next_attempt_at: due(report, now),
             refresh_interval_seconds: report.refresh_interval.as_secs_f64(),
             details_pending: report.details_pending,
@@ -259,15 +279,15 @@ impl Source {
     }
 }
 
-impl From<&Attempt> for AttemptReport {
-    fn from(attempt: &Attempt) -> Self {
+impl AttemptReport {
+    fn new(attempt: &Attempt, is_whole: bool) -> Self {
         Self {
             started_at: attempt.started_at,
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             outcome: attempt.error.map_or("OK", crate::provider::ErrorKind::code),
-            pages: attempt.pages,
+            pages: is_whole.then_some(attempt.pages),
             clusters: attempt.clusters,
-            rejected: attempt.rejected,
+            rejected: is_whole.then_some(attempt.rejected),
         }
     }
 }
@@ -293,7 +313,7 @@ impl From<Vitals> for Upstream {
     }
 }
 
-/// Every configured source.
+/// Every configured source that the caller sees.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SourceList {
     /// The sources, by name.
@@ -327,15 +347,16 @@ pub struct RefreshAccepted {
 )]
 pub(super) async fn list_sources(
     State(api): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     Params::read_only(path.query(), &[])?;
-    let snapshot = api.inventory.current();
+    let snapshot = viewer.current(&api);
     let now = Timestamp::now();
     let items = snapshot
         .sources()
         .iter()
-        .map(|report| Source::new(report, api.control.vitals(&report.name), now))
+        .map(|report| Source::new(report, vitals(report, api.control.as_ref()), now))
         .collect();
     let list = SourceList {
         items,
@@ -359,15 +380,17 @@ pub(super) async fn list_sources(
 )]
 pub(super) async fn find_source(
     State(api): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     Params::read_only(path.query(), &[])?;
     let name = named(&path)?;
-    let snapshot = api.inventory.current();
+    let snapshot = viewer.current(&api);
     let report = snapshot
         .source(name.as_str())
         .ok_or_else(|| Problem::source_not_found(name.as_str()))?;
-    let source = Source::new(report, api.control.vitals(&name), Timestamp::now());
+    let vitals = vitals(report, api.control.as_ref());
+    let source = Source::new(report, vitals, Timestamp::now());
     respond::json(&source, respond::NO_STORE)
 }
 
@@ -386,13 +409,15 @@ pub(super) async fn find_source(
 )]
 pub(super) async fn refresh_source(
     State(api): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     Params::read_only(path.query(), &[])?;
     let name = named(&path)?;
-    let requested = api
-        .control
-        .refresh(&name)
+    let snapshot = viewer.current(&api);
+    let requested = snapshot
+        .source(name.as_str())
+        .and_then(|_| api.control.refresh(&name))
         .ok_or_else(|| Problem::source_not_found(name.as_str()))?;
     // A source's name is made of letters, digits and hyphens, so it always fits a header.
     let location = HeaderValue::try_from(format!("/sources/{name}"));

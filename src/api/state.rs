@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::inventory::{Control, Inventory};
+use crate::inventory::{Control, Inventory, View};
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
 
 use super::clusters::Pages;
-use super::source_metrics::SourceCollector;
 
 /// Bounds of the inbound side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +24,8 @@ pub struct Settings {
     pub max_body_bytes: u64,
     /// Time after which the server calls itself ready even when a source was not attempted yet.
     pub ready_after: Duration,
+    /// Whether a caller of whom nothing is known sees everything; else nothing. Where access is controlled it must be `false`.
+    pub open: bool,
 }
 
 impl Default for Settings {
@@ -34,6 +35,7 @@ impl Default for Settings {
             max_uri_bytes: 8 << 10,
             max_body_bytes: 64 << 10,
             ready_after: Duration::from_secs(10),
+            open: true,
         }
     }
 }
@@ -44,8 +46,8 @@ pub struct ApiState(Arc<Inner>);
 
 /// The parts of an [`ApiState`].
 pub struct Inner {
-    /// What is known.
-    pub inventory: Arc<Inventory>,
+    /// What is known, of which each caller sees a part: handlers ask their viewer.
+    inventory: Arc<Inventory>,
     /// What can be asked of the tasks behind it.
     pub control: Arc<dyn Control>,
     /// Every provider there is.
@@ -63,25 +65,39 @@ pub struct Inner {
 }
 
 impl ApiState {
-    /// Joins the parts and registers the metrics of the sources.
+    /// Joins the parts.
     pub fn new(
         inventory: Arc<Inventory>,
         control: Arc<dyn Control>,
         catalog: &'static [Entry],
         settings: Settings,
     ) -> Self {
-        let sources = SourceCollector::new(Arc::clone(&inventory), Arc::clone(&control));
         Self(Arc::new(Inner {
             inventory,
             control,
             catalog,
-            metrics: Metrics::new(vec![Box::new(sources)]),
+            metrics: Metrics::default(),
             pages: Pages::default(),
             settings,
             started: Instant::now(),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }))
+    }
+
+    /// What is known, whoever asks.
+    pub(super) fn whole(&self) -> &Arc<Inventory> {
+        &self.0.inventory
+    }
+
+    /// The generation that is published now.
+    pub(super) fn generation(&self) -> u64 {
+        self.whole().current().generation
+    }
+
+    /// Keeps what is behind a view for a reader that walks through it page by page.
+    pub(super) fn retain(&self, view: &View) {
+        view.retain_in(self.whole());
     }
 
     /// Says that the server is about to stop: it is no longer ready, though it goes on answering.
@@ -99,7 +115,7 @@ impl ApiState {
         if self.0.ready.load(Ordering::Relaxed) {
             return true;
         }
-        let snapshot = self.0.inventory.current();
+        let snapshot = self.whole().current();
         let settled = self.0.started.elapsed() >= self.0.settings.ready_after
             || snapshot
                 .sources()

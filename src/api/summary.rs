@@ -19,6 +19,7 @@ use super::query::Params;
 use super::respond;
 use super::sources::{SourceStatus, statuses};
 use super::state::ApiState;
+use super::viewer::Viewer;
 
 /// Clusters by the values of one field.
 #[derive(Debug, Serialize, ToSchema)]
@@ -149,13 +150,14 @@ struct SummaryDocument {
 )]
 pub(super) async fn summarize(
     State(state): State<ApiState>,
+    viewer: Viewer,
     path: Segments,
 ) -> Result<Response, Problem> {
     let params = Params::read(path.query())?;
     let mut allowed = FILTERS.to_vec();
     allowed.push("require");
     params.only(&allowed)?;
-    let snapshot = state.inventory.current();
+    let snapshot = viewer.current(&state);
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
     let coverage = snapshot.coverage(&filter);

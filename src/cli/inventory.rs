@@ -116,10 +116,17 @@ pub(super) fn missing(about: &Map<String, Value>, now: Timestamp) -> String {
             .or_else(|| at(source, "/name"))
             .unwrap_or_default();
         let state = at(source, "/state").unwrap_or_default();
-        let omitted = source.get("omitted").and_then(Value::as_u64).unwrap_or(0);
+        // Null where some are, and how many is not for the caller to know.
+        let omitted = match source.get("omitted") {
+            Some(Value::Null) => Some("some".to_owned()),
+            omitted => omitted
+                .and_then(Value::as_u64)
+                .filter(|omitted| *omitted > 0)
+                .map(|omitted| omitted.to_string()),
+        };
         if named.contains(&name) || (named.is_empty() && state != "fresh") {
             lines.push(missing_source(source, &name, &state, now));
-        } else if omitted > 0 {
+        } else if let Some(omitted) = omitted {
             lines.push(format!(
                 "  {name}: {omitted} of its items could not be read and are not shown"
             ));

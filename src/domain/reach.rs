@@ -1,7 +1,6 @@
 //! How far a caller sees: every source, or some; every project of them, or some.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::SourceName;
 
@@ -10,7 +9,8 @@ use super::SourceName;
 pub struct Reach {
     /// Sources that are seen; `None` is all of them.
     pub sources: Option<BTreeSet<SourceName>>,
-    /// Projects, by the vendor's id or by name, whose clusters are seen; `None` is all clusters, also those of no project.
+    /// Projects whose clusters are seen, each by its id or its name, letter by letter as the vendor writes it; `None` is all
+    /// clusters, also those of no project.
     pub projects: Option<BTreeSet<String>>,
 }
 
@@ -18,6 +18,12 @@ impl Reach {
     /// Everything there is.
     pub const ALL: Self = Self {
         sources: None,
+        projects: None,
+    };
+
+    /// Nothing at all.
+    pub const NOTHING: Self = Self {
+        sources: Some(BTreeSet::new()),
         projects: None,
     };
 
@@ -33,14 +39,39 @@ impl Reach {
             .is_none_or(|sources| sources.contains(source))
     }
 
-    /// Stands for this reach in keys of caches and in entity tags; 0 is everything.
-    pub fn fingerprint(&self) -> u64 {
+    /// Stands for this reach in keys of caches, page tokens and entity tags; 0 is everything. It is the same in every process,
+    /// and no two reaches can be made to share one.
+    pub fn fingerprint(&self) -> u128 {
         if self.is_all() {
             return 0;
         }
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish() | 1
+        let mut hasher = blake3::Hasher::new();
+        let sources = self.sources.as_ref();
+        add(
+            &mut hasher,
+            sources.map(|names| names.iter().map(SourceName::as_str)),
+        );
+        let projects = self.projects.as_ref();
+        add(
+            &mut hasher,
+            projects.map(|names| names.iter().map(String::as_str)),
+        );
+        let mut bytes = [0; 16];
+        hasher.finalize_xof().fill(&mut bytes);
+        u128::from_le_bytes(bytes) | 1
+    }
+}
+
+/// Adds a set so that its end and the ends of its members can be told.
+fn add<'a>(hasher: &mut blake3::Hasher, names: Option<impl ExactSizeIterator<Item = &'a str>>) {
+    let Some(names) = names else {
+        hasher.update(&[0]);
+        return;
+    };
+    hasher.update(&[1]).update(&names.len().to_le_bytes());
+    for name in names {
+        hasher.update(&name.len().to_le_bytes());
+        hasher.update(name.as_bytes());
     }
 }
 
@@ -61,18 +92,22 @@ mod tests {
                 .then(|| projects.iter().map(|&name| name.to_owned()).collect()),
         };
         assert_eq!(Reach::ALL.fingerprint(), 0);
-        let fingerprints: BTreeSet<u64> = [
+        let fingerprints: BTreeSet<u128> = [
             of(&["a"], &[]),
             of(&["b"], &[]),
             of(&["a", "b"], &[]),
             of(&["a"], &["p"]),
             of(&[], &["p"]),
+            of(&[], &["a"]),
+            of(&[], &["a", "b"]),
+            of(&[], &["ab"]),
             of(&[], &[]),
+            Reach::NOTHING,
         ]
         .iter()
         .map(Reach::fingerprint)
         .collect();
-        assert_eq!(fingerprints.len(), 6);
+        assert_eq!(fingerprints.len(), 10);
         assert!(of(&["a"], &[]).sees(&SourceName::new("a").unwrap()));
         assert!(!of(&["a"], &[]).sees(&SourceName::new("b").unwrap()));
     }

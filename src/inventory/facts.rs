@@ -43,7 +43,8 @@ const SORTED_TEXT: usize = 96;
 /// A model and how many of it there are.
 type Accelerators = (Arc<str>, Option<u64>);
 
-/// What filters, sorting and sums need of a cluster. Filtered texts are in lower case.
+/// What filters, sorting and sums need of a cluster. Filtered texts are in lower case, but for projects, which also decide who
+/// sees a cluster.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) name: Arc<str>,
@@ -125,7 +126,7 @@ impl Facts {
             version_order: parsed.and_then(|parsed| order(&parsed.normalized())),
             projects: project_names
                 .flatten()
-                .map(|text| texts.lower(text))
+                .map(|text| texts.keep(text))
                 .collect(),
             team: cluster.owner.team.as_deref().map(|text| texts.lower(text)),
             labels: cluster

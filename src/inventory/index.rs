@@ -43,6 +43,7 @@ pub(super) struct Index {
     numbers: HashTable<u32>,
     hasher: RandomState,
     texts: Texts,
+    projects: HashMap<Arc<str>, RoaringBitmap>,
     /// Clusters whose vendor has lost contact.
     pub(super) contact_lost: RoaringBitmap,
     /// Clusters whose own presence is not `present`.
@@ -81,6 +82,7 @@ impl Index {
             numbers,
             hasher,
             texts: Texts::build(entries),
+            projects: projects(entries),
             contact_lost,
             presences,
         }
@@ -101,6 +103,12 @@ impl Index {
     /// Clusters with a value.
     pub(super) fn posting(&self, dimension: Dimension, value: &str) -> Option<&RoaringBitmap> {
         self.postings[dimension as usize].get(value)
+    }
+
+    /// Clusters of a project, by its id or name exactly as the vendor writes it: two that differ in case alone may belong to
+    /// different people.
+    pub(super) fn of_project(&self, project: &str) -> Option<&RoaringBitmap> {
+        self.projects.get(project)
     }
 
     /// Every value of a dimension and its clusters.
@@ -346,7 +354,7 @@ fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::
             lists.add(Dimension::Region, region, number);
         }
         for project in &facts.projects {
-            lists.add(Dimension::Project, project, number);
+            lists.add_text(Dimension::Project, &project.to_lowercase(), number);
         }
         for (model, _) in facts.accelerators.iter().flatten() {
             lists.add_text(Dimension::Accelerator, &model.to_lowercase(), number);
@@ -367,6 +375,17 @@ fn postings(entries: &[Entry]) -> [HashMap<Arc<str>, RoaringBitmap>; Dimension::
             .map(|(value, numbers)| (value, bitmap(numbers)))
             .collect()
     })
+}
+
+fn projects(entries: &[Entry]) -> HashMap<Arc<str>, RoaringBitmap> {
+    let mut projects: HashMap<Arc<str>, RoaringBitmap> = HashMap::new();
+    for (number, entry) in (0_u32..).zip(entries) {
+        for project in &entry.row.facts.projects {
+            let numbers = projects.entry(Arc::clone(project)).or_default();
+            numbers.insert(number);
+        }
+    }
+    projects
 }
 
 /// Names and ids of all clusters in one lower-case text, so that a search is one scan.

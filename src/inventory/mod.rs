@@ -20,6 +20,7 @@ mod snapshot;
 mod source;
 mod summary;
 pub mod token;
+mod view;
 mod walk;
 
 use std::collections::VecDeque;
@@ -37,6 +38,7 @@ pub use shelf::{Detailed, Outcome};
 pub use snapshot::Snapshot;
 pub use source::{ATTEMPTS, Attempt, Freshness, SourceReport};
 pub use summary::{Sum, Summary};
+pub use view::View;
 
 use crate::domain::SourceName;
 use crate::upstream::Vitals;

@@ -7,7 +7,7 @@ use super::query::{Dimension, Filter, Term};
 use super::shelf::Shelf;
 use crate::domain::Presence;
 
-/// The clusters of one source that pass a filter.
+/// The clusters of one source that are seen and pass a filter.
 #[derive(Debug)]
 pub(super) enum Passing {
     All,
@@ -70,7 +70,7 @@ pub(super) fn passing(shelf: &Shelf, filter: &Filter) -> Option<Passing> {
         return None;
     }
     let index = &shelf.content.index;
-    let mut passing = Passing::All;
+    let mut passing = shelf.seen.clone().map_or(Passing::All, Passing::Some);
     for term in &filter.terms {
         match term.dimension {
             Dimension::Source | Dimension::Provider => {}

@@ -291,7 +291,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// Filters and order in one canonical text: what a page token and an entity tag are bound to.
+    /// Filters and order in one canonical text.
     pub fn canonical(&self) -> String {
         let mut terms = self.filter.terms.clone();
         terms.sort_by_key(|term| term.dimension);

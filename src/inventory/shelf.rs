@@ -38,6 +38,8 @@ pub(super) struct Shelf {
     pub(super) overdue: bool,
     /// Clusters that were read at another time than the rest and are older than the limit.
     pub(super) outdated: RoaringBitmap,
+    /// Clusters that whoever asks may see; `None` is all of them, as everywhere but in a view.
+    pub(super) seen: Option<RoaringBitmap>,
 }
 
 /// How a refresh of one source ended.
@@ -93,7 +95,20 @@ impl Shelf {
             staleness_limit,
             overdue: false,
             outdated: RoaringBitmap::new(),
+            seen: None,
         }
+    }
+
+    /// Clusters that are seen.
+    pub(super) fn len(&self) -> usize {
+        self.seen.as_ref().map_or(self.content.entries.len(), |seen| {
+            usize::try_from(seen.len()).unwrap_or(usize::MAX)
+        })
+    }
+
+    /// Whether a cluster is seen.
+    pub(super) fn sees(&self, number: u32) -> bool {
+        self.seen.as_ref().is_none_or(|seen| seen.contains(number))
     }
 
     /// The presence of an entry, as answers show it.
@@ -287,6 +302,7 @@ impl Shelf {
             fetched_at: Some(now),
             staleness_limit: self.staleness_limit,
             overdue: false,
+            seen: None,
         }
     }
 

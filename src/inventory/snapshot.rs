@@ -1,5 +1,6 @@
 //! Everything known at one moment; immutable. Readers hold it for as long as they like.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::shelf::Shelf;
 use super::source::SourceReport;
 use super::summary::{Summary, summarize};
 use super::token;
+use super::view::Views;
 use crate::domain::{ClusterId, SourceName};
 use crate::provider::Locator;
 
@@ -24,6 +26,9 @@ pub struct Snapshot {
     pub as_of: Timestamp,
     pub(super) shelves: Vec<Arc<Shelf>>,
     reports: Vec<Arc<SourceReport>>,
+    /// Stands for how far it goes; 0 is everything.
+    pub(super) reach: u128,
+    pub(super) views: Views,
 }
 
 impl Snapshot {
@@ -40,6 +45,8 @@ impl Snapshot {
             as_of,
             shelves,
             reports,
+            reach: 0,
+            views: Views::default(),
         }
     }
 
@@ -65,10 +72,23 @@ impl Snapshot {
 
     /// Clusters known in all.
     pub fn len(&self) -> usize {
-        self.shelves
-            .iter()
-            .map(|shelf| shelf.content.entries.len())
-            .sum()
+        self.shelves.iter().map(|shelf| shelf.len()).sum()
+    }
+
+    /// Stands for how far it goes, in keys of caches; 0 is everything.
+    pub fn reach(&self) -> u128 {
+        self.reach
+    }
+
+    /// The filters and the order of a query in one canonical text, and how far this snapshot goes: what a page token and an
+    /// entity tag are bound to.
+    pub fn canonical(&self, query: &Query) -> String {
+        let mut text = query.canonical();
+        if self.reach != 0 {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ";reach:{:032x}", self.reach);
+        }
+        text
     }
 
     /// Whether no cluster is known.
@@ -95,10 +115,9 @@ impl Snapshot {
             .position(|shelf| shelf.report.name.as_str() == source)?;
         let content = &self.shelves[shelf].content;
         let number = content.index.find(&content.entries, id)?;
-        Some(Place {
-            shelf,
-            number: u32::try_from(number).ok()?,
-        })
+        let number = u32::try_from(number).ok()?;
+        let place = Place { shelf, number };
+        self.shelves[shelf].sees(number).then_some(place)
     }
 
     /// The prepared cluster at a place of this snapshot.

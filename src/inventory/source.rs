@@ -92,6 +92,8 @@ pub struct SourceReport {
     pub refresh_interval: Duration,
     /// Clusters whose detail was never read, though the provider has one.
     pub details_pending: usize,
+    /// Whether whoever asks sees only some of its clusters. Then counts are of these, or left out where they cannot be.
+    pub is_partial: bool,
 }
 
 impl SourceReport {
@@ -113,7 +115,14 @@ impl SourceReport {
             attempts: VecDeque::new(),
             refresh_interval,
             details_pending: 0,
+            is_partial: false,
         }
+    }
+
+    /// Items that could not be read and are not shown; `None` where there are some, and their number would tell of clusters that
+    /// whoever asks does not see.
+    pub fn omitted(&self) -> Option<usize> {
+        (self.omitted == 0 || !self.is_partial).then_some(self.omitted)
     }
 
     /// Whether the source could not be read, or not in time: it is the AIP-217 sense of unreachable.

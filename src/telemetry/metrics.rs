@@ -94,9 +94,9 @@ pub struct Metrics {
     shed: Counter,
 }
 
-impl Metrics {
-    /// Registers everything; `collectors` are asked at each scrape.
-    pub fn new(collectors: Vec<Box<dyn Collector>>) -> Self {
+impl Default for Metrics {
+    /// Registers everything.
+    fn default() -> Self {
         let mut registry = Registry::default();
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
@@ -121,9 +121,6 @@ impl Metrics {
         registry.register_collector(Box::new(Process {
             started: Instant::now(),
         }));
-        for collector in collectors {
-            registry.register_collector(collector);
-        }
         Self {
             registry,
             requests,
@@ -132,7 +129,9 @@ impl Metrics {
             shed,
         }
     }
+}
 
+impl Metrics {
     /// The handles for one route; `template` is a route's pattern, never a path.
     pub fn route(&self, template: &'static str) -> RouteMetrics {
         RouteMetrics {
@@ -153,10 +152,14 @@ impl Metrics {
         &self.shed
     }
 
-    /// Renders everything as `OpenMetrics` text.
-    pub fn render(&self) -> Result<String, fmt::Error> {
+    /// Renders everything as `OpenMetrics` text, and behind it what only this scrape is shown.
+    pub fn render(&self, shown: impl Collector) -> Result<String, fmt::Error> {
+        let mut own = Registry::default();
+        own.register_collector(Box::new(shown));
         let mut out = String::with_capacity(16 << 10);
-        text::encode(&mut out, &self.registry)?;
+        text::encode_registry(&mut out, &self.registry)?;
+        text::encode_registry(&mut out, &own)?;
+        text::encode_eof(&mut out)?;
         Ok(out)
     }
 }
@@ -243,14 +246,17 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_by_route_method_and_class() {
-        let metrics = Metrics::new(Vec::new());
+        let metrics = Metrics::default();
         let route = metrics.route("/clusters/{id}");
         for _ in 0..3 {
             route.record(&Method::GET, StatusCode::OK, Duration::from_micros(80));
         }
         let odd = Method::from_bytes(b"BREW").unwrap();
         route.record(&odd, StatusCode::METHOD_NOT_ALLOWED, Duration::ZERO);
-        let text = metrics.render().unwrap();
+        let nothing = Process {
+            started: Instant::now(),
+        };
+        let text = metrics.render(nothing).unwrap();
         assert!(text.contains(
             "http_requests_total{route=\"/clusters/{id}\",method=\"GET\",status_class=\"2xx\"} 3"
         ));

@@ -110,7 +110,7 @@ pub(super) fn whole(
 ) -> Result<Response, Problem> {
     let tag = fingerprint(&format!(
         "{}|{limit:?}|{}|{format:?}",
-        query.canonical(),
+        snapshot.canonical(&query),
         shape.canonical()
     ));
     let etag = header(&format!("\"{}-{tag}\"", snapshot.generation))?;
@@ -127,7 +127,7 @@ pub(super) fn whole(
     headers.insert(ETAG, etag);
     headers.insert(AGE, age(snapshot.as_of, Timestamp::now()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
+    headers.insert(VARY, HeaderValue::from_static("accept, authorization"));
     headers.insert(
         X_INVENTORY_COMPLETE,
         HeaderValue::from_static(if complete { "true" } else { "false" }),

@@ -30,6 +30,7 @@ use super::problem::{Document, Problem};
 use super::query::Params;
 use super::sources::SourceStatus;
 use super::state::ApiState;
+use super::viewer::Viewer;
 
 pub use coding::Coding;
 pub use pages::Pages;
@@ -158,10 +159,11 @@ pub(super) async fn list_clusters(
 ) -> Result<Response, Problem> {
     let raw = request.uri().query().unwrap_or_default();
     let headers = request.headers();
-    let snapshot = state.inventory.current();
+    let viewer = Viewer::of(request.extensions(), &state);
+    let snapshot = viewer.current(&state);
     if export::is_plain_json(headers) {
         let coding = Coding::accepted(headers.get(ACCEPT_ENCODING));
-        if let Some(page) = state.pages.get(snapshot.generation, raw, coding) {
+        if let Some(page) = state.pages.get(&snapshot, raw, coding) {
             return Ok(page.answer(headers, Timestamp::now()));
         }
     }
@@ -200,7 +202,7 @@ pub(super) async fn list_clusters(
             ));
         }
         return export::whole(
-            &snapshot,
+            snapshot.seen(),
             query,
             &shape,
             format,
@@ -209,15 +211,14 @@ pub(super) async fn list_clusters(
         );
     }
 
-    let canonical = query.canonical();
-    let mut of = std::sync::Arc::clone(&snapshot);
+    let canonical = snapshot.canonical(&query);
+    let mut of = snapshot;
     if let Some(cursor) = params.one("cursor")? {
         let token = PageToken::decode(cursor, &canonical, query.sort.0.len(), Timestamp::now())
             .map_err(refuse)?;
         if !query.sort.is_immutable() {
-            of = state
-                .inventory
-                .at(token.generation)
+            of = viewer
+                .at(&state, token.generation)
                 .ok_or_else(|| refuse(TokenError::Expired))?;
         }
         query.after = Some(token.position);
@@ -244,7 +245,7 @@ fn refuse(error: TokenError) -> Problem {
         ),
         TokenError::OtherQuery => Problem::new(Code::CursorMismatch).with_field(
             "cursor",
-            "belongs to other filters or another sort: repeat those of the page it came from",
+            "belongs to other filters, another sort or another caller: repeat those of the page it came from",
             None,
         ),
         TokenError::Expired => {
@@ -285,7 +286,7 @@ pub(super) async fn find_cluster(
         None | Some("") => params::Shape::default(),
         query => params::shape(&Params::read_only(query, &["fields", "include"])?)?,
     };
-    let snapshot = state.inventory.current();
+    let snapshot = Viewer::of(request.extensions(), &state).current(&state);
     // An id can stand in a path as it is. Clients that encode it once more are understood too.
     let as_sent = request.uri().path().rsplit('/').next().unwrap_or_default();
     let place = match snapshot.find_text(as_sent) {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::domain::SourceName;
 use crate::inventory::query::Query;
 use crate::inventory::token::{PageToken, fingerprint};
-use crate::inventory::{Place, Snapshot};
+use crate::inventory::{Place, Snapshot, View};
 
 use super::super::code::Code;
 use super::super::params::Shape;
@@ -34,7 +34,7 @@ const WORTH_COMPRESSING: usize = 1_024;
 const CACHING: HeaderValue =
     HeaderValue::from_static("private, max-age=1, stale-while-revalidate=30");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const VARYING: HeaderValue = HeaderValue::from_static("accept, accept-encoding");
+const VARYING: HeaderValue = HeaderValue::from_static("accept, accept-encoding, authorization");
 
 /// A page ready to be sent, as often as it is asked for.
 #[derive(Debug)]
@@ -88,10 +88,10 @@ pub(super) struct Wanted {
     pub coding: Coding,
 }
 
-/// Makes a page of a snapshot and remembers it.
+/// Makes a page of what the caller sees and remembers it.
 pub(super) async fn build(
     state: &ApiState,
-    snapshot: Arc<Snapshot>,
+    view: View,
     wanted: Wanted,
 ) -> Result<Arc<Page>, Problem> {
     // The walk goes on in this generation, if its order can change meanwhile.
@@ -100,7 +100,7 @@ pub(super) async fn build(
     let is_large =
         wanted.query.limit > LARGE || coding != Coding::Identity || wanted.shape.fields.is_some();
     let made = if is_large {
-        let snapshot = Arc::clone(&snapshot);
+        let snapshot = Arc::clone(view.seen());
         tokio::task::spawn_blocking(move || make(&snapshot, wanted))
             .await
             .map_err(|error| {
@@ -108,17 +108,16 @@ pub(super) async fn build(
                 Problem::new(Code::Internal)
             })?
     } else {
-        make(&snapshot, wanted)
+        make(&view, wanted)
     };
     let (page, more) = made?;
     if more && is_walk_pinned {
-        state.inventory.retain(&snapshot);
+        state.retain(&view);
     }
     let page = Arc::new(page);
     // A page of an older generation belongs to a walk and is hardly asked for twice.
-    let current = state.inventory.current().generation;
-    if snapshot.generation == current {
-        state.pages.insert(current, raw, coding, &page);
+    if view.generation == state.generation() {
+        state.pages.insert(&view, raw, coding, &page);
     }
     Ok(page)
 }
@@ -297,6 +296,7 @@ pub(super) fn one(
     let headers = response.headers_mut();
     headers.insert(ETAG, etag);
     headers.insert(CACHE_CONTROL, CACHING);
+    headers.insert(VARY, HeaderValue::from_static("authorization"));
     headers.insert(
         X_INVENTORY_GENERATION,
         HeaderValue::from(snapshot.generation),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
+use crate::inventory::Snapshot;
+
 use super::coding::Coding;
 use super::page::Page;
 
@@ -23,20 +25,20 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// A page of a generation, under the query as it was sent.
-    pub fn get(&self, generation: u64, query: &str, coding: Coding) -> Option<Arc<Page>> {
+    /// A page of what somebody sees, under the query as it was sent.
+    pub fn get(&self, seen: &Snapshot, query: &str, coding: Coding) -> Option<Arc<Page>> {
         self.0.get(&Asked {
-            generation,
+            of: Of::new(seen),
             query,
             coding,
         })
     }
 
     /// Remembers a page.
-    pub(super) fn insert(&self, generation: u64, query: String, coding: Coding, page: &Arc<Page>) {
+    pub(super) fn insert(&self, seen: &Snapshot, query: String, coding: Coding, page: &Arc<Page>) {
         self.0.insert(
             Key {
-                generation,
+                of: Of::new(seen),
                 query: query.into(),
                 coding,
             },
@@ -45,34 +47,50 @@ impl Pages {
     }
 }
 
+/// What a page shows a part of: a generation as far as somebody sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Of {
+    generation: u64,
+    reach: u128,
+}
+
+impl Of {
+    fn new(seen: &Snapshot) -> Self {
+        Self {
+            generation: seen.generation,
+            reach: seen.reach(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
-    generation: u64,
+    of: Of,
     query: Box<str>,
     coding: Coding,
 }
 
 struct Asked<'a> {
-    generation: u64,
+    of: Of,
     query: &'a str,
     coding: Coding,
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.generation, &*self.query, self.coding).hash(state);
+        (self.of, &*self.query, self.coding).hash(state);
     }
 }
 
 impl Hash for Asked<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.generation, self.query, self.coding).hash(state);
+        (self.of, self.query, self.coding).hash(state);
     }
 }
 
 impl Equivalent<Key> for Asked<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.generation == key.generation && self.coding == key.coding && self.query == &*key.query
+        self.of == key.of && self.coding == key.coding && self.query == &*key.query
     }
 }
 

@@ -30,6 +30,8 @@
 //!   a repeated cursor, a cap or another shape fails ([`provider::ErrorKind`]).
 //! - Absent, empty and zero are three things, and the vendor's own word stands beside every normalized one ([`domain`]).
 //! - Every wait has a bound, every buffer a cap, every task an owner.
+//! - What a caller may not see does not exist for it: handlers get at the inventory through a view that holds nothing else
+//!   ([`api::viewer`]).
 //! - No vendor's text, host, account or token reaches a client, a metric or a `Debug`.
 //! - Imports point at what changes less often; a test reads them and holds the table.
 

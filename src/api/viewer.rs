@@ -70,3 +70,119 @@ impl FromRequestParts<ApiState> for Viewer {
         Ok(Self::of(&parts.extensions, state))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::body::Body;
+    use axum::response::Response;
+    use http::Request;
+    use serde_json::json;
+
+    use super::super::testing::{app, json, reports, send, send_request, state_of, text};
+    use super::super::{Settings, router};
+    use super::*;
+    use crate::domain::SourceName;
+
+    async fn ask(app: &axum::Router, reach: Reach, target: &str) -> Response {
+        let mut request = Request::get(target).body(Body::empty()).unwrap();
+        let viewer = Viewer::new(Arc::new(reach));
+        request.extensions_mut().insert(viewer);
+        send_request(app, request).await
+    }
+
+    fn of_projects() -> Reach {
+        Reach {
+            sources: None,
+            projects: Some(BTreeSet::from(["p".to_owned()])),
+        }
+    }
+
+    #[tokio::test]
+    async fn counts_of_a_whole_source_are_null_for_who_sees_a_part_of_it() {
+        let mut reports = reports();
+        reports[1].omitted = 1;
+        let app = router(state_of(reports, Settings::default()));
+        let whole = json(send(&app, "GET", "/sources/main").await).await;
+        assert_eq!(whole["attempts"][0]["pages"], 3);
+        let body = json(ask(&app, of_projects(), "/sources/main").await).await;
+        for pointer in [
+            "/rejected",
+            "/omitted",
+            "/warnings",
+            "/upstream",
+            "/attempts/0/pages",
+            "/attempts/0/clusters",
+            "/attempts/0/rejected",
+        ] {
+            assert_eq!(body.pointer(pointer), Some(&json!(null)), "{pointer}");
+        }
+        assert_eq!(body["clusters"], 0);
+        assert_eq!(body["state"], whole["state"]);
+        assert_eq!(body["attempts"][0]["outcome"], "OK");
+        let list = json(ask(&app, of_projects(), "/clusters").await).await;
+        assert_eq!(
+            list["complete"], false,
+            "of what is unread nobody knows the project"
+        );
+        let main = &list["sources"][1];
+        assert_eq!(
+            (&main["clusters"], &main["omitted"]),
+            (&json!(0), &json!(null))
+        );
+        let metrics = text(ask(&app, of_projects(), "/metrics").await).await;
+        for name in [
+            "rejected_items",
+            "upstream_requests_total",
+            "quota_remaining",
+        ] {
+            let series = format!("clustergate_source_{name}{{");
+            assert!(!metrics.contains(&series), "{metrics}");
+        }
+        assert!(
+            !metrics.contains("omitted_items{source=\"main\""),
+            "{metrics}"
+        );
+        assert!(metrics.contains("omitted_items{source=\"broken\",provider=\"latitude\"} 0"));
+    }
+
+    #[tokio::test]
+    async fn of_whom_nothing_is_known_sees_everything_only_where_the_door_is_open() {
+        let closed = Settings {
+            open: false,
+            ..Settings::default()
+        };
+        let closed = router(state_of(reports(), closed));
+        for target in [
+            "/readyz?verbose",
+            "/metrics",
+            "/sources",
+            "/providers",
+            "/clusters",
+        ] {
+            let open = text(send(&app(), "GET", target).await).await;
+            assert!(open.contains("\"broken\""), "{target}: {open}");
+            let nothing = text(send(&closed, "GET", target).await).await;
+            assert!(!nothing.contains("\"broken\""), "{target}: {nothing}");
+            let all = text(ask(&closed, Reach::ALL, target).await).await;
+            assert!(all.contains("\"broken\""), "{target}: {all}");
+        }
+        let checks = json(send(&closed, "GET", "/readyz?verbose").await).await;
+        assert_eq!(checks, json!({"status": "ok", "checks": []}));
+    }
+
+    #[tokio::test]
+    async fn a_limited_caller_sees_its_sources() {
+        let only = Reach {
+            sources: Some(BTreeSet::from([SourceName::new("main").unwrap()])),
+            projects: None,
+        };
+        let body = json(ask(&app(), only.clone(), "/sources").await).await;
+        assert_eq!(body["items"].as_array().unwrap().len(), 1);
+        assert_eq!(body["items"][0]["source"], "main");
+        assert_eq!(body["items"][0]["attempts"][0]["pages"], 3);
+        let body = json(ask(&app(), only, "/providers/latitude").await).await;
+        assert_eq!(body["sources"], json!(["main"]));
+    }
+}

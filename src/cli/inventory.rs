@@ -196,11 +196,12 @@ mod tests {
         let about = json!({"unreachable": [], "sources": [
             {"source": "a", "state": "fresh", "omitted": 0, "error": null},
             {"source": "b", "state": "fresh", "omitted": 2, "error": null},
+            {"source": "c", "state": "fresh", "omitted": null, "error": null},
         ]});
         let text = missing(about.as_object().unwrap(), Timestamp::UNIX_EPOCH);
         assert_eq!(
             text,
-            "warning: the inventory is incomplete\n  b: 2 of its items could not be read and are not shown"
+            "warning: the inventory is incomplete\n  b: 2 of its items could not be read and are not shown\n  c: some of its items could not be read and are not shown"
         );
     }
 

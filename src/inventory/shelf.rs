@@ -101,9 +101,11 @@ impl Shelf {
 
     /// Clusters that are seen.
     pub(super) fn len(&self) -> usize {
-        self.seen.as_ref().map_or(self.content.entries.len(), |seen| {
-            usize::try_from(seen.len()).unwrap_or(usize::MAX)
-        })
+        self.seen
+            .as_ref()
+            .map_or(self.content.entries.len(), |seen| {
+                usize::try_from(seen.len()).unwrap_or(usize::MAX)
+            })
     }
 
     /// Whether a cluster is seen.

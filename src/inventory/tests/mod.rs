@@ -5,6 +5,7 @@ mod json;
 mod moving;
 mod oracle;
 mod questions;
+mod reaching;
 mod selecting;
 mod shelves;
 mod tasks;

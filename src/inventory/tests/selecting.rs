@@ -11,7 +11,7 @@ use crate::inventory::query::{Filter, Query, Sort};
 use crate::inventory::token::PageToken;
 
 /// Every page of a query, as ids, with what each page said of the total and of more to come.
-fn pages(
+pub(super) fn pages(
     snapshot: &Snapshot,
     filter: &Filter,
     sort: &Sort,

@@ -10,6 +10,7 @@ mod listing;
 mod naive;
 mod one_cluster;
 mod providers;
+mod reach;
 mod sorting;
 mod sources;
 mod summary;

@@ -7,7 +7,7 @@ use super::naive::compare;
 use super::{all, ids, items, quiet};
 
 /// The whole list in a naive order.
-fn sorted(clusters: &[Value], words: &[&str]) -> Vec<String> {
+pub(super) fn sorted(clusters: &[Value], words: &[&str]) -> Vec<String> {
     let mut clusters: Vec<&Value> = clusters.iter().collect();
     clusters.sort_by(|a, b| {
         words

@@ -24,40 +24,86 @@ async fn a_summary_counts_what_the_list_shows() {
             .json();
         let clusters = items(&list);
         let summary = rig.get(&format!("/summary?{query}")).await.json();
-        assert_eq!(summary["clusters"], clusters.len(), "{query}");
         assert_eq!(summary["generation"], list["generation"]);
         assert_eq!(summary["complete"], list["complete"]);
         assert_eq!(summary["sources"], list["sources"], "{query}");
-        for dimension in [
-            "state",
-            "cloud",
-            "region",
-            "environment",
-            "orchestrator",
-            "distribution",
-            "vantage",
-            "team",
-            "presence",
-        ] {
-            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-            let mut unknown = 0_u64;
-            for cluster in &clusters {
-                let mut own = values(cluster, dimension);
-                own.sort();
-                own.dedup();
-                unknown += u64::from(own.is_empty());
-                for value in own {
-                    *counts.entry(value).or_default() += 1;
-                }
-            }
-            let breakdown = &summary[format!("by_{dimension}")];
-            assert_eq!(breakdown["values"], json!(counts), "{dimension} of {query}");
-            assert_eq!(breakdown["unknown"], unknown, "{dimension} of {query}");
-        }
-        covered(&clusters, &summary["nodes"], "/nodes/total");
-        covered(&clusters, &summary["nodes_ready"], "/nodes/ready");
-        costs(&clusters, &summary["cost"]);
+        counts(&clusters, &summary, query);
     }
+}
+
+/// Holds every count and sum of a summary against the clusters that it is of.
+pub(super) fn counts(clusters: &[Value], summary: &Value, what: &str) {
+    assert_eq!(summary["clusters"], clusters.len(), "{what}");
+    for dimension in ["provider", "source"] {
+        let (counts, _) = by(clusters, dimension);
+        let found = &summary[format!("by_{dimension}")];
+        assert_eq!(*found, json!(counts), "{dimension} of {what}");
+    }
+    for dimension in [
+        "state",
+        "cloud",
+        "region",
+        "environment",
+        "orchestrator",
+        "distribution",
+        "vantage",
+        "team",
+        "presence",
+    ] {
+        let (counts, unknown) = by(clusters, dimension);
+        let breakdown = &summary[format!("by_{dimension}")];
+        assert_eq!(breakdown["values"], json!(counts), "{dimension} of {what}");
+        assert_eq!(breakdown["unknown"], unknown, "{dimension} of {what}");
+    }
+    covered(clusters, &summary["nodes"], "/nodes/total");
+    covered(clusters, &summary["nodes_ready"], "/nodes/ready");
+    models(clusters, &summary["accelerators"], what);
+    costs(clusters, &summary["cost"]);
+}
+
+/// Clusters by the values of one dimension, and those without a value.
+fn by(clusters: &[Value], dimension: &str) -> (BTreeMap<String, u64>, u64) {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut unknown = 0;
+    for cluster in clusters {
+        let mut own = values(cluster, dimension);
+        own.sort();
+        own.dedup();
+        unknown += u64::from(own.is_empty());
+        for value in own {
+            *counts.entry(value).or_default() += 1;
+        }
+    }
+    (counts, unknown)
+}
+
+fn models(clusters: &[Value], found: &Value, what: &str) {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    let mut unknown = 0;
+    for cluster in clusters {
+        let Some(accelerators) = cluster["accelerators"].as_array() else {
+            unknown += 1;
+            continue;
+        };
+        unknown += u64::from(accelerators.iter().any(|one| one["count"].is_null()));
+        for one in accelerators {
+            let text = |key: &str| one[key].as_str();
+            let model = text("model").or_else(|| text("native"));
+            let sum = sums
+                .entry(model.unwrap_or("unknown").to_owned())
+                .or_default();
+            *sum += one["count"].as_u64().unwrap_or(0);
+        }
+    }
+    assert_eq!(found["unknown"], unknown, "{what}");
+    let rows = found["models"].as_array().unwrap().iter();
+    let rows: BTreeMap<String, u64> = rows
+        .map(|row| {
+            let model = row["model"].as_str().unwrap().to_owned();
+            (model, row["count"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(rows, sums, "{what}");
 }
 
 fn covered(clusters: &[Value], found: &Value, pointer: &str) {

@@ -15,7 +15,7 @@ pub enum Code {
     InvalidParameter,
     /// The cursor is not one that this server made.
     InvalidCursor,
-    /// The cursor was made by another query.
+    /// The cursor was made by another query, or for a caller who sees something else.
     CursorMismatch,
     /// The cursor's place in the inventory can no longer be found.
     CursorExpired,
@@ -148,7 +148,7 @@ impl Code {
                 "CURSOR_MISMATCH",
                 "Cursor of another query",
                 StatusCode::BAD_REQUEST,
-                "The cursor was made by a query with other filters or another order. Repeat the parameters of the first page; only `limit` may change.",
+                "The cursor was made by a query with other filters or another order, or for a caller who sees more or less. Repeat the parameters of the first page; only `limit` may change.",
             ),
             Self::CursorExpired => (
                 "CURSOR_EXPIRED",

@@ -27,11 +27,11 @@ const VENDORS: [&str; 5] = [
 ];
 
 /// Any reach over some projects; names that no project has, or that differ in case, show nothing.
-fn reaches(projects: Vec<String>) -> impl Strategy<Value = Reach> {
+fn reaches(projects: &[&str]) -> impl Strategy<Value = Reach> + use<> {
     let loud = projects.iter().map(|project| project.to_uppercase());
     let mut names: Vec<String> = projects
         .iter()
-        .cloned()
+        .map(ToString::to_string)
         .chain(loud.take(3))
         .chain(["no-such-project".to_owned()])
         .collect();
@@ -49,8 +49,13 @@ fn reaches(projects: Vec<String>) -> impl Strategy<Value = Reach> {
         .prop_map(|(sources, projects)| Reach { sources, projects })
 }
 
-/// A filter by a value that some cluster has, an order, and a size of pages.
-fn questions() -> impl Strategy<Value = (Vec<(usize, Index, bool)>, Vec<(Index, bool)>, usize)> {
+/// A filter by a value that some cluster has: the place of its name, the place of the value, and whether it excludes.
+type Drawn = (usize, Index, bool);
+
+/// Filters, an order and a size of pages.
+type Question = (Vec<Drawn>, Vec<(Index, bool)>, usize);
+
+fn questions() -> impl Strategy<Value = Question> {
     // What is not seen cannot be named, so a filter by source is another test's.
     let filters = FILTERS.len() - 1;
     (
@@ -63,7 +68,7 @@ fn questions() -> impl Strategy<Value = (Vec<(usize, Index, bool)>, Vec<(Index, 
     )
 }
 
-fn terms(clusters: &[Value], drawn: &[(usize, Index, bool)]) -> Terms {
+fn terms(clusters: &[Value], drawn: &[Drawn]) -> Terms {
     let mut terms: Terms = Vec::new();
     for (dimension, at, negated) in drawn {
         let dimension = FILTERS[*dimension];
@@ -121,8 +126,7 @@ fn every_selection_is_the_one_of_everything_filtered_by_hand() {
     let runtime = Runtime::new().unwrap();
     let rig = runtime.block_on(mixed());
     let clusters = runtime.block_on(everything(&rig));
-    let projects = all_projects(&clusters).into_iter().map(str::to_owned);
-    let reaches = reaches(projects.collect());
+    let reaches = reaches(&all_projects(&clusters));
     let mut runner = TestRunner::new(Config {
         cases: 120,
         failure_persistence: None,

@@ -180,6 +180,7 @@ impl Bench {
     fn body(&self, path: &str) -> Bytes {
         self.server.block_on(async {
             let request = http::Request::get(path)
+                .header("host", "localhost")
                 .body(Body::empty())
                 .expect("a request");
             let response = self
@@ -367,6 +368,7 @@ fn memory(size: usize) {
     let router = api::router(state);
     let body = server.block_on(async {
         let request = http::Request::get("/clusters?format=ndjson")
+            .header("host", "localhost")
             .body(Body::empty())
             .expect("a request");
         let response = router.oneshot(request).await.expect("an answer");

@@ -27,6 +27,8 @@ pub enum Code {
     ProviderNotFound,
     /// The text cannot be a cluster's id.
     InvalidId,
+    /// The request does not name the one host that it is for.
+    InvalidHost,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -61,7 +63,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -71,6 +73,7 @@ impl Code {
         Self::SourceNotFound,
         Self::ProviderNotFound,
         Self::InvalidId,
+        Self::InvalidHost,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -179,6 +182,12 @@ impl Code {
                 "Invalid cluster id",
                 StatusCode::BAD_REQUEST,
                 "The text cannot be a cluster's id, which is `<source>:<native id>` with everything but letters, digits and `.`, `_`, `~`, `-` percent-encoded.",
+            ),
+            Self::InvalidHost => (
+                "INVALID_HOST",
+                "No single valid host",
+                StatusCode::BAD_REQUEST,
+                "HTTP/1.1 wants exactly one `Host` with each request: the host, and its port, that the request is for.",
             ),
             Self::NotFound => (
                 "NOT_FOUND",

@@ -25,6 +25,7 @@ use crate::telemetry::metrics::RouteMetrics;
 use super::code::Code;
 use super::problem::Problem;
 use super::query::escapes_are_whole;
+use super::site::Authority;
 use super::state::ApiState;
 
 /// The header that carries a request's id, in both directions.
@@ -89,6 +90,7 @@ impl Route {
     /// Refuses what no handler should see.
     fn check(&self, request: &Request) -> Result<(), Problem> {
         let settings = &self.shared.state.settings;
+        Authority::of(request)?;
         let uri = request.uri();
         let length = uri.path_and_query().map_or(0, |text| text.as_str().len());
         if length > settings.max_uri_bytes {

@@ -19,6 +19,7 @@ pub mod providers;
 pub mod query;
 pub mod respond;
 pub mod server;
+mod site;
 mod source_metrics;
 pub mod sources;
 mod state;

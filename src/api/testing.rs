@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::{Method, Request};
+use http::header::HOST;
+use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -136,7 +137,15 @@ pub(crate) async fn send(app: &Router, method: &str, target: &str) -> Response {
     send_request(app, request).await
 }
 
-pub(crate) async fn send_request(app: &Router, request: Request<Body>) -> Response {
+/// Sends a request, to this machine unless it says otherwise.
+pub(crate) async fn send_request(app: &Router, mut request: Request<Body>) -> Response {
+    let local = HeaderValue::from_static("localhost");
+    request.headers_mut().entry(HOST).or_insert(local);
+    send_bare(app, request).await
+}
+
+/// Sends a request as it is.
+pub(crate) async fn send_bare(app: &Router, request: Request<Body>) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::routing::get;
 use http::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION,
+    RETRY_AFTER,
 };
 use http::{Request, StatusCode};
 use serde_json::Value;
 
 use super::inbound::Inbound;
-use super::testing::{app, json, reports, send, send_request, state, state_of, text};
+use super::testing::{app, json, reports, send, send_bare, send_request, state, state_of, text};
 use super::{Routes, Settings, openapi, problem, router};
 
 async fn code(app: &axum::Router, method: &str, target: &str) -> (u16, String) {
@@ -71,6 +72,22 @@ async fn a_wrong_method_is_told_the_right_ones() {
     assert_eq!(response.headers()[ALLOW], "GET,HEAD");
     let response = send(&app(), "GET", "/sources/main/refresh").await;
     assert_eq!(response.headers()[ALLOW], "POST");
+}
+
+#[tokio::test]
+async fn a_request_that_names_no_host_or_two_is_refused_everywhere() {
+    let app = app();
+    for target in ["/sources", "/nothing", "/livez", "/readyz", "/metrics"] {
+        for hosts in [[].as_slice(), &["localhost", "localhost"], &["a b"]] {
+            let mut request = Request::get(target);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let response = send_bare(&app, request.body(Body::empty()).unwrap()).await;
+            assert_eq!(response.status(), 400, "{target} {hosts:?}");
+            assert_eq!(json(response).await["code"], "INVALID_HOST");
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, HOST};
 use http::{HeaderMap, Request};
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
@@ -112,6 +112,7 @@ impl InProcess {
     /// Asks the API.
     pub async fn get(&self, path_and_query: &str, accept: &str) -> Result<Reply, AppError> {
         let request = Request::get(path_and_query)
+            .header(HOST, "localhost")
             .header(ACCEPT, accept)
             .body(Body::empty())
             .map_err(AppError::Request)?;

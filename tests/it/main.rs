@@ -5,6 +5,7 @@ mod adapter_calls;
 mod api;
 mod architecture;
 mod conformance;
+mod door;
 mod faults;
 mod lakesail_calls;
 mod lakesail_writes;

@@ -13,7 +13,7 @@ use clustergate::sandbox::{Aim, Fault, Quota, Sandbox};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::support::{PATIENCE, Plan, Rig};
+use crate::support::{PATIENCE, Plan, Rig, to_this_machine};
 
 const INTERVAL: Duration = Duration::from_millis(300);
 /// What a busy machine and a build without optimization add to a bound of time.
@@ -338,7 +338,7 @@ async fn a_stampede_of_readers_makes_no_call() {
         let router = rig.gateway.router.clone();
         readers.spawn(async move {
             let request = http::Request::get("/clusters").body(axum::body::Body::empty());
-            tower::ServiceExt::oneshot(router, request.unwrap())
+            tower::ServiceExt::oneshot(router, to_this_machine(request.unwrap()))
                 .await
                 .unwrap()
                 .status()

@@ -55,7 +55,10 @@ struct ApiDoc;
 
 /// Problems that any operation can answer with: status and why.
 const COMMON: [(&str, &str); 5] = [
-    ("400", "A parameter is unknown or cannot be used"),
+    (
+        "400",
+        "A parameter is unknown or cannot be used, or INVALID_HOST: the request does not name its one host",
+    ),
     (
         "413",
         "PAYLOAD_TOO_LARGE: the request announces a body that is too large",

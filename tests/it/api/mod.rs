@@ -25,7 +25,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use crate::support::{PATIENCE, Plan, Rig};
+use crate::support::{PATIENCE, Plan, Rig, to_this_machine};
 
 /// An answer whose body need not be text.
 pub(crate) struct Answer {
@@ -113,6 +113,7 @@ impl Answer {
 
 /// Sends a request to a router.
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let request = to_this_machine(request);
     let response = timeout(PATIENCE, router.clone().oneshot(request))
         .await
         .unwrap()

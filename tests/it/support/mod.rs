@@ -11,7 +11,8 @@ use clustergate::app::{Gateway, demo_sources, sources};
 use clustergate::config::SourceConfig;
 use clustergate::inventory::{Snapshot, Source, SourceReport};
 use clustergate::sandbox::{Options, Sandbox, Simulated, Vendor};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -221,6 +222,7 @@ impl Rig {
 
     /// Sends a request to the API.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let request = to_this_machine(request);
         let response = timeout(PATIENCE, self.gateway.router.clone().oneshot(request))
             .await
             .unwrap()
@@ -236,4 +238,11 @@ impl Rig {
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
     }
+}
+
+/// Names the host that a request is for, as every client does, unless it is named already.
+pub(crate) fn to_this_machine(mut request: Request<Body>) -> Request<Body> {
+    let host = HeaderValue::from_static("localhost");
+    request.headers_mut().entry(HOST).or_insert(host);
+    request
 }

@@ -1,0 +1,190 @@
+//! Which site a request is for: what a browser says of it and a page cannot forge.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use axum::extract::Request;
+use http::Version;
+use http::header::HOST;
+
+use super::code::Code;
+use super::problem::Problem;
+
+/// Host and port as a client names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Authority<'a> {
+    host: &'a str,
+    port: Option<u16>,
+}
+
+impl<'a> Authority<'a> {
+    /// Whom the request is for; `None` only where an old client need not say it.
+    ///
+    /// HTTP/1.1 wants exactly one `Host`, also beside a target that names a host itself and then counts alone (RFC 9112,
+    /// section 3.2). Answering without would leave it to each proxy on the way whom it believes.
+    pub(super) fn of(request: &'a Request) -> Result<Option<Self>, Problem> {
+        let mut headers = request.headers().get_all(HOST).iter();
+        let header = headers.next();
+        if headers.next().is_some() {
+            return Err(invalid("the request has more than one `Host`"));
+        }
+        let named = match (request.uri().authority(), header) {
+            (_, None) if request.version() >= Version::HTTP_11 => {
+                return Err(invalid("the request has no `Host`"));
+            }
+            (Some(target), _) => Some(target.as_str()),
+            (None, Some(header)) => header.to_str().ok(),
+            (None, None) => return Ok(None),
+        };
+        match named.and_then(Self::parse) {
+            Some(authority) => Ok(Some(authority)),
+            None => Err(invalid("the request is for something that is no host")),
+        }
+    }
+
+    /// Reads `host` or `host:port`. A user before the host makes it nothing: no honest client sends one.
+    fn parse(text: &'a str) -> Option<Self> {
+        let end = if text.starts_with('[') {
+            text.find(']')? + 1
+        } else {
+            text.find(':').unwrap_or(text.len())
+        };
+        let (host, rest) = text.split_at(end);
+        let digits = match rest.strip_prefix(':') {
+            Some(digits) => digits,
+            None if rest.is_empty() => "",
+            None => return None,
+        };
+        let port = match digits {
+            "" => None,
+            _ if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
+            _ => return None,
+        };
+        (is_address(host) || is_name(host)).then_some(Self { host, port })
+    }
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::new(Code::InvalidHost).with_detail(detail)
+}
+
+fn is_address(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok()),
+        None => host.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+/// What RFC 3986 allows as a registered name.
+fn is_name(host: &str) -> bool {
+    !host.is_empty()
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn request(version: Version, target: &str, hosts: &[&str]) -> Request {
+        let mut request = Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    fn named(version: Version, target: &str, hosts: &[&str]) -> Result<Option<String>, Code> {
+        let request = request(version, target, hosts);
+        match Authority::of(&request) {
+            Ok(authority) => Ok(authority.map(|authority| {
+                let port = authority.port.map(|port| format!(":{port}"));
+                format!("{}{}", authority.host, port.unwrap_or_default())
+            })),
+            Err(problem) => Err(problem.code()),
+        }
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        for (host, expected) in [
+            ("localhost", "localhost"),
+            ("localhost:8650", "localhost:8650"),
+            ("Example.COM.:080", "Example.COM.:80"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("[::1]:8650", "[::1]:8650"),
+            ("[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]"),
+            ("localhost:", "localhost"),
+            ("under_score", "under_score"),
+        ] {
+            assert_eq!(
+                named(Version::HTTP_11, "/", &[host]),
+                Ok(Some(expected.to_owned())),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn none_two_and_what_is_no_host_are_refused() {
+        for hosts in [
+            [].as_slice(),
+            &["localhost", "localhost"],
+            &[""],
+            &[":80"],
+            &["a b"],
+            &["a/b"],
+            &["user@localhost"],
+            &["localhost:http"],
+            &["localhost:+80"],
+            &["localhost:70000"],
+            &["localhost:80:80"],
+            &["::1"],
+            &["[::1"],
+            &["[::1]8650"],
+            &["[localhost]"],
+            &["a,b c"],
+            &["http://localhost"],
+        ] {
+            assert_eq!(
+                named(Version::HTTP_11, "/", hosts),
+                Err(Code::InvalidHost),
+                "{hosts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_host_of_the_target_counts() {
+        let absolute = "http://a.example:81/clusters";
+        assert_eq!(
+            named(Version::HTTP_11, absolute, &["b.example"]),
+            Ok(Some("a.example:81".to_owned()))
+        );
+        assert_eq!(
+            named(Version::HTTP_11, absolute, &[]),
+            Err(Code::InvalidHost)
+        );
+        assert_eq!(
+            named(Version::HTTP_11, "http://user@a.example/", &["a.example"]),
+            Err(Code::InvalidHost)
+        );
+    }
+
+    #[test]
+    fn an_old_client_need_not_name_a_host_but_not_two() {
+        assert_eq!(named(Version::HTTP_10, "/", &[]), Ok(None));
+        assert_eq!(
+            named(Version::HTTP_10, "/", &["a", "b"]),
+            Err(Code::InvalidHost)
+        );
+        assert_eq!(
+            named(Version::HTTP_10, "http://a/", &[]),
+            Ok(Some("a".to_owned()))
+        );
+    }
+}

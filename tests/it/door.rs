@@ -1,0 +1,110 @@
+//! What is let in, over a real socket: requests as they look on the wire, good, careless and hostile.
+
+use std::net::SocketAddr;
+
+use clustergate::api::server::{Limits, serve};
+use clustergate::app::Gateway;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::support::PATIENCE;
+
+/// A gateway without sources, on a socket.
+struct Door {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+/// What came back over the wire.
+struct Reply {
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn status(&self) -> u16 {
+        self.head[9..12].parse().unwrap()
+    }
+
+    /// Status and code of a problem document.
+    fn problem(&self) -> (u16, String) {
+        assert!(
+            self.head.contains("content-type: application/problem+json"),
+            "{}",
+            self.head
+        );
+        let body: Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(body["status"], self.status(), "{body}");
+        (self.status(), body["code"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Door {
+    async fn open() -> Self {
+        let router = Gateway::over(Vec::new(), &Handle::current()).router;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(serve(listener, router, Limits::default(), async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    /// Sends these bytes and nothing more, and reads to the end.
+    async fn send(&self, bytes: impl AsRef<[u8]>) -> Reply {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(bytes.as_ref()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut text = String::new();
+        let read = timeout(PATIENCE, stream.read_to_string(&mut text)).await;
+        read.expect("the connection ends").unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
+        Reply {
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    async fn close(self) {
+        drop(self.stop);
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_the_one_host_that_it_is_for() {
+    let door = Door::open().await;
+    for request in [
+        "GET /sources HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET http://localhost/sources HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n",
+        "GET /sources HTTP/1.0\r\n\r\n",
+    ] {
+        assert_eq!(door.send(request).await.status(), 200, "{request}");
+    }
+    for request in [
+        "GET /sources HTTP/1.1\r\n\r\n",
+        "GET /sources HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        "GET /sources HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET /sources HTTP/1.1\r\nHost: user@localhost\r\n\r\n",
+        "GET http://localhost/sources HTTP/1.1\r\n\r\n",
+        "GET /livez HTTP/1.1\r\n\r\n",
+    ] {
+        assert_eq!(
+            door.send(request).await.problem(),
+            (400, "INVALID_HOST".to_owned()),
+            "{request}"
+        );
+    }
+    door.close().await;
+}

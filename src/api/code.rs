@@ -29,6 +29,8 @@ pub enum Code {
     InvalidId,
     /// The request does not name the one host that it is for.
     InvalidHost,
+    /// The request is for a host that this server is not.
+    HostNotAllowed,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -63,7 +65,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -74,6 +76,7 @@ impl Code {
         Self::ProviderNotFound,
         Self::InvalidId,
         Self::InvalidHost,
+        Self::HostNotAllowed,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -188,6 +191,12 @@ impl Code {
                 "No single valid host",
                 StatusCode::BAD_REQUEST,
                 "HTTP/1.1 wants exactly one `Host` with each request: the host, and its port, that the request is for.",
+            ),
+            Self::HostNotAllowed => (
+                "HOST_NOT_ALLOWED",
+                "Host not allowed",
+                StatusCode::MISDIRECTED_REQUEST,
+                "The request is for a host that this server does not go by. Where it listens on loopback, or knows its names, it answers to `localhost`, to IP addresses and to the names of `server.hosts` in its configuration (`--hosts`, `CLUSTERGATE_HOSTS`), so that no web page can reach it under a name of its own.",
             ),
             Self::NotFound => (
                 "NOT_FOUND",

@@ -50,28 +50,30 @@ impl Inbound {
         }))
     }
 
-    /// The gate of a route, which is closed while too many requests are in flight.
-    pub(super) fn gate(&self, template: &'static str) -> Gate {
-        self.make(template, true)
-    }
-
-    /// The gate of a route that must be answered however busy the server is.
-    pub(super) fn open_gate(&self, template: &'static str) -> Gate {
-        self.make(template, false)
-    }
-
-    fn make(&self, template: &'static str, capped: bool) -> Gate {
+    /// The gate of a route.
+    pub(super) fn gate(&self, template: &'static str, door: Door) -> Gate {
         Gate(Arc::new(Route {
             metrics: self.0.state.metrics.route(template),
-            capped,
+            door,
             shared: Arc::clone(&self.0),
         }))
     }
 }
 
+/// How far a route is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Closed while the server is too busy, and to requests for other hosts.
+    Guarded,
+    /// Closed to requests for other hosts alone.
+    Uncapped,
+    /// Never closed.
+    Open,
+}
+
 struct Route {
     metrics: RouteMetrics,
-    capped: bool,
+    door: Door,
     shared: Arc<Shared>,
 }
 
@@ -80,7 +82,7 @@ impl Route {
     fn enter(self: &Arc<Self>) -> Result<Permit, Problem> {
         let before = self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Arc::clone(&self.shared));
-        if self.capped && before >= self.shared.state.settings.max_in_flight {
+        if self.door == Door::Guarded && before >= self.shared.state.settings.max_in_flight {
             self.shared.state.metrics.shed().inc();
             return Err(Problem::new(Code::Overloaded).with_retry_after(Duration::from_secs(1)));
         }
@@ -90,7 +92,12 @@ impl Route {
     /// Refuses what no handler should see.
     fn check(&self, request: &Request) -> Result<(), Problem> {
         let settings = &self.shared.state.settings;
-        Authority::of(request)?;
+        let host = Authority::of(request)?;
+        if self.door != Door::Open
+            && let Some(host) = host
+        {
+            settings.hosts.admit(host)?;
+        }
         let uri = request.uri();
         let length = uri.path_and_query().map_or(0, |text| text.as_str().len());
         if length > settings.max_uri_bytes {

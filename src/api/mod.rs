@@ -32,10 +32,11 @@ pub(crate) mod testing;
 use axum::Router;
 use axum::routing::{MethodRouter, any, get, post};
 
-use inbound::{Gate, Inbound};
+use inbound::{Door, Gate, Inbound};
 
 pub use code::Code;
 pub use problem::Problem;
+pub use site::Hosts;
 pub use state::{ApiState, Settings};
 pub use viewer::Viewer;
 
@@ -57,8 +58,8 @@ fn routes(inbound: Inbound) -> Routes {
         .route("/docs", get(docs::redirect))
         .route("/docs/", get(docs::page))
         .route("/docs/{*file}", get(docs::file))
-        .always("/livez", get(health::check_liveness))
-        .always("/readyz", get(health::check_readiness))
+        .probe("/livez", get(health::check_liveness))
+        .probe("/readyz", get(health::check_readiness))
         .always("/metrics", get(health::read_metrics))
 }
 
@@ -84,15 +85,21 @@ impl Routes {
         }
     }
 
-    /// A route that is refused while too many requests are in flight.
+    /// A route that is refused while the server is too busy, and to those who call it by another's name.
     fn route(self, template: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        let gate = self.inbound.gate(template);
+        let gate = self.inbound.gate(template, Door::Guarded);
         self.add(template, methods, gate)
     }
 
     /// A route that is answered however busy the server is.
     fn always(self, template: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        let gate = self.inbound.open_gate(template);
+        let gate = self.inbound.gate(template, Door::Uncapped);
+        self.add(template, methods, gate)
+    }
+
+    /// A route that is answered however busy the server is, under whatever name: probes call it by the address of the moment.
+    fn probe(self, template: &'static str, methods: MethodRouter<ApiState>) -> Self {
+        let gate = self.inbound.gate(template, Door::Open);
         self.add(template, methods, gate)
     }
 
@@ -105,7 +112,7 @@ impl Routes {
     }
 
     fn finish(self, state: ApiState) -> Router {
-        let gate = self.inbound.gate("unmatched");
+        let gate = self.inbound.gate("unmatched", Door::Guarded);
         self.router
             .fallback_service(any(not_found).layer(gate).with_state(()))
             .with_state(state)

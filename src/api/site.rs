@@ -7,7 +7,7 @@ use http::Version;
 use http::header::HOST;
 
 use super::code::Code;
-use super::problem::Problem;
+use super::problem::{Problem, echo};
 
 /// Host and port as a client names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,47 @@ impl<'a> Authority<'a> {
             _ => return None,
         };
         (is_address(host) || is_name(host)).then_some(Self { host, port })
+    }
+}
+
+/// Whom requests may be for.
+///
+/// A web page may have its own name resolved to this machine, and then reads from here as if from its own server. What it cannot
+/// change is the name that the browser asks for: one that is neither this machine's nor an address, which needs no resolving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosts {
+    /// Anybody: the server does not know its names.
+    Any,
+    /// This machine, any address, and these names, which are in lower case.
+    Named(Vec<String>),
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
+}
+
+impl Hosts {
+    /// Refuses a request for somebody else.
+    pub(super) fn admit(&self, authority: Authority<'_>) -> Result<(), Problem> {
+        if self.include(authority.host) {
+            return Ok(());
+        }
+        Err(Problem::new(Code::HostNotAllowed).with_detail(format!(
+            "this server is not known as \"{}\"; if it is meant, add the name to `server.hosts` (--hosts, CLUSTERGATE_HOSTS)",
+            echo(authority.host)
+        )))
+    }
+
+    fn include(&self, host: &str) -> bool {
+        let Self::Named(names) = self else {
+            return true;
+        };
+        let name = host.strip_suffix('.').unwrap_or(host);
+        let is_local =
+            (name.rsplit('.').next()).is_some_and(|last| last.eq_ignore_ascii_case("localhost"));
+        is_local || is_address(host) || names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -173,6 +214,38 @@ mod tests {
             named(Version::HTTP_11, "http://user@a.example/", &["a.example"]),
             Err(Code::InvalidHost)
         );
+    }
+
+    #[test]
+    fn this_machine_addresses_and_own_names_are_included() {
+        let own = Hosts::Named(vec!["clusters.example.com".to_owned()]);
+        for host in [
+            "localhost",
+            "LOCALHOST.",
+            "gateway.localhost",
+            "127.0.0.1",
+            "10.1.2.3",
+            "[::1]",
+            "Clusters.Example.com",
+            "clusters.example.com.",
+        ] {
+            assert!(own.include(host), "{host}");
+            assert!(Hosts::Any.include(host), "{host}");
+        }
+        for host in [
+            "rebound.example",
+            "localhost.rebound.example",
+            "notlocalhost",
+            "127.0.0.1.rebound.example",
+            "evil.clusters.example.com",
+            "example.com",
+            "2130706433",
+            ".",
+        ] {
+            assert!(!own.include(host), "{host}");
+            assert!(Hosts::Any.include(host), "{host}");
+        }
+        assert!(!Hosts::default().include("clusters.example.com"));
     }
 
     #[test]

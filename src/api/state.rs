@@ -12,10 +12,13 @@ use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
 
 use super::clusters::Pages;
+use super::site::Hosts;
 
 /// Bounds of the inbound side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Whom a request may be for; one for anybody else is refused with `HOST_NOT_ALLOWED`.
+    pub hosts: Hosts,
     /// Requests in flight at once; one more is refused with `OVERLOADED`.
     pub max_in_flight: usize,
     /// Longest path and query together; a longer one is refused with `URI_TOO_LONG`.
@@ -31,6 +34,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            hosts: Hosts::default(),
             max_in_flight: 1024,
             max_uri_bytes: 8 << 10,
             max_body_bytes: 64 << 10,

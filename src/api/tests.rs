@@ -91,6 +91,34 @@ async fn a_request_that_names_no_host_or_two_is_refused_everywhere() {
 }
 
 #[tokio::test]
+async fn a_request_for_somebody_else_is_let_through_to_probes_alone() {
+    let app = app();
+    let mut statuses = Vec::new();
+    for target in [
+        "/clusters",
+        "/sources",
+        "/metrics",
+        "/nothing",
+        "/livez",
+        "/readyz",
+    ] {
+        let request = Request::get(target)
+            .header(HOST, "rebound.example:8650")
+            .body(Body::empty())
+            .unwrap();
+        let response = send_bare(&app, request).await;
+        statuses.push(response.status().as_u16());
+        if response.status() == 421 {
+            let body = json(response).await;
+            assert_eq!(body["code"], "HOST_NOT_ALLOWED");
+            let detail = body["detail"].as_str().unwrap();
+            assert!(detail.contains("server.hosts") && detail.contains("rebound.example"));
+        }
+    }
+    assert_eq!(statuses, [421, 421, 421, 421, 200, 200]);
+}
+
+#[tokio::test]
 async fn an_announced_body_that_is_too_large_is_refused() {
     let request = Request::post("/sources/main/refresh")
         .header(CONTENT_LENGTH, "65537")

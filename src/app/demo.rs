@@ -20,6 +20,8 @@ use crate::upstream::{Credential, StackSettings, TokenSource};
 pub struct DemoOptions {
     /// Where the gateway listens.
     pub listen: SocketAddr,
+    /// Names under which the gateway is called.
+    pub hosts: Vec<String>,
     /// What the fleet is made from; the same seed makes the same fleet.
     pub seed: u64,
     /// How many clusters there are, over all vendors.
@@ -72,6 +74,7 @@ pub async fn demo(
     let config = Config {
         server: Server {
             listen: options.listen,
+            hosts: options.hosts,
             ..Server::default()
         },
         sources: demo_sources(&sandbox, Duration::from_secs(10)),

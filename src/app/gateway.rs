@@ -7,8 +7,8 @@ use axum::Router;
 use tokio::runtime::Handle;
 
 use crate::adapters::CATALOG;
-use crate::api::{self, ApiState};
-use crate::config::{Config, Mistakes, SourceConfig, connect};
+use crate::api::{self, ApiState, Hosts};
+use crate::config::{Config, Mistakes, Server, SourceConfig, connect};
 use crate::inventory::{Control, Inventory, Keeper, Schedule, Source};
 
 /// A running gateway, without a listener.
@@ -26,20 +26,21 @@ pub struct Gateway {
 impl Gateway {
     /// Connects the sources and starts reading them on the given runtime.
     pub fn start(config: &Config, runtime: &Handle) -> Result<Self, Mistakes> {
-        Ok(Self::over(sources(&config.sources)?, runtime))
+        let sources = sources(&config.sources)?;
+        Ok(Self::with(sources, settings(&config.server), runtime))
     }
 
     /// Starts reading sources that are connected already.
     pub fn over(sources: Vec<Source>, runtime: &Handle) -> Self {
+        Self::with(sources, api::Settings::default(), runtime)
+    }
+
+    /// Starts reading sources that are connected already, and bounds requests as told.
+    pub fn with(sources: Vec<Source>, settings: api::Settings, runtime: &Handle) -> Self {
         let (inventory, keeper) = Keeper::start(sources, runtime);
         let keeper = Arc::new(keeper);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
-        let state = ApiState::new(
-            Arc::clone(&inventory),
-            control,
-            CATALOG,
-            api::Settings::default(),
-        );
+        let state = ApiState::new(Arc::clone(&inventory), control, CATALOG, settings);
         let router = api::router(state.clone());
         Self {
             inventory,
@@ -77,6 +78,21 @@ pub fn sources(configs: &[SourceConfig]) -> Result<Vec<Source>, Mistakes> {
     }
 }
 
+/// What the API needs to know of the listening side.
+fn settings(server: &Server) -> api::Settings {
+    // Where others call the gateway by names that it was not told, it cannot tell a wrong one. What reaches loopback has no name
+    // but this machine's, unless somebody else's name was made to point here.
+    let is_open = server.hosts.is_empty() && !server.listen.ip().is_loopback();
+    api::Settings {
+        hosts: if is_open {
+            Hosts::Any
+        } else {
+            Hosts::Named(server.hosts.clone())
+        },
+        ..api::Settings::default()
+    }
+}
+
 fn schedule(config: &SourceConfig) -> Schedule {
     let times = &config.schedule;
     Schedule {
@@ -92,5 +108,30 @@ fn schedule(config: &SourceConfig) -> Schedule {
         }),
         limits: times.limits(),
         rate: config.stack.rate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_open_address_without_names_answers_to_any() {
+        let named = vec!["intranet".to_owned()];
+        for (listen, hosts, expected) in [
+            ("127.0.0.1:1", &[][..], Hosts::Named(Vec::new())),
+            ("[::1]:1", &[], Hosts::Named(Vec::new())),
+            ("127.0.0.1:1", &named, Hosts::Named(named.clone())),
+            ("0.0.0.0:1", &named, Hosts::Named(named.clone())),
+            ("0.0.0.0:1", &[], Hosts::Any),
+            ("192.0.2.1:1", &[], Hosts::Any),
+        ] {
+            let server = Server {
+                listen: listen.parse().unwrap(),
+                hosts: hosts.to_vec(),
+                ..Server::default()
+            };
+            assert_eq!(settings(&server).hosts, expected, "{listen} {hosts:?}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::log::LogArgs;
 use super::printer::Printer;
 use crate::adapters::CATALOG;
 use crate::app::{self, DemoOptions, Demonstration, SandboxOptions};
-use crate::config::{Config, Log, Mistakes, Overrides, Process, Server, load};
+use crate::config::{Config, Log, Mistakes, Overrides, Process, Server, host_names, load};
 
 /// Where the configuration comes from, and what the command line changes in it.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +26,31 @@ pub struct Configured {
     /// Allow an address that others can reach, although nothing controls their access
     #[arg(long, env = "CLUSTERGATE_INSECURE_BIND", value_parser = FalseyValueParser::new())]
     pub insecure_bind: bool,
+    /// Its names.
+    #[command(flatten)]
+    pub hosts: Hosts,
+}
+
+/// Under which names the gateway is called.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Hosts {
+    /// Names under which the gateway is called, beside localhost and addresses
+    #[arg(
+        long,
+        env = "CLUSTERGATE_HOSTS",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub hosts: Vec<String>,
+}
+
+impl Hosts {
+    /// The names that are set: container tools pass `KEY=` for a variable that nobody set.
+    fn named(&self) -> Vec<String> {
+        let mut names = self.hosts.clone();
+        names.retain(|name| !name.trim().is_empty());
+        names
+    }
 }
 
 impl Configured {
@@ -38,6 +63,7 @@ impl Configured {
         let overrides = Overrides {
             listen: self.listen,
             insecure_bind: self.insecure_bind,
+            hosts: self.hosts.named(),
             log_filter: log.log.clone(),
             log_format: log.log_format.map(Into::into),
         };
@@ -95,6 +121,9 @@ pub struct Demo {
     /// Address to listen on
     #[arg(long, env = "CLUSTERGATE_LISTEN", default_value_t = Server::LISTEN, value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    /// Its names.
+    #[command(flatten)]
+    pub hosts: Hosts,
     /// The fleet.
     #[command(flatten)]
     pub fleet: Fleet,
@@ -104,8 +133,10 @@ impl Demo {
     /// Runs the command.
     pub async fn run(&self, log: &LogArgs, printer: Printer) -> Result<Exit, Failure> {
         log.init(&quiet())?;
+        let hosts = host_names(&self.hosts.named()).map_err(|mistake| Mistakes(vec![mistake]))?;
         let options = DemoOptions {
             listen: self.listen,
+            hosts,
             seed: self.fleet.seed,
             clusters: self.fleet.size(),
         };

@@ -15,6 +15,7 @@
 
 mod connect;
 mod env;
+mod hosts;
 mod mistake;
 mod quantity;
 mod raw;
@@ -32,6 +33,7 @@ use crate::upstream::{Credential, StackSettings};
 
 pub use connect::{Connected, connect};
 pub use env::{Process, Strings};
+pub use hosts::host_names;
 pub use mistake::{Mistake, Mistakes};
 pub use resolve::{Overrides, load, parse};
 
@@ -55,6 +57,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Whether an address that others can reach is meant to be used although nothing controls access to it.
     pub insecure_bind: bool,
+    /// Names under which the gateway is called, in lower case.
+    ///
+    /// Where there are any, and on loopback, it answers to no others but `localhost` and addresses.
+    pub hosts: Vec<String>,
     /// Connections at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// Time for the whole of a request's headers.
@@ -77,6 +83,7 @@ impl Default for Server {
         Self {
             listen: Self::LISTEN,
             insecure_bind: false,
+            hosts: Vec::new(),
             max_connections: 16_384,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),

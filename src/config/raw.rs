@@ -73,6 +73,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Takes a list of texts.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let texts = match self.take(key)? {
+            Value::Array(values) => values
+                .into_iter()
+                .map(|value| match value {
+                    Value::String(text) => Some(text),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        texts.or_else(|| self.none(key, "must be a list of texts in quotes"))
+    }
+
     /// Takes `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
         match self.take(key)? {

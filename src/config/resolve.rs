@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::env::{Strings, first_of};
+use super::hosts::host_names;
 use super::raw::Section;
 use super::source::{self, Context};
 use super::{Config, Log, Mistake, Mistakes, Server, SourceConfig};
@@ -27,6 +28,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// Allows an address that others can reach.
     pub insecure_bind: bool,
+    /// Names under which the gateway is called.
+    pub hosts: Vec<String>,
     /// Which events are logged.
     pub log_filter: Option<String>,
     /// The form of a log line.
@@ -286,6 +289,16 @@ fn resolve_server(table: Table, overrides: &Overrides, mistakes: &mut Vec<Mistak
     server.listen = overrides.listen.unwrap_or(server.listen);
     server.insecure_bind =
         section.flag("insecure_bind").unwrap_or(false) || overrides.insecure_bind;
+    let written = section.texts("hosts").unwrap_or_default();
+    let hosts = if overrides.hosts.is_empty() {
+        written
+    } else {
+        overrides.hosts.clone()
+    };
+    match host_names(&hosts) {
+        Ok(names) => server.hosts = names,
+        Err(mistake) => section.reject("hosts", mistake.reason),
+    }
     if let Some(count) = section.count("max_connections", 16..=1_000_000) {
         server.max_connections = usize::try_from(count).unwrap_or(usize::MAX);
     }

@@ -349,6 +349,32 @@ fn an_address_that_others_reach_is_refused_until_allowed() {
 }
 
 #[test]
+fn the_command_line_names_hosts_in_place_of_the_file() {
+    let file = "server.hosts = ['Clusters.example.com', 'intranet']
+        [[sources]]
+        name = 'one'
+        provider = 'alpha'
+        token_env = 'A_TOKEN'";
+    let token = variables(&[("A_TOKEN", "t")]);
+    let hosts = |overridden: &[&str]| {
+        let overrides = Overrides {
+            hosts: overridden.iter().map(ToString::to_string).collect(),
+            ..Overrides::default()
+        };
+        parse(file, Path::new(""), &overrides, &token, &CATALOG).map(|config| config.server.hosts)
+    };
+    assert_eq!(hosts(&[]).unwrap(), ["clusters.example.com", "intranet"]);
+    assert_eq!(hosts(&["other"]).unwrap(), ["other"]);
+    let wrong = hosts(&["https://other"]).unwrap_err().to_string();
+    assert!(wrong.contains("server.hosts: must be names"), "{wrong}");
+    let single = mistakes("server.hosts = 'intranet'", &[("ALPHA_TOKEN", "t")]);
+    assert!(
+        single.contains("server.hosts: must be a list of texts"),
+        "{single}"
+    );
+}
+
+#[test]
 fn debug_shows_no_secret() {
     let config = resolve(
         &format!(

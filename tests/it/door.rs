@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clustergate::api::server::{Limits, serve};
+use clustergate::api::{Hosts, Settings};
 use clustergate::app::Gateway;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -47,7 +48,16 @@ impl Reply {
 
 impl Door {
     async fn open() -> Self {
-        let router = Gateway::over(Vec::new(), &Handle::current()).router;
+        Self::open_as(Hosts::default()).await
+    }
+
+    /// Opens for those who call the gateway by these names.
+    async fn open_as(hosts: Hosts) -> Self {
+        let settings = Settings {
+            hosts,
+            ..Settings::default()
+        };
+        let router = Gateway::with(Vec::new(), settings, &Handle::current()).router;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -107,4 +117,67 @@ async fn a_request_names_the_one_host_that_it_is_for() {
         );
     }
     door.close().await;
+}
+
+fn get(path: &str, host: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_page_that_had_its_name_point_here_reads_nothing() {
+    let door = Door::open().await;
+    let port = door.address.port();
+    for host in [
+        format!("localhost:{port}"),
+        format!("127.0.0.1:{port}"),
+        format!("[::1]:{port}"),
+        "gateway.localhost".to_owned(),
+    ] {
+        assert_eq!(door.send(get("/sources", &host)).await.status(), 200);
+    }
+    for request in [
+        get("/sources", &format!("rebound.example:{port}")),
+        get("/metrics", "rebound.example"),
+        "GET http://rebound.example/sources HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        "GET /sources HTTP/1.0\r\nHost: rebound.example\r\n\r\n".to_owned(),
+    ] {
+        assert_eq!(
+            door.send(&request).await.problem(),
+            (421, "HOST_NOT_ALLOWED".to_owned()),
+            "{request}"
+        );
+    }
+    assert_eq!(
+        door.send(get("/livez", "rebound.example")).await.status(),
+        200
+    );
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_gateway_goes_by_the_names_that_it_was_told_or_by_any() {
+    let named = Door::open_as(Hosts::Named(vec!["clusters.example.com".to_owned()])).await;
+    assert_eq!(
+        named
+            .send(get("/sources", "clusters.example.com"))
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(
+        named
+            .send(get("/sources", "other.example.com"))
+            .await
+            .status(),
+        421
+    );
+    named.close().await;
+    let any = Door::open_as(Hosts::Any).await;
+    assert_eq!(
+        any.send(get("/sources", "other.example.com"))
+            .await
+            .status(),
+        200
+    );
+    any.close().await;
 }

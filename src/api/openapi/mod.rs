@@ -54,7 +54,7 @@ use super::{clusters, health, index, problems, providers, sources, summary};
 struct ApiDoc;
 
 /// Problems that any operation can answer with: status and why.
-const COMMON: [(&str, &str); 5] = [
+const COMMON: [(&str, &str); 6] = [
     (
         "400",
         "A parameter is unknown or cannot be used, or INVALID_HOST: the request does not name its one host",
@@ -62,6 +62,10 @@ const COMMON: [(&str, &str); 5] = [
     (
         "413",
         "PAYLOAD_TOO_LARGE: the request announces a body that is too large",
+    ),
+    (
+        "421",
+        "HOST_NOT_ALLOWED: the request is for a host that this server does not go by",
     ),
     ("414", "URI_TOO_LONG: path and query are too long"),
     ("500", "INTERNAL: a fault of this server"),
@@ -76,16 +80,12 @@ pub fn document() -> Value {
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
         return document;
     };
-    for item in paths.values_mut().filter_map(Value::as_object_mut) {
-        for (method, operation) in item.iter_mut() {
-            // Health is answered however busy the server is.
-            let capped = operation.pointer("/tags/0") != Some(&json!("health"));
-            if is_method(method)
-                && let Some(responses) = operation
-                    .get_mut("responses")
-                    .and_then(Value::as_object_mut)
-            {
-                complete(responses, capped);
+    for (path, item) in paths.iter_mut() {
+        let operations = item.as_object_mut().into_iter().flatten();
+        for (_, operation) in operations.filter(|(key, _)| is_method(key)) {
+            let responses = operation.get_mut("responses");
+            if let Some(responses) = responses.and_then(Value::as_object_mut) {
+                complete(responses, |status| is_possible(status, path));
             }
         }
     }
@@ -98,10 +98,8 @@ pub fn document_3_0() -> Value {
 }
 
 /// Adds the problems that the inbound layer answers with, in the order of their status, and the id that every answer carries.
-fn complete(responses: &mut Map<String, Value>, capped: bool) {
-    let common = COMMON
-        .iter()
-        .filter(|(status, _)| capped || *status != "503");
+fn complete(responses: &mut Map<String, Value>, is_possible: impl Fn(&str) -> bool) {
+    let common = COMMON.iter().filter(|(status, _)| is_possible(status));
     for &(status, description) in common {
         responses
             .entry(status)
@@ -135,6 +133,16 @@ fn problem(description: &str) -> Value {
         json!({ "schema": { "$ref": "#/components/schemas/Problem" } }),
     );
     json!({ "description": description, "content": content })
+}
+
+/// Whether an operation can answer with this of the common problems: those who watch the process are let in however busy it is,
+/// and probes under any name.
+fn is_possible(status: &str, path: &str) -> bool {
+    match status {
+        "421" => !["/livez", "/readyz"].contains(&path),
+        "503" => !["/livez", "/readyz", "/metrics"].contains(&path),
+        _ => true,
+    }
 }
 
 fn is_method(key: &str) -> bool {

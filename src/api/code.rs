@@ -31,6 +31,8 @@ pub enum Code {
     InvalidHost,
     /// The request is for a host that this server is not.
     HostNotAllowed,
+    /// A web page of another site asked for a change.
+    CrossSiteRequest,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -65,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -77,6 +79,7 @@ impl Code {
         Self::InvalidId,
         Self::InvalidHost,
         Self::HostNotAllowed,
+        Self::CrossSiteRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -197,6 +200,12 @@ impl Code {
                 "Host not allowed",
                 StatusCode::MISDIRECTED_REQUEST,
                 "The request is for a host that this server does not go by. Where it listens on loopback, or knows its names, it answers to `localhost`, to IP addresses and to the names of `server.hosts` in its configuration (`--hosts`, `CLUSTERGATE_HOSTS`), so that no web page can reach it under a name of its own.",
+            ),
+            Self::CrossSiteRequest => (
+                "CROSS_SITE_REQUEST",
+                "Request of another site",
+                StatusCode::FORBIDDEN,
+                "A browser says that a web page of another site asks for this change: its `Origin` is not the `Host` of the request, or `Sec-Fetch-Site` is `cross-site`. A proxy must pass on the `Host` that the browser sent. Requests that come from no page have no `Origin`.",
             ),
             Self::NotFound => (
                 "NOT_FOUND",

@@ -25,7 +25,7 @@ use crate::telemetry::metrics::RouteMetrics;
 use super::code::Code;
 use super::problem::Problem;
 use super::query::escapes_are_whole;
-use super::site::Authority;
+use super::site::{Authority, refuse_foreign};
 use super::state::ApiState;
 
 /// The header that carries a request's id, in both directions.
@@ -98,6 +98,7 @@ impl Route {
         {
             settings.hosts.admit(host)?;
         }
+        refuse_foreign(request, host)?;
         let uri = request.uri();
         let length = uri.path_and_query().map_or(0, |text| text.as_str().len());
         if length > settings.max_uri_bytes {

@@ -1,13 +1,16 @@
-//! Which site a request is for: what a browser says of it and a page cannot forge.
+//! Which site a request is for and which it comes from: what a browser says of it and a page cannot forge.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use axum::extract::Request;
-use http::Version;
-use http::header::HOST;
+use http::header::{HOST, HeaderName, ORIGIN};
+use http::{HeaderValue, Method, Version};
 
 use super::code::Code;
 use super::problem::{Problem, echo};
+
+/// What a browser says of the page that made a request, and no page can set.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Host and port as a client names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,23 @@ impl<'a> Authority<'a> {
             Some(authority) => Ok(Some(authority)),
             None => Err(invalid("the request is for something that is no host")),
         }
+    }
+
+    /// Whether an origin is this site's: the same host, and the same port or both the scheme's own.
+    fn is_origin(self, origin: &HeaderValue) -> bool {
+        let parts = origin.to_str().ok().and_then(|text| text.split_once("://"));
+        let Some((scheme, authority)) = parts else {
+            return false;
+        };
+        let usual = match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        Authority::parse(authority).is_some_and(|other| {
+            self.host.eq_ignore_ascii_case(other.host)
+                && self.port.or(usual) == other.port.or(usual)
+        })
     }
 
     /// Reads `host` or `host:port`. A user before the host makes it nothing: no honest client sends one.
@@ -102,6 +122,26 @@ impl Hosts {
             (name.rsplit('.').next()).is_some_and(|last| last.eq_ignore_ascii_case("localhost"));
         is_local || is_address(host) || names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
+}
+
+/// Refuses a change that a page of another site had a browser ask for. Nothing but a browser says where a request comes from.
+pub(super) fn refuse_foreign(request: &Request, own: Option<Authority<'_>>) -> Result<(), Problem> {
+    if is_safe(request.method()) {
+        return Ok(());
+    }
+    let headers = request.headers();
+    let is_cross_site = (headers.get_all(SEC_FETCH_SITE).iter())
+        .any(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"));
+    let is_own = |origin| own.is_some_and(|own| own.is_origin(origin));
+    if is_cross_site || !headers.get_all(ORIGIN).iter().all(is_own) {
+        return Err(Problem::new(Code::CrossSiteRequest));
+    }
+    Ok(())
+}
+
+/// Whether a request asks for no change.
+pub(super) fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
 fn invalid(detail: &str) -> Problem {
@@ -246,6 +286,99 @@ mod tests {
             assert!(Hosts::Any.include(host), "{host}");
         }
         assert!(!Hosts::default().include("clusters.example.com"));
+    }
+
+    fn is_let_in(method: Method, host: &str, headers: &[(&HeaderName, &str)]) -> bool {
+        let mut request = request(Version::HTTP_11, "/", &[host]);
+        *request.method_mut() = method;
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        let own = Authority::of(&request).unwrap();
+        match refuse_foreign(&request, own) {
+            Ok(()) => true,
+            Err(problem) => {
+                assert_eq!(problem.code(), Code::CrossSiteRequest);
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_is_not_asked_for_by_a_page_of_another_site() {
+        for (host, origin, expected) in [
+            ("localhost:8650", "http://localhost:8650", true),
+            ("LocalHost:8650", "http://localhost:8650", true),
+            ("[::1]:8650", "http://[::1]:8650", true),
+            ("clusters.example.com", "https://clusters.example.com", true),
+            (
+                "clusters.example.com:443",
+                "https://clusters.example.com",
+                true,
+            ),
+            (
+                "clusters.example.com",
+                "http://clusters.example.com:80",
+                true,
+            ),
+            ("localhost:8650", "http://localhost:3000", false),
+            ("localhost:8650", "http://localhost", false),
+            ("localhost:8650", "http://127.0.0.1:8650", false),
+            ("clusters.example.com", "https://example.com", false),
+            (
+                "clusters.example.com",
+                "https://clusters.example.com.evil.example",
+                false,
+            ),
+            (
+                "clusters.example.com",
+                "https://clusters.example.com@evil.example",
+                false,
+            ),
+            (
+                "clusters.example.com:443",
+                "http://clusters.example.com",
+                false,
+            ),
+            ("localhost:8650", "null", false),
+            ("localhost:8650", "", false),
+            ("localhost:8650", "localhost:8650", false),
+        ] {
+            let headers = [(&ORIGIN, origin)];
+            assert_eq!(
+                is_let_in(Method::POST, host, &headers),
+                expected,
+                "{host} {origin}"
+            );
+            assert_eq!(is_let_in(Method::DELETE, host, &headers), expected);
+            assert!(is_let_in(Method::GET, host, &headers));
+            assert!(is_let_in(Method::OPTIONS, host, &headers));
+        }
+    }
+
+    #[test]
+    fn a_browser_may_also_say_that_it_is_another_site() {
+        let own = "http://localhost";
+        for (headers, expected) in [
+            ([].as_slice(), true),
+            (&[(&SEC_FETCH_SITE, "cross-site")], false),
+            (&[(&SEC_FETCH_SITE, "cross-site"), (&ORIGIN, own)], false),
+            (&[(&SEC_FETCH_SITE, "same-origin"), (&ORIGIN, own)], true),
+            (&[(&SEC_FETCH_SITE, "none")], true),
+            (&[(&ORIGIN, own), (&ORIGIN, "http://evil.example")], false),
+            (
+                &[(&SEC_FETCH_SITE, "none"), (&SEC_FETCH_SITE, "Cross-Site")],
+                false,
+            ),
+        ] {
+            assert_eq!(
+                is_let_in(Method::POST, "localhost", headers),
+                expected,
+                "{headers:?}"
+            );
+        }
+        let cross = [(&SEC_FETCH_SITE, "cross-site")];
+        assert!(is_let_in(Method::GET, "localhost", &cross));
     }
 
     #[test]

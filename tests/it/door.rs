@@ -181,3 +181,44 @@ async fn a_gateway_goes_by_the_names_that_it_was_told_or_by_any() {
     );
     any.close().await;
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing() {
+    let door = Door::open().await;
+    let host = format!("localhost:{}", door.address.port());
+    let post = |headers: &str| {
+        format!(
+            "POST /sources/nobody/refresh HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n{headers}\r\n"
+        )
+    };
+    for headers in [
+        "Origin: http://evil.example\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+    ] {
+        assert_eq!(
+            door.send(post(headers)).await.problem(),
+            (403, "CROSS_SITE_REQUEST".to_owned()),
+            "{headers}"
+        );
+    }
+    for headers in [
+        String::new(),
+        format!("Origin: http://{host}\r\nSec-Fetch-Site: same-origin\r\n"),
+    ] {
+        assert_eq!(
+            door.send(post(&headers)).await.problem(),
+            (404, "SOURCE_NOT_FOUND".to_owned()),
+            "{headers}"
+        );
+    }
+    let read =
+        format!("GET /sources HTTP/1.1\r\nHost: {host}\r\nOrigin: http://evil.example\r\n\r\n");
+    let reply = door.send(read).await;
+    assert_eq!(reply.status(), 200);
+    assert!(
+        !reply.head.contains("access-control"),
+        "the page may ask but not read"
+    );
+    door.close().await;
+}

@@ -54,10 +54,14 @@ use super::{clusters, health, index, problems, providers, sources, summary};
 struct ApiDoc;
 
 /// Problems that any operation can answer with: status and why.
-const COMMON: [(&str, &str); 6] = [
+const COMMON: [(&str, &str); 7] = [
     (
         "400",
         "A parameter is unknown or cannot be used, or INVALID_HOST: the request does not name its one host",
+    ),
+    (
+        "403",
+        "CROSS_SITE_REQUEST: a web page of another site asks for this",
     ),
     (
         "413",
@@ -82,10 +86,10 @@ pub fn document() -> Value {
     };
     for (path, item) in paths.iter_mut() {
         let operations = item.as_object_mut().into_iter().flatten();
-        for (_, operation) in operations.filter(|(key, _)| is_method(key)) {
+        for (method, operation) in operations.filter(|(key, _)| is_method(key)) {
             let responses = operation.get_mut("responses");
             if let Some(responses) = responses.and_then(Value::as_object_mut) {
-                complete(responses, |status| is_possible(status, path));
+                complete(responses, |status| is_possible(status, method, path));
             }
         }
     }
@@ -136,9 +140,10 @@ fn problem(description: &str) -> Value {
 }
 
 /// Whether an operation can answer with this of the common problems: those who watch the process are let in however busy it is,
-/// and probes under any name.
-fn is_possible(status: &str, path: &str) -> bool {
+/// probes under any name, and reads from any page.
+fn is_possible(status: &str, method: &str, path: &str) -> bool {
     match status {
+        "403" => !["get", "head", "options"].contains(&method),
         "421" => !["/livez", "/readyz"].contains(&path),
         "503" => !["/livez", "/readyz", "/metrics"].contains(&path),
         _ => true,

@@ -33,6 +33,10 @@ pub enum Code {
     HostNotAllowed,
     /// A web page of another site asked for a change.
     CrossSiteRequest,
+    /// The request's body was cut short.
+    InvalidBody,
+    /// The request's body did not come in time.
+    BodyTimeout,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -67,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -80,6 +84,8 @@ impl Code {
         Self::InvalidHost,
         Self::HostNotAllowed,
         Self::CrossSiteRequest,
+        Self::InvalidBody,
+        Self::BodyTimeout,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -206,6 +212,18 @@ impl Code {
                 "Request of another site",
                 StatusCode::FORBIDDEN,
                 "A browser says that a web page of another site asks for this change: its `Origin` is not the `Host` of the request, or `Sec-Fetch-Site` is `cross-site`. A proxy must pass on the `Host` that the browser sent. Requests that come from no page have no `Origin`.",
+            ),
+            Self::InvalidBody => (
+                "INVALID_BODY",
+                "Request body cut short",
+                StatusCode::BAD_REQUEST,
+                "The request's body ended before it was complete, or cannot be read. Nothing was done.",
+            ),
+            Self::BodyTimeout => (
+                "BODY_TIMEOUT",
+                "Request body too slow",
+                StatusCode::REQUEST_TIMEOUT,
+                "The request's body did not come to its end within the time for a request. Nothing was done.",
             ),
             Self::NotFound => (
                 "NOT_FOUND",

@@ -1,18 +1,20 @@
 //! What every request passes: one hand-written layer, since each generic one costs as much as an answer from memory.
 //!
-//! It gives the request an id, refuses what is too long, too large or too many, turns a panic into a problem, completes
-//! problems with path and id, counts, and writes the one event of the access log.
+//! It gives the request an id, refuses what is too long, too large, too many or for somebody else, reads the body of what asks for
+//! a change, turns a panic into a problem, completes problems with path and id, counts, and writes the one event of the access log.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HeaderName, X_CONTENT_TYPE_OPTIONS};
@@ -22,10 +24,11 @@ use tower::{Layer, Service};
 
 use crate::telemetry::metrics::RouteMetrics;
 
+use super::body::{read_to_end, too_large};
 use super::code::Code;
 use super::problem::Problem;
 use super::query::escapes_are_whole;
-use super::site::{Authority, refuse_foreign};
+use super::site::{Authority, is_safe, refuse_foreign};
 use super::state::ApiState;
 
 /// The header that carries a request's id, in both directions.
@@ -116,13 +119,54 @@ impl Route {
         if let Some(announced) = request.headers().get(CONTENT_LENGTH) {
             let announced = announced.to_str().ok().and_then(|text| text.parse().ok());
             if announced.is_none_or(|bytes: u64| bytes > settings.max_body_bytes) {
-                return Err(Problem::new(Code::PayloadTooLarge).with_detail(format!(
-                    "at most {} bytes are read here",
-                    settings.max_body_bytes
-                )));
+                return Err(too_large(settings.max_body_bytes));
             }
         }
         Ok(())
+    }
+
+    /// Reads a request to its end, then hands it on without its body.
+    ///
+    /// Only then it is counted in: who sends a body slowly must not keep others out.
+    async fn take<S>(
+        self: &Arc<Self>,
+        mut inner: S,
+        request: Request,
+        id: &HeaderValue,
+    ) -> Result<Response, Problem>
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+    {
+        let settings = &self.shared.state.settings;
+        let (parts, body) = request.into_parts();
+        read_to_end(body, settings.max_body_bytes, settings.body_timeout).await?;
+        let permit = self.enter()?;
+        let request = Request::from_parts(parts, Body::empty());
+        Ok(self.run(inner.call(request), permit, id).await)
+    }
+
+    /// Awaits an answer, and makes one of a panic.
+    async fn run(
+        &self,
+        answer: impl Future<Output = Result<Response, Infallible>>,
+        permit: Permit,
+        id: &HeaderValue,
+    ) -> Response {
+        let answer = AssertUnwindSafe(answer).catch_unwind().await;
+        drop(permit);
+        match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_panic) => {
+                // The panic hook has already written what and where; this joins it to the request.
+                tracing::error!(
+                    request.id = id.to_str().unwrap_or_default(),
+                    http.route = self.metrics.template(),
+                    "request panicked"
+                );
+                Problem::new(Code::Internal).into_response()
+            }
+        }
     }
 
     /// Completes and accounts for an answer.
@@ -200,7 +244,7 @@ pub(super) struct Gated<S> {
 
 impl<S> Service<Request> for Gated<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible>,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response;
@@ -219,32 +263,33 @@ where
             uri: request.uri().clone(),
             started: Instant::now(),
         };
-        let permit = match route.check(&request).and_then(|()| route.enter()) {
-            Ok(permit) => permit,
-            Err(problem) => {
-                let response = axum::response::IntoResponse::into_response(problem);
-                let response = route.leave(response, &id, &seen);
-                return Box::pin(std::future::ready(Ok(response)));
+        if let Err(problem) = route.check(&request) {
+            let response = route.leave(problem.into_response(), &id, &seen);
+            return Box::pin(std::future::ready(Ok(response)));
+        }
+        if !is_safe(&seen.method) {
+            // The one that is ready is used, its clone waits for the next request.
+            let next = self.inner.clone();
+            let inner = std::mem::replace(&mut self.inner, next);
+            return Box::pin(async move {
+                let answer = route.take(inner, request, &id).await;
+                let response = answer.unwrap_or_else(Problem::into_response);
+                Ok(route.leave(response, &id, &seen))
+            });
+        }
+        match route.enter() {
+            Ok(permit) => {
+                let answer = self.inner.call(request);
+                Box::pin(async move {
+                    let response = route.run(answer, permit, &id).await;
+                    Ok(route.leave(response, &id, &seen))
+                })
             }
-        };
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        Box::pin(async move {
-            let response = match answer.await {
-                Ok(Ok(response)) => response,
-                Ok(Err(never)) => match never {},
-                Err(_panic) => {
-                    // The panic hook has already written what and where; this joins it to the request.
-                    tracing::error!(
-                        request.id = id.to_str().unwrap_or_default(),
-                        http.route = route.metrics.template(),
-                        "request panicked"
-                    );
-                    axum::response::IntoResponse::into_response(Problem::new(Code::Internal))
-                }
-            };
-            drop(permit);
-            Ok(route.leave(response, &id, &seen))
-        })
+            Err(problem) => {
+                let response = route.leave(problem.into_response(), &id, &seen);
+                Box::pin(std::future::ready(Ok(response)))
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`router`] is the whole API as an [`axum::Router`]: it is served over a socket by [`server::serve`], and called in process by
 //! the command line and by tests. Nothing here waits for a vendor: every read is answered from the current snapshot.
 
+mod body;
 pub mod clusters;
 pub mod code;
 pub mod docs;

@@ -23,8 +23,10 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Longest path and query together; a longer one is refused with `URI_TOO_LONG`.
     pub max_uri_bytes: usize,
-    /// Largest announced body; a larger one is refused with `PAYLOAD_TOO_LARGE`.
+    /// Largest body; a larger one is refused with `PAYLOAD_TOO_LARGE`.
     pub max_body_bytes: u64,
+    /// Time for a body to come; one that takes longer is refused with `BODY_TIMEOUT`.
+    pub body_timeout: Duration,
     /// Time after which the server calls itself ready even when a source was not attempted yet.
     pub ready_after: Duration,
     /// Whether a caller of whom nothing is known sees everything; else nothing. Where access is controlled it must be `false`.
@@ -38,6 +40,7 @@ impl Default for Settings {
             max_in_flight: 1024,
             max_uri_bytes: 8 << 10,
             max_body_bytes: 64 << 10,
+            body_timeout: Duration::from_secs(30),
             ready_after: Duration::from_secs(10),
             open: true,
         }

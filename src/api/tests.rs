@@ -1,10 +1,13 @@
 //! The routes as callers see them, without a socket.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::routing::get;
+use bytes::Bytes;
+use futures_util::stream;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION,
     RETRY_AFTER,
@@ -127,6 +130,23 @@ async fn an_announced_body_that_is_too_large_is_refused() {
     let response = send_request(&app(), request).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(json(response).await["code"], "PAYLOAD_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_keeps_nobody_out() {
+    let settings = Settings {
+        max_in_flight: 1,
+        ..Settings::default()
+    };
+    let app = router(state_of(reports(), settings));
+    let request = Request::post("/sources/main/refresh")
+        .body(Body::from_stream(stream::pending::<
+            Result<Bytes, Infallible>,
+        >()))
+        .unwrap();
+    let mut slow = std::pin::pin!(send_request(&app, request));
+    assert!(futures_util::poll!(slow.as_mut()).is_pending());
+    assert_eq!(send(&app, "GET", "/sources").await.status(), 200);
 }
 
 #[tokio::test]

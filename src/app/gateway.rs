@@ -89,6 +89,8 @@ fn settings(server: &Server) -> api::Settings {
         } else {
             Hosts::Named(server.hosts.clone())
         },
+        // Answers come from memory: all that can take time is the request itself.
+        body_timeout: server.request_timeout,
         ..api::Settings::default()
     }
 }

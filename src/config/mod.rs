@@ -67,7 +67,7 @@ pub struct Server {
     pub header_timeout: Duration,
     /// How long a connection may lie idle between requests.
     pub idle_timeout: Duration,
-    /// Time for one answer.
+    /// Time for the body of a request; its answer comes from memory and waits for nothing.
     pub request_timeout: Duration,
     /// How long open requests may go on once the gateway is asked to stop.
     pub shutdown_grace: Duration,

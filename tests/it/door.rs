@@ -1,10 +1,16 @@
 //! What is let in, over a real socket: requests as they look on the wire, good, careless and hostile.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use clustergate::adapters::CATALOG;
 use clustergate::api::server::{Limits, serve};
-use clustergate::api::{Hosts, Settings};
+use clustergate::api::{ApiState, Hosts, Settings, router};
 use clustergate::app::Gateway;
+use clustergate::domain::SourceName;
+use clustergate::inventory::{Control, Requested};
+use clustergate::upstream::Vitals;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,8 +24,30 @@ use crate::support::PATIENCE;
 /// A gateway without sources, on a socket.
 struct Door {
     address: SocketAddr,
+    asked: Arc<Asked>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
+}
+
+/// Counts the refreshes that were asked for, of any source but one.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl Control for Asked {
+    fn refresh(&self, source: &SourceName) -> Option<Requested> {
+        if source.as_str() == "nobody" {
+            return None;
+        }
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Some(Requested {
+            joined: false,
+            not_before: None,
+        })
+    }
+
+    fn vitals(&self, _: &SourceName) -> Option<Vitals> {
+        None
+    }
 }
 
 /// What came back over the wire.
@@ -57,7 +85,11 @@ impl Door {
             hosts,
             ..Settings::default()
         };
-        let router = Gateway::with(Vec::new(), settings, &Handle::current()).router;
+        let gateway = Gateway::over(Vec::new(), &Handle::current());
+        let asked = Arc::new(Asked::default());
+        let control: Arc<dyn Control> = Arc::<Asked>::clone(&asked);
+        let state = ApiState::new(Arc::clone(&gateway.inventory), control, CATALOG, settings);
+        let router = router(state);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -66,19 +98,24 @@ impl Door {
         }));
         Self {
             address,
+            asked,
             stop,
             task,
         }
     }
 
-    /// Sends these bytes and nothing more, and reads to the end.
+    /// Sends these bytes and nothing more, and reads to the end. Who is refused early may find the connection reset: an end, too.
     async fn send(&self, bytes: impl AsRef<[u8]>) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(bytes.as_ref()).await.unwrap();
-        stream.shutdown().await.unwrap();
-        let mut text = String::new();
-        let read = timeout(PATIENCE, stream.read_to_string(&mut text)).await;
-        read.expect("the connection ends").unwrap();
+        let mut answer = Vec::new();
+        let exchange = async {
+            stream.write_all(bytes.as_ref()).await.ok();
+            stream.shutdown().await.ok();
+            stream.read_to_end(&mut answer).await.ok();
+        };
+        let ended = timeout(PATIENCE, exchange).await;
+        assert!(ended.is_ok(), "the connection does not end");
+        let text = String::from_utf8(answer).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
         Reply {
             head: head.to_owned(),
@@ -220,5 +257,63 @@ async fn a_page_of_another_site_changes_nothing() {
         !reply.head.contains("access-control"),
         "the page may ask but not read"
     );
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_refresh_is_asked_for_by_a_whole_request_only() {
+    let door = Door::open().await;
+    let post =
+        |rest: &str| format!("POST /sources/main/refresh HTTP/1.1\r\nHost: localhost\r\n{rest}");
+    let chunk = format!("{:x}\r\n{}\r\n", 40_000, "x".repeat(40_000));
+    for (rest, status, code) in [
+        (
+            "Content-Length: 10\r\n\r\n{}".to_owned(),
+            400,
+            "INVALID_BODY",
+        ),
+        ("Content-Length: 10\r\n\r\n".to_owned(), 400, "INVALID_BODY"),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nab".to_owned(),
+            400,
+            "INVALID_BODY",
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n".to_owned(),
+            400,
+            "INVALID_BODY",
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n".to_owned(),
+            400,
+            "INVALID_BODY",
+        ),
+        (
+            "Content-Length: 65537\r\n\r\n".to_owned(),
+            413,
+            "PAYLOAD_TOO_LARGE",
+        ),
+        (
+            format!("Transfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"),
+            413,
+            "PAYLOAD_TOO_LARGE",
+        ),
+    ] {
+        let reply = door.send(post(&rest)).await;
+        assert_eq!(reply.problem(), (status, code.to_owned()), "{rest:.60}");
+    }
+    assert_eq!(door.asked.0.load(Ordering::SeqCst), 0);
+    for (at, rest) in [
+        "\r\n".to_owned(),
+        "Content-Length: 2\r\n\r\n{}".to_owned(),
+        format!("Transfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n"),
+        "Transfer-Encoding: chunked\r\n\r\n0\r\nTrailer: x\r\n\r\n".to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(door.send(post(&rest)).await.status(), 202, "{rest:.60}");
+        assert_eq!(door.asked.0.load(Ordering::SeqCst), at + 1);
+    }
     door.close().await;
 }

@@ -54,19 +54,17 @@ use super::{clusters, health, index, problems, providers, sources, summary};
 struct ApiDoc;
 
 /// Problems that any operation can answer with: status and why.
-const COMMON: [(&str, &str); 7] = [
+const COMMON: [(&str, &str); 8] = [
     (
         "400",
-        "A parameter is unknown or cannot be used, or INVALID_HOST: the request does not name its one host",
+        "A parameter is unknown or cannot be used; INVALID_HOST: the request does not name its one host; INVALID_BODY: its body is cut short",
     ),
     (
         "403",
         "CROSS_SITE_REQUEST: a web page of another site asks for this",
     ),
-    (
-        "413",
-        "PAYLOAD_TOO_LARGE: the request announces a body that is too large",
-    ),
+    ("408", "BODY_TIMEOUT: the request's body does not come"),
+    ("413", "PAYLOAD_TOO_LARGE: the request's body is too large"),
     (
         "421",
         "HOST_NOT_ALLOWED: the request is for a host that this server does not go by",
@@ -143,7 +141,7 @@ fn problem(description: &str) -> Value {
 /// probes under any name, and reads from any page.
 fn is_possible(status: &str, method: &str, path: &str) -> bool {
     match status {
-        "403" => !["get", "head", "options"].contains(&method),
+        "403" | "408" => !["get", "head", "options"].contains(&method),
         "421" => !["/livez", "/readyz"].contains(&path),
         "503" => !["/livez", "/readyz", "/metrics"].contains(&path),
         _ => true,

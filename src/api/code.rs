@@ -59,7 +59,7 @@ pub enum Code {
     NothingKnown,
     /// The provider has no such operation.
     CapabilityNotSupported,
-    /// Too many requests are in flight.
+    /// There is more to do than the server has time for.
     Overloaded,
     /// The request took longer than allowed.
     Timeout,
@@ -293,9 +293,9 @@ impl Code {
             ),
             Self::Overloaded => (
                 "OVERLOADED",
-                "Too many requests in flight",
+                "Server overloaded",
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The server has as many requests in flight as it is allowed to. It refuses at once rather than queueing; ask again after `Retry-After`.",
+                "The server has as many requests in flight as it is allowed to, or gets to them too late and refuses a share of them. It does so at once rather than queueing; ask again after `Retry-After`.",
             ),
             Self::Timeout => (
                 "TIMEOUT",

@@ -83,10 +83,13 @@ struct Route {
 impl Route {
     /// Counts the request in, unless there are too many.
     fn enter(self: &Arc<Self>) -> Result<Permit, Problem> {
+        let state = &self.shared.state;
         let before = self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Arc::clone(&self.shared));
-        if self.door == Door::Guarded && before >= self.shared.state.settings.max_in_flight {
-            self.shared.state.metrics.shed().inc();
+        if self.door == Door::Guarded
+            && (before >= state.settings.max_in_flight || state.load.refuses_next())
+        {
+            state.metrics.shed().inc();
             return Err(Problem::new(Code::Overloaded).with_retry_after(Duration::from_secs(1)));
         }
         Ok(permit)
@@ -169,7 +172,7 @@ impl Route {
         }
     }
 
-    /// Completes and accounts for an answer.
+    /// Completes and accounts for a handler's answer.
     fn leave(&self, mut response: Response, id: &HeaderValue, seen: &Seen) -> Response {
         if response.status().as_u16() >= 400
             && let Some(problem) = response.extensions_mut().remove::<Problem>()
@@ -179,6 +182,17 @@ impl Route {
             // The inner route may have counted the body that was replaced.
             response.headers_mut().remove(CONTENT_LENGTH);
         }
+        self.account(response, id, seen)
+    }
+
+    /// Says no in place of a handler, for little: what is refused most often is what there is no time for.
+    fn refuse(&self, problem: Problem, id: &HeaderValue, seen: &Seen) -> Response {
+        let problem = problem.at(seen.uri.path(), id.to_str().unwrap_or_default());
+        self.account(problem.render(), id, seen)
+    }
+
+    /// Counts and logs an answer, and gives it the headers that all have.
+    fn account(&self, mut response: Response, id: &HeaderValue, seen: &Seen) -> Response {
         let took = seen.started.elapsed();
         let status = response.status();
         self.metrics.record(&seen.method, status, took);
@@ -264,7 +278,7 @@ where
             started: Instant::now(),
         };
         if let Err(problem) = route.check(&request) {
-            let response = route.leave(problem.into_response(), &id, &seen);
+            let response = route.refuse(problem, &id, &seen);
             return Box::pin(std::future::ready(Ok(response)));
         }
         if !is_safe(&seen.method) {
@@ -272,9 +286,10 @@ where
             let next = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, next);
             return Box::pin(async move {
-                let answer = route.take(inner, request, &id).await;
-                let response = answer.unwrap_or_else(Problem::into_response);
-                Ok(route.leave(response, &id, &seen))
+                Ok(match route.take(inner, request, &id).await {
+                    Ok(response) => route.leave(response, &id, &seen),
+                    Err(problem) => route.refuse(problem, &id, &seen),
+                })
             });
         }
         match route.enter() {
@@ -286,7 +301,7 @@ where
                 })
             }
             Err(problem) => {
-                let response = route.leave(problem.into_response(), &id, &seen);
+                let response = route.refuse(problem, &id, &seen);
                 Box::pin(std::future::ready(Ok(response)))
             }
         }

@@ -11,6 +11,7 @@ pub mod filters;
 pub mod health;
 mod inbound;
 pub mod index;
+pub mod load;
 pub mod openapi;
 pub mod params;
 pub mod path;

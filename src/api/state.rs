@@ -12,6 +12,7 @@ use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
 
 use super::clusters::Pages;
+use super::load::Load;
 use super::site::Hosts;
 
 /// Bounds of the inbound side.
@@ -21,6 +22,8 @@ pub struct Settings {
     pub hosts: Hosts,
     /// Requests in flight at once; one more is refused with `OVERLOADED`.
     pub max_in_flight: usize,
+    /// How long what is ready may wait for its turn before some requests are refused with `OVERLOADED`; zero refuses none.
+    pub shed_above: Duration,
     /// Longest path and query together; a longer one is refused with `URI_TOO_LONG`.
     pub max_uri_bytes: usize,
     /// Largest body; a larger one is refused with `PAYLOAD_TOO_LARGE`.
@@ -38,6 +41,7 @@ impl Default for Settings {
         Self {
             hosts: Hosts::default(),
             max_in_flight: 1024,
+            shed_above: Duration::from_millis(100),
             max_uri_bytes: 8 << 10,
             max_body_bytes: 64 << 10,
             body_timeout: Duration::from_secs(30),
@@ -61,6 +65,8 @@ pub struct Inner {
     pub catalog: &'static [Entry],
     /// What is counted.
     pub metrics: Metrics,
+    /// How late requests are.
+    pub load: Load,
     /// Pages that were asked for before.
     pub pages: Pages,
     /// Bounds of the inbound side.
@@ -79,11 +85,13 @@ impl ApiState {
         catalog: &'static [Entry],
         settings: Settings,
     ) -> Self {
+        let metrics = Metrics::default();
         Self(Arc::new(Inner {
             inventory,
             control,
             catalog,
-            metrics: Metrics::default(),
+            load: Load::new(settings.shed_above, metrics.queue_delay().clone()),
+            metrics,
             pages: Pages::default(),
             settings,
             started: Instant::now(),

@@ -89,6 +89,7 @@ fn settings(server: &Server) -> api::Settings {
         } else {
             Hosts::Named(server.hosts.clone())
         },
+        shed_above: server.shed_above,
         // Answers come from memory: all that can take time is the request itself.
         body_timeout: server.request_timeout,
         ..api::Settings::default()

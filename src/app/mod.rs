@@ -87,6 +87,8 @@ async fn run(listener: TcpListener, gateway: &Gateway, settings: &Server) -> Res
         grace: settings.shutdown_grace,
         ..server::Limits::default()
     };
+    // Here, since this is the runtime that serves.
+    let _watch = server::LagWatch::start(gateway.state.clone());
     server::serve(listener, gateway.router.clone(), limits, shutdown)
         .await
         .map_err(AppError::Serve)

@@ -63,6 +63,8 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// Connections at once; more wait in the kernel's queue.
     pub max_connections: usize,
+    /// How long what is ready may wait for its turn before some requests are refused; zero refuses none.
+    pub shed_above: Duration,
     /// Time for the whole of a request's headers.
     pub header_timeout: Duration,
     /// How long a connection may lie idle between requests.
@@ -85,6 +87,7 @@ impl Default for Server {
             insecure_bind: false,
             hosts: Vec::new(),
             max_connections: 16_384,
+            shed_above: Duration::from_millis(100),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
             request_timeout: Duration::from_secs(30),

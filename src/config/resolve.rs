@@ -302,6 +302,16 @@ fn resolve_server(table: Table, overrides: &Overrides, mistakes: &mut Vec<Mistak
     if let Some(count) = section.count("max_connections", 16..=1_000_000) {
         server.max_connections = usize::try_from(count).unwrap_or(usize::MAX);
     }
+    // Below this the runtime's own clock is too coarse to tell a queue from none.
+    let least = Duration::from_millis(10);
+    match section.duration("shed_above", Duration::ZERO..=10 * second) {
+        Some(limit) if limit.is_zero() || limit >= least => server.shed_above = limit,
+        Some(_) => section.reject(
+            "shed_above",
+            "must be at least 10ms, or 0s to refuse nothing",
+        ),
+        None => {}
+    }
     for (key, most, place) in [
         ("header_timeout", 5 * 60, &mut server.header_timeout),
         ("idle_timeout", 60 * 60, &mut server.idle_timeout),

@@ -375,6 +375,27 @@ fn the_command_line_names_hosts_in_place_of_the_file() {
 }
 
 #[test]
+fn requests_are_shed_above_a_lag_that_can_be_measured_or_never() {
+    let shed_above = |text: &str| {
+        let sources = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'";
+        let file = format!("server.shed_above = '{text}'\n{sources}");
+        resolve(&file, &[("A_TOKEN", "t")]).map(|config| config.server.shed_above)
+    };
+    assert_eq!(shed_above("250ms").unwrap(), Duration::from_millis(250));
+    assert_eq!(shed_above("0s").unwrap(), Duration::ZERO);
+    for (text, expected) in [
+        ("9ms", "must be at least 10ms, or 0s to refuse nothing"),
+        ("11s", "must be from 0ms to 10s"),
+    ] {
+        let error = shed_above(text).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("server.shed_above: {expected}")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn debug_shows_no_secret() {
     let config = resolve(
         &format!(

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -29,8 +30,10 @@ pub mod name {
     pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
     /// Requests in flight.
     pub const HTTP_IN_FLIGHT: &str = "http_requests_in_flight";
-    /// Requests refused because too many were in flight.
+    /// Requests refused because the server had too much to do.
     pub const HTTP_SHED: &str = "http_requests_shed";
+    /// How long what is ready waits for its turn.
+    pub const HTTP_QUEUE_DELAY: &str = "http_queue_delay_seconds";
     /// Always 1; the version is a label.
     pub const BUILD_INFO: &str = "clustergate_build_info";
     /// Seconds since the process started.
@@ -92,6 +95,7 @@ pub struct Metrics {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
     shed: Counter,
+    queue_delay: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -102,6 +106,7 @@ impl Default for Metrics {
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let in_flight = Gauge::default();
         let shed = Counter::default();
+        let queue_delay = Gauge::default();
         registry.register(name::HTTP_REQUESTS, "Requests answered", requests.clone());
         registry.register(
             name::HTTP_REQUEST_DURATION,
@@ -115,8 +120,13 @@ impl Default for Metrics {
         );
         registry.register(
             name::HTTP_SHED,
-            "Requests refused because too many were in flight",
+            "Requests refused because the server had too much to do",
             shed.clone(),
+        );
+        registry.register(
+            name::HTTP_QUEUE_DELAY,
+            "How long what is ready waits for its turn, smoothed",
+            queue_delay.clone(),
         );
         registry.register_collector(Box::new(Process {
             started: Instant::now(),
@@ -127,6 +137,7 @@ impl Default for Metrics {
             durations,
             in_flight,
             shed,
+            queue_delay,
         }
     }
 }
@@ -147,9 +158,14 @@ impl Metrics {
         &self.in_flight
     }
 
-    /// Requests refused because too many were in flight.
+    /// Requests refused because the server had too much to do.
     pub fn shed(&self) -> &Counter {
         &self.shed
+    }
+
+    /// How long what is ready waits for its turn, smoothed, in seconds.
+    pub fn queue_delay(&self) -> &Gauge<f64, AtomicU64> {
+        &self.queue_delay
     }
 
     /// Renders everything as `OpenMetrics` text, and behind it what only this scrape is shown.

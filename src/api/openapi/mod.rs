@@ -71,7 +71,10 @@ const COMMON: [(&str, &str); 8] = [
     ),
     ("414", "URI_TOO_LONG: path and query are too long"),
     ("500", "INTERNAL: a fault of this server"),
-    ("503", "OVERLOADED: too many requests are in flight"),
+    (
+        "503",
+        "OVERLOADED: there are more requests than the server has time for",
+    ),
 ];
 
 /// The document in OpenAPI 3.1.

@@ -4,6 +4,7 @@
 //! connections and no limit on shutdown. A connection costs two buffers of 8 KiB at most until it sends a larger head; a head
 //! larger than [`Limits::max_head_bytes`] is answered with 431, one that is not HTTP with 400, both without a body.
 
+mod lag;
 mod timed;
 
 use std::future::Future;
@@ -26,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use timed::{Phase, Timed};
+
+pub use lag::LagWatch;
 
 /// What one client, and all of them together, can hold on to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,6 +37,8 @@ pub enum Code {
     InvalidBody,
     /// The request's body did not come in time.
     BodyTimeout,
+    /// The request is not HTTP as it is understood here.
+    MalformedRequest,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -71,7 +73,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -86,6 +88,7 @@ impl Code {
         Self::CrossSiteRequest,
         Self::InvalidBody,
         Self::BodyTimeout,
+        Self::MalformedRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -225,6 +228,12 @@ impl Code {
                 StatusCode::REQUEST_TIMEOUT,
                 "The request's body did not come to its end within the time for a request. Nothing was done.",
             ),
+            Self::MalformedRequest => (
+                "MALFORMED_REQUEST",
+                "Malformed request",
+                StatusCode::BAD_REQUEST,
+                "The request's head is not HTTP/1.1. It is answered before the request is understood, so the answer names neither its path nor its id.",
+            ),
             Self::NotFound => (
                 "NOT_FOUND",
                 "No such path",
@@ -259,7 +268,7 @@ impl Code {
                 "HEADERS_TOO_LARGE",
                 "Request headers too large",
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "The request's head is larger than the connection's buffer. It is answered before the request is understood, so this answer has no body.",
+                "The request's head is larger than the connection's buffer. It is answered before the request is understood, so the answer names neither its path nor its id.",
             ),
             Self::UnsupportedMediaType => (
                 "UNSUPPORTED_MEDIA_TYPE",

@@ -61,6 +61,20 @@ impl Reply {
         self.head[9..12].parse().unwrap()
     }
 
+    /// The last of several answers.
+    fn last(self) -> Self {
+        match self.body.rsplit_once("HTTP/1.1 ") {
+            Some((_, last)) => {
+                let (head, body) = last.split_once("\r\n\r\n").unwrap();
+                Self {
+                    head: format!("HTTP/1.1 {head}"),
+                    body: body.to_owned(),
+                }
+            }
+            None => self,
+        }
+    }
+
     /// Status and code of a problem document.
     fn problem(&self) -> (u16, String) {
         assert!(
@@ -315,5 +329,57 @@ async fn a_refresh_is_asked_for_by_a_whole_request_only() {
         assert_eq!(door.send(post(&rest)).await.status(), 202, "{rest:.60}");
         assert_eq!(door.asked.0.load(Ordering::SeqCst), at + 1);
     }
+    door.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_gets_a_problem_too() {
+    let door = Door::open().await;
+    let many = "a: b\r\n".repeat(200);
+    let long = "a".repeat(70_000);
+    for (request, status, code) in [
+        ("hello\r\n\r\n".to_owned(), 400, "MALFORMED_REQUEST"),
+        (
+            "GET / HTTP/1.1\r\nHost localhost\r\n\r\n".to_owned(),
+            400,
+            "MALFORMED_REQUEST",
+        ),
+        (
+            "GET / HTTP/3.7\r\nHost: localhost\r\n\r\n".to_owned(),
+            400,
+            "MALFORMED_REQUEST",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+                .to_owned(),
+            400,
+            "MALFORMED_REQUEST",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
+            431,
+            "HEADERS_TOO_LARGE",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\na: {long}\r\n\r\n"),
+            431,
+            "HEADERS_TOO_LARGE",
+        ),
+        // Something good before it, in the same packet and in the same answer.
+        (
+            get("/sources", "localhost") + "hello\r\n\r\n",
+            400,
+            "MALFORMED_REQUEST",
+        ),
+    ] {
+        let reply = door.send(&request).await.last();
+        assert_eq!(reply.problem(), (status, code.to_owned()), "{request:.60}");
+        assert!(
+            reply
+                .head
+                .contains(&format!("content-length: {}", reply.body.len()))
+        );
+    }
+    assert_eq!(door.send(get("/sources", "localhost")).await.status(), 200);
     door.close().await;
 }

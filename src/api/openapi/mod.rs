@@ -54,10 +54,10 @@ use super::{clusters, health, index, problems, providers, sources, summary};
 struct ApiDoc;
 
 /// Problems that any operation can answer with: status and why.
-const COMMON: [(&str, &str); 8] = [
+const COMMON: [(&str, &str); 9] = [
     (
         "400",
-        "A parameter is unknown or cannot be used; INVALID_HOST: the request does not name its one host; INVALID_BODY: its body is cut short",
+        "A parameter is unknown or cannot be used; INVALID_HOST: the request does not name its one host; INVALID_BODY: its body is cut short; MALFORMED_REQUEST: it is not HTTP/1.1",
     ),
     (
         "403",
@@ -70,6 +70,7 @@ const COMMON: [(&str, &str); 8] = [
         "HOST_NOT_ALLOWED: the request is for a host that this server does not go by",
     ),
     ("414", "URI_TOO_LONG: path and query are too long"),
+    ("431", "HEADERS_TOO_LARGE: the request's head is too large"),
     ("500", "INTERNAL: a fault of this server"),
     (
         "503",

@@ -2,9 +2,10 @@
 //!
 //! This is a loop of its own because the framework's has no time limit on headers, none on idle connections, no cap on
 //! connections and no limit on shutdown. A connection costs two buffers of 8 KiB at most until it sends a larger head; a head
-//! larger than [`Limits::max_head_bytes`] is answered with 431, one that is not HTTP with 400, both without a body.
+//! larger than [`Limits::max_head_bytes`] is answered with 431, one that is not HTTP with 400.
 
 mod lag;
+mod refusal;
 mod timed;
 
 use std::future::Future;
@@ -88,6 +89,7 @@ pub async fn serve(
     });
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
+    let over_the_cap = refusal::over_the_cap();
     let mut failing = false;
     loop {
         tokio::select! {
@@ -95,7 +97,10 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() >= limits.max_connections => refuse(&stream),
+                Ok((stream, _)) if connections.len() >= limits.max_connections => {
+                    // Without a task and without waiting; the client may already be gone, and there is nobody to tell.
+                    let _ = stream.try_write(&over_the_cap);
+                }
                 Ok((stream, _)) => {
                     failing = false;
                     connections.spawn(Arc::clone(&server).connection(stream));
@@ -129,13 +134,6 @@ async fn drain(mut connections: JoinSet<()>, grace: Duration) {
             connections.shutdown().await;
         }
     }
-}
-
-/// Says no to a connection over the cap, without a task and without waiting.
-fn refuse(stream: &TcpStream) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    // The client may already be gone; there is nobody to tell.
-    let _ = stream.try_write(ANSWER);
 }
 
 /// Whether only this one connection failed, before it was accepted.

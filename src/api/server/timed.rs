@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Limits;
+use super::{Limits, refusal};
 
 /// What only the service knows: whether the bytes read so far were a whole head.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ impl Phase {
 /// Between requests a read may take the idle time. Once a byte of a request has come, its head may take the head time, however
 /// slowly the rest drips in. While a handler works on it a read has no limit, until the first byte of the answer. A write may
 /// go without progress for the write time.
+///
+/// It also completes the refusals that the protocol implementation writes by itself.
 #[derive(Debug)]
 pub(super) struct Timed<S> {
     stream: S,
@@ -48,8 +50,16 @@ pub(super) struct Timed<S> {
     head_since: Option<Instant>,
     /// When the write that waits now began to wait.
     blocked_since: Option<Instant>,
+    refusal: Option<Box<Refusal>>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A whole refusal, on its way out in place of a bare one.
+#[derive(Debug)]
+struct Refusal {
+    bytes: Vec<u8>,
+    written: usize,
 }
 
 impl<S> Timed<S> {
@@ -61,6 +71,7 @@ impl<S> Timed<S> {
             idle_since: Instant::now(),
             head_since: None,
             blocked_since: None,
+            refusal: None,
             read_timer: None,
             write_timer: None,
         }
@@ -126,6 +137,36 @@ fn wait(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant, cx: &mut Context
     }
 }
 
+impl<S: AsyncWrite + Unpin> Timed<S> {
+    /// Whether these bytes are a refusal that is not a handler's, of which a whole one is written instead.
+    fn is_refusal(&mut self, bytes: &[u8]) -> bool {
+        if self.refusal.is_none() && !self.phase.is_answering() {
+            self.refusal =
+                refusal::complete(bytes).map(|bytes| Box::new(Refusal { bytes, written: 0 }));
+        }
+        self.refusal.is_some()
+    }
+
+    /// Writes the whole refusal; then the bare one counts as written.
+    fn refuse(&mut self, bare: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while let Some(refusal) = &mut self.refusal {
+            let rest = refusal.bytes.get(refusal.written..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            let outcome = Pin::new(&mut self.stream).poll_write(cx, rest);
+            if let Poll::Ready(Ok(written)) = outcome {
+                refusal.written += written;
+            }
+            if ready!(self.wrote(outcome, cx))? == 0 {
+                return Poll::Ready(Ok(0));
+            }
+        }
+        self.refusal = None;
+        Poll::Ready(Ok(bare.len()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -153,6 +194,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.is_refusal(bytes) {
+            return this.refuse(bytes, cx);
+        }
         let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.wrote(outcome, cx)
     }
@@ -163,6 +207,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if let [only] = slices
+            && this.is_refusal(only)
+        {
+            return this.refuse(only, cx);
+        }
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
         this.wrote(outcome, cx)
     }
@@ -247,6 +296,34 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed().as_secs(), 30);
         drop(client);
+    }
+
+    const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_bare_refusal_is_written_whole_in_as_many_pieces_as_it_takes() {
+        let (mut client, mut timed, _) = timed();
+        let writing = async {
+            timed.write_all(BARE).await.unwrap();
+            timed.write_all(b"after").await.unwrap();
+            drop(timed);
+        };
+        let mut text = String::new();
+        let (read, ()) = tokio::join!(client.read_to_string(&mut text), writing);
+        read.unwrap();
+        assert!(text.contains("\"code\":\"MALFORMED_REQUEST\""), "{text}");
+        assert!(text.ends_with("}after"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_handler_may_answer_what_it_likes() {
+        let (mut client, mut timed, phase) = timed();
+        phase.head_complete();
+        let mut text = vec![0; BARE.len()];
+        let (read, wrote) = tokio::join!(client.read_exact(&mut text), timed.write_all(BARE));
+        read.unwrap();
+        wrote.unwrap();
+        assert_eq!(text, BARE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,13 +34,12 @@ use super::state::ApiState;
 /// The header that carries a request's id, in both directions.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Makes the gates of all routes, which share one count of requests in flight.
+/// Makes the gates of all routes, which share what they know of the server's load.
 #[derive(Clone)]
 pub(super) struct Inbound(Arc<Shared>);
 
 struct Shared {
     state: ApiState,
-    in_flight: AtomicUsize,
     ids: Ids,
 }
 
@@ -48,7 +47,6 @@ impl Inbound {
     pub(super) fn new(state: ApiState) -> Self {
         Self(Arc::new(Shared {
             state,
-            in_flight: AtomicUsize::new(0),
             ids: Ids::new(),
         }))
     }
@@ -84,11 +82,10 @@ impl Route {
     /// Counts the request in, unless there are too many.
     fn enter(self: &Arc<Self>) -> Result<Permit, Problem> {
         let state = &self.shared.state;
-        let before = self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        let before = state.metrics.in_flight().inc();
         let permit = Permit(Arc::clone(&self.shared));
-        if self.door == Door::Guarded
-            && (before >= state.settings.max_in_flight || state.load.refuses_next())
-        {
+        let is_full = usize::try_from(before).is_ok_and(|n| n >= state.settings.max_in_flight);
+        if self.door == Door::Guarded && (is_full || state.load.refuses_next()) {
             state.metrics.shed().inc();
             return Err(Problem::new(Code::Overloaded).with_retry_after(Duration::from_secs(1)));
         }
@@ -230,7 +227,7 @@ struct Permit(Arc<Shared>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.state.metrics.in_flight().dec();
     }
 }
 

@@ -359,6 +359,8 @@ async fn metrics_are_well_formed_and_their_labels_bounded() {
         }
     }
     for expected in [
+        // The scrape itself.
+        "http_requests_in_flight 1\n",
         "clustergate_source_up{source=\"main\",provider=\"latitude\"} 1",
         "clustergate_source_up{source=\"broken\",provider=\"latitude\"} 0",
         "clustergate_source_error{source=\"broken\",provider=\"latitude\",code=\"UPSTREAM_RATE_LIMITED\"} 1",

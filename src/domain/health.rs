@@ -99,13 +99,14 @@ impl Health {
     /// What follows from an account of the cluster.
     ///
     /// Nodes that are not ready, and a vendor that lost contact, make a running cluster worse; nothing makes it better than
-    /// its state.
+    /// its state. A node that somebody took out on purpose is missed by nobody.
     pub fn derive(cluster: &Cluster) -> Self {
         let mut status = of_state(cluster.status.state);
         let mut derived_from = vec!["status.state".to_owned()];
         let counts = cluster.nodes.clone().unwrap_or_default();
+        let disabled = counts.disabled.unwrap_or(0);
         let is_short = match (counts.total, counts.ready) {
-            (Some(total), Some(ready)) => ready < total,
+            (Some(total), Some(ready)) => ready.saturating_add(disabled) < total,
             _ => false,
         };
         let has_failed = counts.failed.is_some_and(|failed| failed > 0);
@@ -154,5 +155,77 @@ const fn of_state(state: State) -> HealthStatus {
         State::Pending | State::Provisioning | State::Deleting | State::Unknown => {
             HealthStatus::Unknown
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Kind, NodeCounts, SourceName, Vantage};
+
+    fn derive(state: State, change: impl FnOnce(&mut Cluster)) -> (HealthStatus, Vec<String>) {
+        let source = SourceName::new("main").unwrap();
+        let kind = Kind::new("runtime");
+        let mut cluster = Cluster::new(&source, kind, "1", "a", Vantage::Observes);
+        cluster.status.state = state;
+        change(&mut cluster);
+        let health = Health::derive(&cluster);
+        (health.status, health.derived_from)
+    }
+
+    fn counts(total: u64, ready: u64, failed: u64, disabled: u64) -> impl FnOnce(&mut Cluster) {
+        move |cluster| {
+            cluster.nodes = Some(NodeCounts {
+                total: Some(total),
+                ready: Some(ready),
+                failed: Some(failed),
+                disabled: Some(disabled),
+                ..NodeCounts::default()
+            });
+        }
+    }
+
+    #[test]
+    fn nodes_make_a_running_cluster_worse_unless_they_were_taken_out_on_purpose() {
+        let state = "status.state".to_owned();
+        for (change, status, because) in [
+            (counts(3, 3, 0, 0), HealthStatus::Healthy, None),
+            (counts(3, 2, 0, 1), HealthStatus::Healthy, None),
+            (
+                counts(3, 1, 0, 1),
+                HealthStatus::Degraded,
+                Some("nodes.ready"),
+            ),
+            (
+                counts(3, 3, 1, 0),
+                HealthStatus::Degraded,
+                Some("nodes.failed"),
+            ),
+        ] {
+            let (got, from) = derive(State::Running, change);
+            let expected: Vec<_> = [state.clone()]
+                .into_iter()
+                .chain(because.map(str::to_owned))
+                .collect();
+            assert_eq!((got, from), (status, expected));
+        }
+    }
+
+    #[test]
+    fn nothing_makes_a_cluster_better_than_its_state() {
+        for state in [State::Failed, State::Unreachable, State::Stopped] {
+            assert_eq!(derive(state, counts(3, 3, 0, 0)).0, HealthStatus::Unhealthy);
+        }
+        assert_eq!(
+            derive(State::Pending, counts(3, 3, 0, 0)).0,
+            HealthStatus::Unknown
+        );
+    }
+
+    #[test]
+    fn of_a_cluster_out_of_contact_nothing_is_known() {
+        let (status, from) = derive(State::Running, |cluster| cluster.contact_lost = true);
+        assert_eq!(status, HealthStatus::Unknown);
+        assert_eq!(from, ["status.state", "stale"]);
     }
 }

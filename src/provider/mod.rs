@@ -76,16 +76,21 @@ pub trait Adapter: Send + Sync + Sized + 'static {
         std::future::ready(Err(ProviderError::not_supported("describe")))
     }
 
-    /// Reads the nodes of one cluster. The default takes them from the detail.
+    /// Reads the nodes of one cluster. The default takes them from the detail; a provider that has them and does not tell them
+    /// answers in another shape than documented.
     fn nodes(
         &self,
         cluster: &Locator,
     ) -> impl Future<Output = Result<Vec<Node>, ProviderError>> + Send {
         async {
+            if !Self::CAPABILITIES.supports(Capability::Nodes) {
+                return Err(ProviderError::not_supported("nodes"));
+            }
             let described = self.describe(cluster).await?;
-            described
-                .nodes
-                .ok_or_else(|| ProviderError::not_supported("nodes"))
+            described.nodes.ok_or_else(|| {
+                ProviderError::new(ErrorKind::UnexpectedShape, "nodes")
+                    .with_detail("the detail names no nodes")
+            })
         }
     }
 

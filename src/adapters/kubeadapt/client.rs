@@ -1,5 +1,6 @@
-//! The calls to Kubeadapt: one method each. None of them takes `cost_mode`, which these endpoints refuse.
+//! The calls to Kubeadapt: one method each. None of them sends `cost_mode`, which most endpoints refuse.
 
+use super::trend::Window;
 use crate::upstream::{Answer, Call, Stack, Target, UpstreamError};
 
 /// Makes the calls of one source.
@@ -44,6 +45,22 @@ impl Client {
             cursor,
         );
         self.stack.send(Call::get("list_nodes", target)).await
+    }
+
+    /// Reads what one cluster cost: <https://kubeadapt.io/docs/v1/api-reference/cost-trends>.
+    pub(super) async fn cost_trend(
+        &self,
+        id: &str,
+        window: Window,
+    ) -> Result<Answer, UpstreamError> {
+        let target = Target::new("/v1/clusters")
+            .segment(id)
+            .then("/cost-trend")
+            .query("start", &window.start.to_string())
+            .query("end", &window.end.to_string())
+            .query("type", "run_rate")
+            .query("granularity", window.granularity);
+        self.stack.send(Call::get("cost_trend", target)).await
     }
 
     fn paged(&self, target: Target, cursor: Option<&str>) -> Target {

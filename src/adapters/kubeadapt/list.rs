@@ -130,7 +130,7 @@ fn next(
 }
 
 /// What an envelope holds, or which generation it is of.
-fn data<'a>(
+pub(super) fn data<'a>(
     operation: &'static str,
     outer: &wire::Envelope<'a>,
 ) -> Result<&'a RawValue, ProviderError> {

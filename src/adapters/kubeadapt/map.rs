@@ -4,12 +4,12 @@ use rust_decimal::Decimal;
 
 use super::{KIND, wire};
 use crate::domain::{
-    Accelerator, Agent, Capacity, Cluster, Cost, CostOrigin, Money, Node, NodeCounts, NodeRole,
-    NodeState, OrchestratorType, SourceName, State, Utilization, Vantage, Version, count, finite,
-    percent,
+    Accelerator, Agent, Capacity, Cluster, Cost, CostOrigin, Health, Money, Node, NodeCounts,
+    NodeRole, NodeState, OrchestratorType, SourceName, State, Utilization, Vantage, Version, count,
+    finite, percent,
 };
-use crate::provider::Warnings;
 use crate::provider::read::{id, text, texts, time};
+use crate::provider::{Described, Warnings};
 
 /// Maps a cluster.
 pub(super) fn cluster(
@@ -257,17 +257,42 @@ fn fill_counts(cluster: &mut Cluster, counts: wire::Counts, w: &mut Warnings) {
 fn cost(wire: wire::Cost, w: &mut Warnings) -> Option<Cost> {
     const FIELD: &str = "cost.current_run_rate_hourly";
     let as_of = time(wire.last_updated_at, "cost.last_updated_at", w);
-    let hourly = wire.current_run_rate_hourly.and_then(FIELD, w, |money| {
-        let amount = Decimal::from_str_exact(money.amount.as_ref()?.trim()).ok()?;
-        let currency = money.currency.as_ref()?.to_ascii_uppercase();
-        let is_code = currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase());
-        (is_code && !amount.is_sign_negative()).then_some(Money { amount, currency })
+    let hourly = wire.current_run_rate_hourly.and_then(FIELD, w, |it| {
+        money(it.amount.as_ref()?, it.currency.as_ref()?)
     })?;
     Some(Cost {
         hourly,
         origin: CostOrigin::RunRate,
         as_of,
     })
+}
+
+/// Reads an amount exactly, or not at all.
+pub(super) fn money(amount: &str, currency: &str) -> Option<Money> {
+    let amount = Decimal::from_str_exact(amount.trim()).ok()?;
+    let currency = currency.to_ascii_uppercase();
+    let is_code = currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase());
+    (is_code && !amount.is_sign_negative()).then_some(Money { amount, currency })
+}
+
+/// How well a cluster is, its nodes counted where every one of them says whether it is ready.
+pub(super) fn health(described: Described) -> Health {
+    let Described {
+        mut cluster,
+        nodes,
+        warnings,
+        ..
+    } = described;
+    let is_whole = !warnings.iter().any(|(field, _)| field == "nodes");
+    if let Some(nodes) = nodes.filter(|_| is_whole)
+        && nodes.iter().all(|node| node.ready.is_some())
+    {
+        let ready = nodes.iter().filter(|node| node.ready == Some(true));
+        let counts = cluster.nodes.get_or_insert_default();
+        counts.ready = Some(ready.count() as u64);
+        counts.total = Some(nodes.len() as u64);
+    }
+    Health::derive(&cluster)
 }
 
 /// Maps a node; `None` for one without a usable id.

@@ -7,6 +7,7 @@ mod client;
 mod dialect;
 mod list;
 mod map;
+mod trend;
 mod wire;
 
 #[cfg(test)]
@@ -16,9 +17,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::domain::{Kind, Node, SourceName, Vantage};
+use crate::domain::{ClusterMetrics, Health, Kind, Node, Period, SourceName, Vantage};
 use crate::provider::{
     Adapter, Capabilities, Capability, ConfigError, Described, Entry, Environment, ErrorKind,
     Locator, Page, PageCursor, ProviderError, Warnings, connect,
@@ -39,6 +41,7 @@ static CAPABILITIES: Capabilities = Capabilities {
         Capability::Describe,
         Capability::Nodes,
         Capability::Health,
+        Capability::Metrics,
     ],
     reports: &[
         "status",
@@ -153,7 +156,7 @@ impl Adapter for Kubeadapt {
             .await
             .map_err(|error| not_found(refused(OPERATION, error, false)))?;
         let mut described = list::detail(&self.source, id, &answer.body)?;
-        described.nodes = match self.nodes(id, &mut described.warnings).await {
+        described.nodes = match self.read_nodes(id, &mut described.warnings).await {
             Ok(nodes) => Some(nodes),
             // Nodes have a scope of their own; a key without it still reads the cluster.
             Err(error) if error.kind == ErrorKind::Call(FailureKind::Forbidden) => {
@@ -164,11 +167,41 @@ impl Adapter for Kubeadapt {
         };
         Ok(described)
     }
+
+    /// Nodes have calls of their own: the cluster need not be read for them.
+    async fn nodes(&self, cluster: &Locator) -> Result<Vec<Node>, ProviderError> {
+        self.read_nodes(cluster.as_str(), &mut Warnings::default())
+            .await
+    }
+
+    /// How many nodes are ready is known from the nodes alone.
+    async fn health(&self, cluster: &Locator) -> Result<Health, ProviderError> {
+        Ok(map::health(self.describe(cluster).await?))
+    }
+
+    async fn metrics(
+        &self,
+        cluster: &Locator,
+        period: Period,
+    ) -> Result<ClusterMetrics, ProviderError> {
+        const OPERATION: &str = "cost_trend";
+        let window = trend::Window::until(Timestamp::now(), period);
+        let answer = self
+            .client
+            .cost_trend(cluster.as_str(), window)
+            .await
+            .map_err(|error| not_found(refused(OPERATION, error, false)))?;
+        trend::metrics(period, &answer.body)
+    }
 }
 
 impl Kubeadapt {
     /// Reads a cluster's nodes to their end; rows move between pages, so that each is kept once.
-    async fn nodes(&self, id: &str, warnings: &mut Warnings) -> Result<Vec<Node>, ProviderError> {
+    async fn read_nodes(
+        &self,
+        id: &str,
+        warnings: &mut Warnings,
+    ) -> Result<Vec<Node>, ProviderError> {
         const OPERATION: &str = "list_nodes";
         let mut nodes = Vec::new();
         let mut seen = HashSet::new();

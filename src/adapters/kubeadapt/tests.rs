@@ -247,3 +247,37 @@ proptest! {
         }
     }
 }
+
+fn described(nodes: Option<Vec<Node>>) -> Described {
+    let (cluster, id) = (Bytes::from_static(DETAIL.as_bytes()), detail_id());
+    let described = list::detail(&source(), &id, &cluster).unwrap();
+    Described { nodes, ..described }
+}
+
+fn detail_id() -> String {
+    let detail: Value = serde_json::from_str(DETAIL).unwrap();
+    detail["data"]["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_cluster_is_as_well_as_its_nodes() {
+    let node = |ready: Option<bool>| Node {
+        id: "1".to_owned(),
+        ready,
+        ..Node::default()
+    };
+    let health = |nodes: &[Option<bool>]| {
+        let mut described = described(Some(nodes.iter().copied().map(node).collect()));
+        described.cluster.status.state = State::Running;
+        described.cluster.contact_lost = false;
+        map::health(described)
+    };
+    let well = health(&[Some(true), Some(true)]);
+    assert_eq!(well.status, crate::domain::HealthStatus::Healthy);
+    assert_eq!((well.nodes.total, well.nodes.ready), (Some(2), Some(2)));
+    let short = health(&[Some(true), Some(false)]);
+    assert_eq!(short.status, crate::domain::HealthStatus::Degraded);
+    assert_eq!(short.derived_from, ["status.state", "nodes.ready"]);
+    let unsaid = health(&[Some(true), None]);
+    assert_eq!(unsaid.nodes.ready, None);
+}

@@ -1,8 +1,7 @@
-//! What Kubeadapt says of clusters, of their cost and of the organization.
+//! What Kubeadapt says of clusters and of the organization.
 
 use std::cmp::Reverse;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::fleet::{Dice, Style, ago, stamp, uuid};
@@ -153,42 +152,6 @@ impl Kubeadapt {
             }
             Err(answer) => answer,
         }
-    }
-
-    pub(super) fn trend(&self, call: &Call, serial: u64) -> Answer {
-        let moment = |name: &str| call.query(name).and_then(|text| text.parse::<i64>().ok());
-        let (Some(start), Some(end)) = (moment("start"), moment("end")) else {
-            return failure(
-                call,
-                422,
-                "VALIDATION_ERROR",
-                "start and end are required",
-                &json!({"field": "start"}),
-            );
-        };
-        if end <= start || end - start > 5 * 366 * DAY {
-            return failure(
-                call,
-                422,
-                "VALIDATION_ERROR",
-                "end must be after start",
-                &json!({"field": "end"}),
-            );
-        }
-        let step = ((end - start) / 24).max(1);
-        let points: Vec<Value> = (0..24)
-            .filter_map(|at| Timestamp::from_second(start + at * step).ok())
-            .map(|at| json!({"timestamp": stamp(at, Style::Seconds), "cost": money(self.rate(serial, call.revision()))}))
-            .collect();
-        let mode = call.query("cost_mode").unwrap_or("fully_loaded");
-        let mut body = envelope(
-            call,
-            json!({"granularity": "hourly", "points": points}),
-            None,
-            &["start", "end", "type", "granularity", "cost_mode"],
-        );
-        body["meta"]["cost_mode"] = json!(mode);
-        Answer::ok(body)
     }
 
     pub(super) fn organization(&self, call: &Call) -> Answer {

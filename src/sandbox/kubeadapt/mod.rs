@@ -4,6 +4,7 @@ mod clusters;
 mod nodes;
 mod paging;
 mod record;
+mod trend;
 
 use std::cmp::Reverse;
 

@@ -56,6 +56,14 @@ impl<T> Loose<T> {
         }
     }
 
+    /// The value, where there is one, given away without counting.
+    pub fn into_known(self) -> Option<T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+
     /// Whether the field was not sent, or null. Meant for `skip_serializing_if`.
     pub const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)

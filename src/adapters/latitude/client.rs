@@ -1,8 +1,13 @@
-//! The calls to Latitude.sh that this gateway makes: reads only, and never a kubeconfig.
+//! The calls to Latitude.sh that this gateway makes.
 
-use http::{HeaderName, HeaderValue};
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method};
+use serde::Serialize;
 
-use super::wire::{LegacyAttributes, List, LksAttributes, One, Resource};
+use super::progress::Family;
+use super::wire::{
+    Document, KubeconfigAttributes, LegacyAttributes, List, LksAttributes, One, Resource,
+};
 use crate::provider::{ProviderError, envelope};
 use crate::upstream::{Answer, Call, Stack, Target};
 
@@ -11,6 +16,9 @@ const VERSION: (HeaderName, HeaderValue) = (
     HeaderName::from_static("api-version"),
     HeaderValue::from_static("2023-06-01"),
 );
+
+/// The media type of bodies.
+const JSON_API: HeaderValue = HeaderValue::from_static("application/vnd.api+json");
 
 /// Every call that we make.
 pub(super) struct Client {
@@ -95,6 +103,75 @@ impl Client {
         self.list("list_lks_nodes", target).await
     }
 
+    /// The access file of one cluster. Whoever holds the answer may do anything with the cluster.
+    ///
+    /// <https://www.latitude.sh/docs/api-reference/kubernetes-clusters/get-a-kubernetes-cluster-kubeconfig>
+    pub(super) async fn kubeconfig(
+        &self,
+        family: Family,
+        id: &str,
+    ) -> Result<Resource<KubeconfigAttributes>, ProviderError> {
+        const OPERATION: &str = "get_kubeconfig";
+        let target = clusters(family).segment(id).then("/kubeconfig");
+        let answer = self.read(OPERATION, target).await?;
+        envelope::<One<_>>(OPERATION, &answer.body).map(|one| one.data)
+    }
+
+    /// The versions that the vendor offers.
+    ///
+    /// <https://www.latitude.sh/docs/api-reference/kubernetes-clusters/list-available-kubernetes-versions>
+    pub(super) async fn versions(&self, family: Family) -> Result<List, ProviderError> {
+        let path = match family {
+            Family::Legacy => "/kubernetes_clusters/available_versions",
+            Family::Lks => "/lks/available_versions",
+        };
+        self.list("list_versions", Target::new(path)).await
+    }
+
+    /// Makes a cluster.
+    ///
+    /// <https://www.latitude.sh/docs/api-reference/kubernetes-clusters/create-a-kubernetes-cluster>
+    pub(super) async fn create(
+        &self,
+        family: Family,
+        attributes: &impl Serialize,
+    ) -> Result<Answer, ProviderError> {
+        let call = Call::write("create_cluster", Method::POST, clusters(family));
+        self.write(with_body(call, family, attributes)).await
+    }
+
+    /// Changes a cluster.
+    ///
+    /// <https://www.latitude.sh/docs/api-reference/kubernetes-clusters/update-kubernetes-cluster>
+    pub(super) async fn update(
+        &self,
+        family: Family,
+        id: &str,
+        attributes: &impl Serialize,
+    ) -> Result<Answer, ProviderError> {
+        let target = clusters(family).segment(id);
+        let call = Call::write("update_cluster", Method::PATCH, target);
+        self.write(with_body(call, family, attributes)).await
+    }
+
+    /// Destroys a cluster for good.
+    ///
+    /// <https://www.latitude.sh/docs/api-reference/kubernetes-clusters/delete-a-kubernetes-cluster>
+    pub(super) async fn delete(&self, family: Family, id: &str) -> Result<Answer, ProviderError> {
+        let target = clusters(family).segment(id);
+        self.write(Call::write("delete_cluster", Method::DELETE, target))
+            .await
+    }
+
+    async fn write(&self, call: Call) -> Result<Answer, ProviderError> {
+        let (name, value) = VERSION;
+        let operation = call.operation;
+        self.stack
+            .send(call.header(name, value))
+            .await
+            .map_err(|error| ProviderError::call(operation, error))
+    }
+
     async fn list(&self, operation: &'static str, target: Target) -> Result<List, ProviderError> {
         let answer = self.read(operation, target).await?;
         envelope(operation, &answer.body)
@@ -108,4 +185,20 @@ impl Client {
             .await
             .map_err(|error| ProviderError::call(operation, error))
     }
+}
+
+fn clusters(family: Family) -> Target {
+    Target::new(match family {
+        Family::Legacy => "/kubernetes_clusters",
+        Family::Lks => "/lks/clusters",
+    })
+}
+
+fn with_body(call: Call, family: Family, attributes: &impl Serialize) -> Call {
+    let kind = match family {
+        Family::Legacy => "kubernetes_clusters",
+        Family::Lks => "lks_clusters",
+    };
+    call.json(&Document::new(kind, attributes))
+        .header(CONTENT_TYPE, JSON_API)
 }

@@ -159,7 +159,7 @@ fn counts(pools: &[Pool], nodes: Option<&[Node]>, w: &mut Warnings) -> Option<No
 }
 
 /// Every node of every pool; `None` as soon as one pool's nodes are not known: a part would pass for the whole.
-fn nodes(pools: &[Pool], w: &mut Warnings) -> Option<Vec<Node>> {
+pub(super) fn nodes(pools: &[Pool], w: &mut Warnings) -> Option<Vec<Node>> {
     let mut nodes = Vec::new();
     for pool in pools {
         let attributes = pool.wire.as_ref()?.attributes.as_ref().cloned();

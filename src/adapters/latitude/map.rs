@@ -10,8 +10,8 @@ use super::KIND;
 use super::legacy;
 use super::lks;
 use super::progress::{Family, ProjectRef};
-use super::wire::{List, ProjectAttributes, Resource};
-use crate::domain::{Cluster, SourceName, Vantage, count};
+use super::wire::{LegacyReceipt, List, LksAttributes, ProjectAttributes, Resource};
+use crate::domain::{Cluster, Project, SourceName, State, Vantage, count};
 use crate::provider::read::{id, number, text};
 use crate::provider::{
     ErrorKind, Listed, Locator, Page, ProviderError, Rejected, Warnings, object, raw,
@@ -192,6 +192,64 @@ fn belong(cluster: &mut Cluster, project: &ProjectRef) {
         owner.name.clone_from(&project.name);
     }
     cluster.environment.clone_from(&project.environment);
+}
+
+/// A legacy cluster that was just made, of which the vendor says little: a word of its own, and no phase yet.
+pub(super) fn legacy_created(
+    source: &SourceName,
+    project: &str,
+    wire: &Resource<LegacyReceipt>,
+) -> Result<Listed, ProviderError> {
+    let id = written(wire, "create_cluster")?;
+    let receipt = attributes(wire);
+    let mut ignored = Warnings::default();
+    let mut cluster = begin(source, id);
+    if let Some(name) = text(&receipt.name, "name", &mut ignored) {
+        cluster.name = name;
+    }
+    cluster.status.native = text(&receipt.status, "status", &mut ignored);
+    cluster.status.state = State::Provisioning;
+    cluster.location.cloud = Some("latitude".to_owned());
+    let endpoint = &receipt.control_plane_endpoint;
+    cluster.orchestrator.endpoint = text(endpoint, "control_plane_endpoint", &mut ignored);
+    cluster.owner.project = Some(Project {
+        id: Some(project.to_owned()),
+        name: None,
+    });
+    Ok(Listed {
+        locator: locator(Family::Legacy, id),
+        cluster,
+        raw: raw(wire),
+        nodes: None,
+    })
+}
+
+/// An LKS cluster that was just made or changed.
+pub(super) fn lks_written(
+    source: &SourceName,
+    wire: &Resource<LksAttributes>,
+    operation: &'static str,
+) -> Result<Listed, ProviderError> {
+    let id = written(wire, operation)?;
+    let mut cluster = begin(source, id);
+    lks::fill(&mut cluster, &attributes(wire), &mut Warnings::default());
+    Ok(Listed {
+        locator: locator(Family::Lks, id),
+        cluster,
+        raw: raw(wire),
+        nodes: None,
+    })
+}
+
+/// The id of what was written; without one the cluster may be there all the same.
+fn written<'a, T>(
+    wire: &'a Resource<T>,
+    operation: &'static str,
+) -> Result<&'a str, ProviderError> {
+    id(&wire.id).ok_or_else(|| {
+        ProviderError::new(ErrorKind::UnexpectedShape, operation)
+            .with_detail("the answer names no cluster")
+    })
 }
 
 /// Fails where a detail answer is of another cluster than was asked for.

@@ -2,17 +2,25 @@
 //!
 //! Neither list works without a project and neither is paginated, so a walk goes from a page of projects to both families of
 //! each project and on to the next page. The account's sixty reads a minute pay for all of it. There is no price on any
-//! cluster object, and a kubeconfig is never asked for.
+//! cluster object, and a kubeconfig is asked for only where a caller asks for it: it is a cluster administrator's credential.
+//!
+//! The vendor has no operations to follow: a write that it accepts is followed by reading the cluster.
 
+mod change;
 mod client;
+mod create;
 mod dialect;
+mod form;
 mod legacy;
 mod lks;
 mod map;
 mod progress;
+mod refused;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod wire;
+mod write;
 
 use std::time::Duration;
 
@@ -20,12 +28,14 @@ use serde::Deserialize;
 
 use self::client::Client;
 use self::progress::{Outcome, Progress, ProjectRef, Request, Rows};
-use crate::domain::{Kind, SourceName, Vantage};
+use self::refused::{described, is_not_enabled, is_not_found};
+use crate::domain::{Cluster, ClusterPatch, ClusterSpec, Kind, Node, SourceName, State, Vantage};
 use crate::provider::{
     self, Adapter, Capabilities, Capability, ConfigError, Described, Entry, Environment, ErrorKind,
-    Locator, Page, PageCursor, ProviderError,
+    Infrastructure, Kubeconfig, Listed, Locator, Page, PageCursor, ProviderError, Warnings,
+    Written,
 };
-use crate::upstream::{Dialect, FailureKind, Rate, Scheme, Stack};
+use crate::upstream::{Dialect, Rate, Scheme, Stack};
 
 pub(crate) use self::progress::Family;
 
@@ -111,11 +121,16 @@ impl Adapter for Latitude {
     const KIND: Kind = KIND;
     const CAPABILITIES: &'static Capabilities = &Capabilities {
         vantage: Vantage::Hosts,
+        // `Destroy` leaves no record behind that could be forgotten, and nothing is ever only a record.
         operations: &[
             Capability::List,
             Capability::Describe,
             Capability::Nodes,
             Capability::Health,
+            Capability::Kubeconfig,
+            Capability::Create,
+            Capability::Update,
+            Capability::Destroy,
         ],
         reports: &[
             "status",
@@ -182,19 +197,79 @@ impl Adapter for Latitude {
     }
 
     async fn describe(&self, cluster: &Locator) -> Result<Described, ProviderError> {
-        let Some((family, id)) = map::address(cluster) else {
-            return Err(ProviderError::new(ErrorKind::NotFound, "describe")
-                .with_detail("the locator is of another kind"));
-        };
-        match family {
-            Family::Legacy => {
-                let wire = self.client.find_legacy(id).await.map_err(described)?;
-                map::same(&wire, id, "find_kubernetes_cluster")?;
-                Ok(legacy::describe(&self.source, id, &wire))
-            }
-            Family::Lks => self.describe_lks(id).await,
+        match address(cluster, "describe")? {
+            (Family::Legacy, id) => self.describe_legacy(id).await,
+            (Family::Lks, id) => self.describe_lks(id).await,
         }
     }
+
+    async fn nodes(&self, cluster: &Locator) -> Result<Vec<Node>, ProviderError> {
+        let nodes = match address(cluster, "nodes")? {
+            (Family::Legacy, id) => self.describe_legacy(id).await?.nodes,
+            (Family::Lks, id) => {
+                // The cluster itself says nothing of its nodes.
+                let list = self.client.list_pools(id).await.map_err(described)?;
+                map::complete(&list, "list_lks_nodepools")?;
+                let pools = lks::pools(&list);
+                if pools.len() > MAX_POOLS {
+                    return Err(ProviderError::new(ErrorKind::PageLimit, "list_lks_nodes")
+                        .with_public("the cluster has more node pools than are read at once"));
+                }
+                let pools = self.read_pools(id, pools).await?;
+                lks::nodes(&pools, &mut Warnings::default())
+            }
+        };
+        nodes.ok_or_else(|| {
+            ProviderError::new(ErrorKind::UnexpectedShape, "nodes")
+                .with_detail("not every node can be read")
+        })
+    }
+
+    async fn kubeconfig(&self, cluster: &Locator) -> Result<Kubeconfig, ProviderError> {
+        let (family, id) = address(cluster, "kubeconfig")?;
+        self.read_kubeconfig(family, id).await
+    }
+
+    async fn create(&self, spec: &ClusterSpec) -> Result<Written, ProviderError> {
+        self.make(spec).await
+    }
+
+    async fn find_created(&self, spec: &ClusterSpec) -> Result<Option<Listed>, ProviderError> {
+        self.find_made(spec).await
+    }
+
+    async fn update(
+        &self,
+        cluster: &Locator,
+        patch: &ClusterPatch,
+    ) -> Result<Written, ProviderError> {
+        let (family, id) = address(cluster, "update")?;
+        self.change(family, id, patch).await
+    }
+
+    async fn destroy(&self, cluster: &Locator) -> Result<Written, ProviderError> {
+        let (family, id) = address(cluster, "destroy")?;
+        self.remove(family, id).await
+    }
+
+    fn infrastructure(cluster: &Cluster) -> Infrastructure {
+        if cluster.status.state == State::Deleted {
+            Infrastructure::None
+        } else {
+            Infrastructure::Possible
+        }
+    }
+}
+
+/// The family and the id of a cluster; a locator of another kind is of a cluster that is not there.
+fn address<'a>(
+    cluster: &'a Locator,
+    operation: &'static str,
+) -> Result<(Family, &'a str), ProviderError> {
+    map::address(cluster).ok_or_else(|| {
+        ProviderError::new(ErrorKind::NotFound, operation)
+            .with_detail("the locator is of another kind")
+    })
 }
 
 impl Latitude {
@@ -221,6 +296,12 @@ impl Latitude {
             Err(error) if is_not_found(&error) => Ok((Page::default(), Outcome::Gone)),
             Err(error) => Err(error),
         }
+    }
+
+    async fn describe_legacy(&self, id: &str) -> Result<Described, ProviderError> {
+        let wire = self.client.find_legacy(id).await.map_err(described)?;
+        map::same(&wire, id, "find_kubernetes_cluster")?;
+        Ok(legacy::describe(&self.source, id, &wire))
     }
 
     /// The cluster, its pools and the nodes of each pool: two calls and one for each pool.
@@ -261,26 +342,4 @@ impl Latitude {
         }
         Ok(pools)
     }
-}
-
-/// What a failed detail call means: an unknown id is a cluster that is gone.
-fn described(error: ProviderError) -> ProviderError {
-    if is_not_found(&error) {
-        error.with_kind(ErrorKind::NotFound)
-    } else if is_not_enabled(&error) {
-        error.with_kind(ErrorKind::NotEnabled)
-    } else {
-        error
-    }
-}
-
-fn is_not_found(error: &ProviderError) -> bool {
-    error.kind == ErrorKind::Call(FailureKind::NotFound)
-}
-
-/// The team does not have the product, which is another thing than a role that may not read.
-fn is_not_enabled(error: &ProviderError) -> bool {
-    let code = error.source.as_ref().and_then(|call| call.code.as_deref());
-    error.kind == ErrorKind::Call(FailureKind::Forbidden)
-        && code.is_some_and(|code| code.eq_ignore_ascii_case("FEATURE_NOT_ENABLED"))
 }

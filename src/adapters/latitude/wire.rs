@@ -274,3 +274,120 @@ pub(super) struct LksWhole<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) nodepools: Vec<&'a Resource<PoolAttributes>>,
 }
+
+/// A body of ours.
+#[derive(Debug, Serialize)]
+pub(super) struct Document<'a, T> {
+    data: Typed<'a, T>,
+}
+
+#[derive(Debug, Serialize)]
+struct Typed<'a, T> {
+    r#type: &'static str,
+    attributes: &'a T,
+}
+
+impl<'a, T> Document<'a, T> {
+    pub(super) const fn new(kind: &'static str, attributes: &'a T) -> Self {
+        Self {
+            data: Typed {
+                r#type: kind,
+                attributes,
+            },
+        }
+    }
+}
+
+/// A legacy cluster to be made.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct LegacyCreation {
+    pub(super) name: String,
+    pub(super) project_id: String,
+    pub(super) site: String,
+    pub(super) plan: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ssh_keys: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) worker_plan: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kubernetes_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) control_plane_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) worker_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operating_system: Option<String>,
+}
+
+/// An LKS cluster to be made: a control plane without any pool.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct LksCreation {
+    pub(super) name: String,
+    pub(super) project_id: String,
+    pub(super) site: String,
+    pub(super) kubernetes_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+}
+
+/// A change of a legacy cluster: one of the counts or the version.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct LegacyChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) worker_count: Option<u32>,
+    /// Counts only where there were no workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) worker_plan: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) control_plane_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kubernetes_version: Option<String>,
+}
+
+/// A change of an LKS cluster: any of these.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct LksChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kubernetes_version: Option<String>,
+}
+
+/// What the vendor says of a legacy cluster that it makes or changes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct LegacyReceipt {
+    #[serde(default, skip_serializing_if = "Loose::is_absent")]
+    pub(super) name: Loose<String>,
+    #[serde(default, skip_serializing_if = "Loose::is_absent")]
+    pub(super) status: Loose<String>,
+    #[serde(default, skip_serializing_if = "Loose::is_absent")]
+    pub(super) control_plane_endpoint: Loose<String>,
+}
+
+/// One line of the newest legacy versions; these rows have neither an id nor attributes.
+#[derive(Debug, Deserialize)]
+pub(super) struct LegacyVersion {
+    #[serde(default)]
+    pub(super) latest: Loose<String>,
+    #[serde(default)]
+    pub(super) minor: Loose<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LksVersion {
+    #[serde(default)]
+    pub(super) version: Loose<String>,
+    #[serde(default)]
+    pub(super) available_for_creation: Loose<bool>,
+    #[serde(default)]
+    pub(super) available_for_upgrade: Loose<bool>,
+}
+
+/// A credential: neither shown nor written back.
+#[derive(Deserialize)]
+pub(super) struct KubeconfigAttributes {
+    #[serde(default)]
+    pub(super) kubeconfig: Loose<String>,
+}

@@ -10,6 +10,7 @@ mod faults;
 mod lakesail_calls;
 mod lakesail_writes;
 mod latitude_calls;
+mod latitude_writes;
 mod life_cycle;
 mod memory;
 mod openapi;

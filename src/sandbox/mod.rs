@@ -19,6 +19,9 @@
 //! | vendor | switch | on means |
 //! |---|---|---|
 //! | Latitude | `kubernetes` (on), `lks` (on) | the team has this product; off, it answers 403 `FEATURE_NOT_ENABLED` |
+//! | | `stock` (on) | there are machines left; off, what would take one is refused |
+//! | | `management-plane` (on) | legacy clusters can be made and changed; off, 503 `MANAGEMENT_CLUSTER_ERROR` |
+//! | | `read-only-key` (off) | the key may read, and neither write nor have a kubeconfig |
 //! | | `vanishing-project` (off) | the last project of the list is gone when its clusters are asked for |
 //! | Kubeadapt | `cost-trend` (on) | the cost trend of a cluster is served |
 //! | | `cursor-on-last-page` (off) | the last page has a cursor too |

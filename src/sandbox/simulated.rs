@@ -140,6 +140,7 @@ impl Inner {
 
     /// Gives a call what it needs to know of this moment.
     pub(super) fn prepare(&self, call: &mut Call) {
+        self.sweep();
         call.number = self.calls.fetch_add(1, Ordering::Relaxed);
         call.canary = Arc::clone(&self.canary);
         call.members = self.members();
@@ -150,6 +151,13 @@ impl Inner {
     /// Whether the fault strikes only after what was asked for is done.
     pub(super) fn is_late(&self) -> bool {
         self.with(|settings| settings.aim.late)
+    }
+
+    /// Takes away the clusters of which work has left nothing.
+    fn sweep(&self) {
+        for serial in self.api.gone() {
+            self.remove(serial);
+        }
     }
 
     /// Changes which clusters there are; `change` gets their numbers and the next free one.
@@ -360,7 +368,9 @@ impl Simulated {
 
     /// Moves all work that goes on by one step, and tells how much of it has not ended.
     pub fn advance(&self) -> usize {
-        self.inner.api.advance()
+        let rest = self.inner.api.advance();
+        self.inner.sweep();
+        rest
     }
 
     /// Moves all work to its end.
@@ -418,6 +428,7 @@ impl Simulated {
 
     /// How many clusters there are.
     pub fn len(&self) -> usize {
+        self.inner.sweep();
         self.inner.members().alive.len()
     }
 
@@ -461,6 +472,7 @@ impl Simulated {
 
     /// What a client that misses nothing ends up with, each real cluster once, by age.
     pub fn truth(&self) -> Vec<Truth> {
+        self.inner.sweep();
         let members = self.inner.members();
         members
             .alive

@@ -78,6 +78,11 @@ pub(super) trait Api: Send + Sync + 'static {
         0
     }
 
+    /// Clusters of which work has left nothing since this was last asked.
+    fn gone(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
     /// What a caller of the gateway says to make a cluster of this name here, and to change it.
     fn example(&self, _name: &str) -> Option<Example> {
         None

@@ -189,6 +189,9 @@ async fn a_minor_version_becomes_the_release_that_the_vendor_offers() {
     let writes = rig.seen();
     let writes = writes.iter().filter(|(method, _)| method != "GET");
     assert_eq!(writes.count(), 1);
+    let rig = Rig::new(|_| (500, String::new()));
+    let error = rig.provider.update(&legacy(), &upgrade).await.unwrap_err();
+    assert!(!error.may_have_happened(), "nothing was sent");
 }
 
 #[tokio::test]

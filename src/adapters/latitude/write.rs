@@ -197,7 +197,8 @@ impl Latitude {
         let Some(minor) = minor(version) else {
             return Ok(());
         };
-        let list = self.client.versions(family).await?;
+        let list = self.client.versions(family).await;
+        let list = list.map_err(|error| refused(Asked::Create, error).before_write())?;
         let Some(release) = newest(family, &list, minor, purpose) else {
             let mistake = Mistake {
                 field: "version".to_owned(),

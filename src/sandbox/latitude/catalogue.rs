@@ -1,13 +1,28 @@
 //! What Latitude.sh offers to everyone: versions, sites, plans.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
 use super::super::world::Answer;
 
 /// The sites there are.
-const SITES: [&str; 9] = [
+pub(super) const SITES: [&str; 9] = [
     "AMS", "ASH", "CHI", "FRA2", "LAX2", "LON2", "SAN3", "SYD", "TYO4",
 ];
+/// The site that has no machines for legacy clusters.
+pub(super) const WITHOUT_KUBERNETES: &str = "CHI";
+/// Minor versions of the legacy family; each has one release, the newest of its channel.
+const MINORS: RangeInclusive<u64> = 32..=36;
+const PATCH: u64 = 3;
+/// Minor versions of LKS; the oldest is for upgrades only.
+pub(super) const LKS_MINORS: RangeInclusive<u64> = 33..=36;
+
+/// Whether a legacy cluster can be made with a version, or raised to it.
+pub(super) fn is_offered((minor, patch): (u64, u64)) -> bool {
+    MINORS.contains(&minor) && patch == PATCH
+}
+
 /// The site nearest to each place of a profile.
 pub(super) const SITE_OF_PLACE: [&str; 12] = [
     "LON2", "ASH", "CHI", "FRA2", "AMS", "AMS", "LAX2", "SYD", "ASH", "SAN3", "TYO4", "FRA2",
@@ -21,16 +36,16 @@ pub(super) const PLANS: [&str; 4] = [
 
 pub(super) fn versions() -> Answer {
     let rows: Vec<Value> =
-        (31..36).rev().map(|minor| json!({"latest": format!("v1.{minor}.3+rke2r1"), "minor": format!("1.{minor}")})).collect();
+        MINORS.rev().map(|minor| json!({"latest": format!("v1.{minor}.{PATCH}+rke2r1"), "minor": format!("1.{minor}")})).collect();
     Answer::ok(json!({"data": rows}))
 }
 
 pub(super) fn lks_versions() -> Answer {
-    let rows: Vec<Value> = (33..37)
+    let rows: Vec<Value> = LKS_MINORS
         .map(|minor| {
             let version = format!("1.{minor}.1");
-            json!({"id": version, "type": "lks_available_versions", "attributes": {"version": version, "default": minor == 36,
-                "available_for_creation": minor > 33, "available_for_upgrade": true}})
+            json!({"id": version, "type": "lks_available_versions", "attributes": {"version": version, "default": minor == *LKS_MINORS.end(),
+                "available_for_creation": minor > *LKS_MINORS.start(), "available_for_upgrade": true}})
         })
         .collect();
     Answer::ok(json!({"data": rows}))

@@ -1,29 +1,49 @@
 //! Latitude.sh: projects, the legacy Kubernetes clusters and their successor LKS.
 
+mod access;
 mod catalogue;
+mod ledger;
+mod legacy;
+mod lists;
+mod lks;
 mod record;
+mod writes;
+
+use std::sync::Mutex;
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::fleet::{Arrangement, BASE62, Dice, HEX};
-use super::world::{Answer, Api, Call, Context, Kind, Problem};
-use super::{Truth, Vendor};
+use super::world::{Answer, Api, Call, Context, Fleet, Kind, Problem};
+use super::{Example, Truth, Vendor};
 use catalogue::{lks_sites, lks_versions, plans, versions};
-use record::Record;
+use ledger::Ledger;
 
 const ROWS: &[&str] = &["/data"];
+const CANARY: &str = "SECRET-CANARY";
 const PROJECTS_MAX: u64 = 200;
 
 pub(super) struct Latitude {
     context: Context,
     token: String,
+    ledger: Mutex<Ledger>,
+    /// Held while a write is checked and done.
+    writing: Mutex<()>,
+    began: Instant,
 }
 
 impl Latitude {
     pub(super) fn new(context: Context) -> Self {
         let token = Dice::new(&[context.seed, 905]).letters(HEX, 40);
-        Self { context, token }
+        Self {
+            context,
+            token,
+            ledger: Mutex::default(),
+            writing: Mutex::default(),
+            began: Instant::now(),
+        }
     }
 
     fn projects(&self) -> u64 {
@@ -45,8 +65,13 @@ impl Latitude {
             .find(|number| self.project_id(*number) == text || slug(*number) == text)
     }
 
-    /// A project has at most one legacy cluster, and a fifth of them has none.
     fn legacy(&self, serial: u64) -> bool {
+        let birth = self.birth(serial);
+        birth.map_or_else(|| self.drawn_legacy(serial), |birth| birth.legacy)
+    }
+
+    /// A project has at most one legacy cluster, and a fifth of them has none.
+    fn drawn_legacy(&self, serial: u64) -> bool {
         serial < self.projects() && serial % 5 != 4
     }
 
@@ -57,137 +82,6 @@ impl Latitude {
         } else {
             format!("lksc_{}", dice.letters(HEX, 14))
         }
-    }
-
-    fn project_list(&self, call: &Call) -> Answer {
-        let number =
-            |name: &str, default: u64| call.query(name).map_or(Ok(default), str::parse::<u64>);
-        let (Ok(page), Ok(size)) = (number("page[number]", 1), number("page[size]", 20)) else {
-            return refused(400, "VALIDATION_ERROR", "page must be a number");
-        };
-        let (page, size) = (page.max(1), size.clamp(1, 100));
-        let all: Vec<u64> = (0..self.projects()).collect();
-        let all = call.visible(&all);
-        let start = call
-            .start(usize::try_from((page - 1).saturating_mul(size)).unwrap_or(usize::MAX))
-            .min(all.len());
-        let size = usize::try_from(size).unwrap_or(100);
-        // Without cursors a walk ends at a short page, so one that is not to end needs pages that are full.
-        let endless = all
-            .iter()
-            .cycle()
-            .take(if call.restarts() { size } else { 0 });
-        let rest = all[start..]
-            .iter()
-            .take(if call.restarts() { 0 } else { size });
-        let rows: Vec<Value> = rest
-            .chain(endless)
-            .map(|number| self.project(*number))
-            .collect();
-        let mut body = json!({"data": rows, "meta": {}});
-        if call.query("stats[total]") == Some("count")
-            || call.fault == Some(super::Fault::TotalOverflow)
-        {
-            body["meta"] = json!({"stats": {"total": {"count": call.total(all.len())}}});
-        }
-        Answer::ok(body).rows(ROWS).first(page == 1)
-    }
-
-    /// The clusters of one family in one project.
-    fn cluster_list(&self, call: &Call, legacy: bool) -> Answer {
-        let Some(text) = call.query("project_id").filter(|text| !text.is_empty()) else {
-            return if legacy {
-                refused(
-                    400,
-                    "VALIDATION_ERROR",
-                    "project_id query param is required",
-                )
-            } else {
-                titled(422, "VALIDATION_ERROR", "project_id is missing")
-            };
-        };
-        let number = self
-            .project_of(text)
-            .filter(|number| !legacy || self.project_id(*number) == text);
-        let gone = |number: u64| call.feature("vanishing-project") && number + 1 == self.projects();
-        let Some(number) = number.filter(|number| !gone(*number)) else {
-            return titled(404, "not_found", "Specified Record Not Found");
-        };
-        let group = usize::try_from(number)
-            .ok()
-            .and_then(|at| call.members.arrangement.groups.get(at));
-        let of_family: Vec<u64> = group
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(|serial| self.legacy(*serial) == legacy)
-            .collect();
-        let rows: Vec<Value> = call
-            .visible(&of_family)
-            .iter()
-            .map(|serial| {
-                let record = self.record(*serial, call.revision());
-                if legacy {
-                    Self::legacy_summary(&record)
-                } else {
-                    self.lks(&record)
-                }
-            })
-            .collect();
-        let mut body = json!({});
-        if !legacy {
-            body["meta"] = json!({"total": call.total(rows.len())});
-        }
-        body["data"] = Value::Array(rows);
-        Answer::ok(body).rows(ROWS).first(true)
-    }
-
-    /// A cluster by id; a legacy one by its name as well.
-    fn find(&self, call: &Call, id: &str, legacy: bool) -> Option<Record> {
-        let by_id = call
-            .serial(id)
-            .filter(|serial| self.legacy(*serial) == legacy);
-        let by_name = || {
-            let few = call
-                .members
-                .alive
-                .iter()
-                .take_while(|serial| **serial < self.projects());
-            few.copied()
-                .find(|serial| legacy && self.legacy(*serial) && self.record(*serial, 0).name == id)
-        };
-        by_id
-            .or_else(by_name)
-            .map(|serial| self.record(serial, call.revision()))
-    }
-
-    fn pools(record: &Record) -> Answer {
-        let pools = record.pools();
-        let rows: Vec<Value> = pools
-            .iter()
-            .enumerate()
-            .map(|(pool, count)| Self::pool(record, pool, *count))
-            .collect();
-        Answer::ok(json!({"meta": {"total": rows.len()}, "data": rows})).rows(ROWS)
-    }
-
-    fn one_pool(record: &Record, id: &str) -> Option<(usize, u64)> {
-        record
-            .pools()
-            .into_iter()
-            .enumerate()
-            .find(|(pool, _)| Self::pool_id(record, *pool) == id)
-    }
-
-    fn pool_nodes(&self, call: &Call, record: &Record, pool: usize, count: u64) -> Answer {
-        let wanted = call.query("filter[status]");
-        let rows: Vec<Value> = (0..count)
-            .map(|node| self.pool_node(record, pool, node))
-            .filter(|node| {
-                wanted.is_none_or(|status| node["attributes"]["status"] == json!(status))
-            })
-            .collect();
-        Answer::ok(json!({"meta": {"total": rows.len()}, "data": rows})).rows(ROWS)
     }
 }
 
@@ -224,6 +118,9 @@ impl Api for Latitude {
         &[
             ("kubernetes", true),
             ("lks", true),
+            ("stock", true),
+            ("management-plane", true),
+            ("read-only-key", false),
             ("vanishing-project", false),
         ]
     }
@@ -236,7 +133,9 @@ impl Api for Latitude {
         let projects = self.projects();
         let mut groups = vec![Vec::new(); usize::try_from(projects).unwrap_or(1)];
         for serial in alive {
-            if let Some(group) = usize::try_from(serial % projects)
+            let drawn = serial % projects;
+            let project = self.birth(*serial).map_or(drawn, |birth| birth.project);
+            if let Some(group) = usize::try_from(project)
                 .ok()
                 .and_then(|at| groups.get_mut(at))
             {
@@ -270,7 +169,24 @@ impl Api for Latitude {
     }
 
     fn kind(&self, call: &Call) -> Kind {
-        match call.path().as_slice() {
+        let path = call.path();
+        if !call.is(&Method::GET) {
+            let family = path.first().copied().unwrap_or_default();
+            return match (call.parts.method.as_str(), path.as_slice()) {
+                ("POST", ["kubernetes_clusters"] | ["lks", "clusters"]) => Kind::write("create"),
+                ("PATCH", ["kubernetes_clusters", _] | ["lks", "clusters", _]) => {
+                    Kind::write("update")
+                }
+                ("DELETE", ["kubernetes_clusters", _] | ["lks", "clusters", _]) => {
+                    Kind::write("destroy")
+                }
+                _ if ["kubernetes_clusters", "lks"].contains(&family) => {
+                    Kind::write("unknown-write")
+                }
+                _ => Kind::UNKNOWN,
+            };
+        }
+        match path.as_slice() {
             ["projects"] => Kind::list("projects"),
             ["kubernetes_clusters"] => Kind::list("legacy-list"),
             ["kubernetes_clusters", "available_versions"] => Kind::other("versions"),
@@ -329,9 +245,8 @@ impl Api for Latitude {
                     &format!("Cluster {id} not found"),
                 )),
             },
-            [.., "kubeconfig"] => Some(Answer::ok(
-                json!({"data": {"type": "kubernetes_cluster_kubeconfigs", "attributes": {"kubeconfig": "SECRET-CANARY-kubeconfig"}}}),
-            )),
+            ["kubernetes_clusters", id, "kubeconfig"] => Some(self.kubeconfig(call, id, true)),
+            ["lks", "clusters", id, "kubeconfig"] => Some(self.kubeconfig(call, id, false)),
             ["lks", "clusters", id] => {
                 of_lks(id).map(|record| Answer::ok(json!({"data": self.lks(&record)})).rows(ROWS))
             }
@@ -348,11 +263,27 @@ impl Api for Latitude {
             ["lks", "sites"] => Some(lks_sites()),
             ["plans", ..] => Some(plans()),
             ["user", "profile"] => Some(Answer::ok(
-                json!({"data": {"id": "user_1", "type": "users", "attributes": {"email": "SECRET-CANARY@example.com"}}}),
+                json!({"data": {"id": "user_1", "type": "users", "attributes": {"email": format!("{CANARY}@example.com")}}}),
             )),
             _ => None,
         };
         found.unwrap_or_else(|| titled(404, "NOT_FOUND", "Cluster not found"))
+    }
+
+    fn write(&self, call: &Call, _kind: Kind, fleet: &dyn Fleet) -> Answer {
+        self.change(call, fleet)
+    }
+
+    fn advance(&self) -> usize {
+        self.step()
+    }
+
+    fn gone(&self) -> Vec<u64> {
+        self.take_gone()
+    }
+
+    fn example(&self, name: &str) -> Option<Example> {
+        Some(self.example_of(name))
     }
 
     fn problem(&self, call: &Call, problem: Problem) -> Answer {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::fleet::{Dice, HEX, Profile, Style, ago, stamp};
 use super::super::world::Context;
 use super::catalogue::{PLANS, SITE_OF_PLACE};
+use super::ledger::Task;
 use super::{Latitude, slug};
 
 /// What both families of clusters have.
@@ -25,6 +26,13 @@ pub(super) struct Record {
     pub(super) updated: jiff::Timestamp,
     pub(super) revision: u64,
     pub(super) odd: bool,
+    /// Made by a write, not drawn.
+    pub(super) is_made: bool,
+    /// Control plane nodes, where a write set them.
+    pub(super) planes: Option<u64>,
+    pub(super) description: Option<String>,
+    /// What is done to it, and at which step that is.
+    pub(super) busy: Option<(Task, u32)>,
 }
 
 impl Record {
@@ -41,7 +49,30 @@ impl Record {
     }
 
     pub(super) const fn control_planes(&self) -> u64 {
-        if self.nodes > 4 { 3 } else { 1 }
+        match self.planes {
+            Some(planes) => planes,
+            None if self.nodes > 4 => 3,
+            None => 1,
+        }
+    }
+
+    pub(super) const fn workers(&self) -> u64 {
+        self.nodes.saturating_sub(self.control_planes())
+    }
+
+    /// Whether work of this kind goes on.
+    fn is_at(&self, task: Task) -> bool {
+        self.busy.is_some_and(|(busy, _)| busy == task)
+    }
+
+    /// The address of its API server.
+    pub(super) fn endpoint(&self) -> String {
+        let host = self.id.replace('_', "-");
+        if self.legacy {
+            format!("https://{host}.k8s.example.com:6443")
+        } else {
+            format!("https://{host}.lks.lsh.io:6443")
+        }
     }
 
     /// Nodes of each LKS pool.
@@ -85,7 +116,7 @@ impl Latitude {
         };
         let moved =
             i64::try_from(Dice::new(&[seed, serial, revision, 4]).below(3_000)).unwrap_or(0);
-        Record {
+        let mut record = Record {
             serial,
             id: self.id(serial),
             legacy,
@@ -105,7 +136,15 @@ impl Latitude {
             updated: ago(anchor, 4_000 - moved),
             revision,
             odd,
+            is_made: false,
+            planes: None,
+            description: None,
+            busy: None,
+        };
+        if let Some(life) = self.life(serial) {
+            life.apply(&mut record);
         }
+        record
     }
 
     pub(super) fn project(&self, number: u64) -> Value {
@@ -134,10 +173,23 @@ impl Latitude {
 
     pub(super) fn legacy_summary(record: &Record) -> Value {
         let ready = record.ready();
-        let step = |name: &str, done: bool| json!({"name": name, "status": if done { "completed" } else { "in_progress" }});
+        // How far a cluster is that is being made is known; of a drawn one it follows from whether it is ready.
+        let reached = match record.busy {
+            Some((Task::Provision, step)) => step,
+            _ if ready => 3,
+            _ => 1,
+        };
+        let step = |name: &str, number: u32| {
+            let status = match reached {
+                reached if reached >= number => "completed",
+                reached if reached + 1 < number && record.is_made => "pending",
+                _ => "in_progress",
+            };
+            json!({"name": name, "status": status})
+        };
         let mut attributes = json!({"name": record.name, "phase": record.status, "ready": ready,
-            "infrastructure_ready": true, "control_plane_ready": ready, "message": Self::message(record),
-            "steps": [step("infrastructure", true), step("control_plane", ready), step("workers", ready)],
+            "infrastructure_ready": reached > 0, "control_plane_ready": reached > 1, "message": Self::message(record),
+            "steps": [step("infrastructure", 1), step("control_plane", 2), step("workers", 3)],
             "last_status_change": stamp(record.updated, Style::Seconds), "created_at": stamp(record.created, Style::Seconds)});
         if record.odd {
             attributes["last_status_change"] = Value::Null;
@@ -150,13 +202,23 @@ impl Latitude {
     pub(super) fn legacy_detail(&self, record: &Record) -> Value {
         let mut row = Self::legacy_summary(record);
         let ready = record.ready();
-        let (planes, workers) = (
-            record.control_planes(),
-            record.nodes.saturating_sub(record.control_planes()),
-        );
+        let (planes, workers) = (record.control_planes(), record.workers());
+        let ready_workers = if ready || !record.is_made { workers } else { 0 };
+        let plane_status = match record.busy {
+            Some((Task::ScalePlanes, _)) => "scaling",
+            Some((Task::Upgrade, _)) => "upgrading",
+            _ if ready => "ready",
+            _ => "scaling",
+        };
+        let worker_status = match workers {
+            _ if record.is_at(Task::ScaleWorkers) || (record.is_made && !ready) => json!("scaling"),
+            0 => json!("idle"),
+            _ if record.odd => Value::Null,
+            _ => json!("ready"),
+        };
         let known = !(record.odd && record.status == Some("Unknown"));
         let more = json!({
-            "control_plane_endpoint": ready.then(|| format!("https://{}.k8s.example.com:6443", record.id.replace('_', "-"))),
+            "control_plane_endpoint": ready.then(|| record.endpoint()),
             "kubeconfig_url": ready.then(|| format!("/kubernetes_clusters/{}/kubeconfig", record.id)),
             "location": known.then_some(record.site), "load_balancer_ips": if ready { json!(["198.51.100.7"]) } else { json!([]) },
             "kubernetes_version": known.then(|| record.version()),
@@ -165,9 +227,8 @@ impl Latitude {
             "plan": known.then_some(record.plan), "worker_plan": (workers > 0).then_some(record.plan),
             "control_plane_count": planes, "worker_count": workers,
             "control_plane": known.then(|| json!({"ready": ready, "replicas": planes, "ready_replicas": if ready { planes } else { 0 }})),
-            "workers": known.then(|| json!({"replicas": workers, "ready_replicas": workers, "available_replicas": workers})),
-            "worker_status": if workers == 0 { json!("idle") } else if record.odd { Value::Null } else { json!("ready") },
-            "control_plane_status": if ready { "ready" } else { "scaling" },
+            "workers": known.then(|| json!({"replicas": workers, "ready_replicas": ready_workers, "available_replicas": ready_workers})),
+            "worker_status": worker_status, "control_plane_status": plane_status,
             "failure_message": (record.status == Some("Failed")).then_some("control plane did not come up"),
             "failure_reason": (record.status == Some("Failed")).then_some("ControlPlaneTimeout"),
             "nodes": self.legacy_nodes(record, planes, workers),
@@ -185,6 +246,7 @@ impl Latitude {
                 let name = format!("{}-{}-{node}", record.name, if plane { "control-plane" } else { "workers" });
                 let bound = !record.odd;
                 let status = match Dice::new(&[self.context.seed, record.serial, node, 5]).below(20) {
+                    _ if record.is_made => if record.ready() { "ready" } else { "pending" },
                     0 => "pending",
                     1 if !plane => "failed",
                     _ => "ready",
@@ -199,10 +261,15 @@ impl Latitude {
 
     pub(super) fn lks(&self, record: &Record) -> Value {
         let up = record.status != Some("provisioning");
-        let mut attributes = json!({"name": record.name, "description": if record.odd { Value::Null } else { json!("") },
+        let description = match &record.description {
+            Some(text) => json!(text),
+            None if record.odd => Value::Null,
+            None => json!(""),
+        };
+        let mut attributes = json!({"name": record.name, "description": description,
             "project_id": self.project_id(record.project), "site": record.site, "status": record.status,
             "message": Self::message(record), "reason": "",
-            "control_plane_endpoint": up.then(|| format!("https://{}.lks.lsh.io:6443", record.id.replace('_', "-"))),
+            "control_plane_endpoint": up.then(|| record.endpoint()),
             "kubeconfig_url": up.then(|| format!("/lks/clusters/{}/kubeconfig", record.id)),
             "kubernetes_version": record.version(), "platform_version": format!("lks-v{}-007", record.version()),
             "network": {"pod_cidrs": ["10.0.0.0/12"], "service_cidrs": ["10.96.0.0/15"], "node_cidrs": ["10.16.0.0/21"]},

@@ -1,6 +1,8 @@
 //! The sandbox over real sockets.
 
 mod faults;
+mod latitude;
+mod trend;
 mod vendors;
 mod writes;
 

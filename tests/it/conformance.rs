@@ -255,7 +255,10 @@ async fn each_claimed_read_of_a_cluster_works_and_each_other_one_is_refused() {
                     }
                     // Of some clusters a provider cannot say what it says of others.
                     Err(error) if is_claimed => assert!(
-                        matches!(error.kind, ErrorKind::NotSupported | ErrorKind::Conflict),
+                        matches!(
+                            error.kind,
+                            ErrorKind::NotSupported | ErrorKind::Conflict | ErrorKind::NotReady
+                        ),
                         "{place}: {error:?}"
                     ),
                     Err(error) => assert_eq!(error.kind, ErrorKind::NotSupported, "{place}"),

@@ -462,15 +462,13 @@ async fn a_kubeconfig_that_cannot_be_read_is_not_shown_in_the_error() {
 
 #[tokio::test]
 async fn nodes_of_an_lks_cluster_are_read_without_the_cluster() {
-    let rig = Rig::new(|one| match one.target.ends_with("/nodes") {
-        true => (
-            200,
-            include_str!("../../fixtures/latitude/lks_nodes.json").to_owned(),
-        ),
-        false => (
-            200,
-            include_str!("../../fixtures/latitude/lks_nodepools.json").to_owned(),
-        ),
+    let rig = Rig::new(|one| {
+        let body = if one.target.ends_with("/nodes") {
+            include_str!("../../fixtures/latitude/lks_nodes.json")
+        } else {
+            include_str!("../../fixtures/latitude/lks_nodepools.json")
+        };
+        (200, body.to_owned())
     });
     assert_eq!(rig.provider.nodes(&lks()).await.unwrap().len(), 2);
     assert_eq!(rig.seen().len(), 2);

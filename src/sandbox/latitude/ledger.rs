@@ -37,7 +37,7 @@ pub(super) struct Life {
 }
 
 /// What a cluster was made with and keeps.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Birth {
     pub(super) legacy: bool,
     pub(super) project: u64,
@@ -188,7 +188,7 @@ impl Latitude {
 
     /// What a cluster that was made is and keeps; drawn ones have it by their number.
     pub(super) fn birth(&self, serial: u64) -> Option<Birth> {
-        self.ledger().lives.get(&serial)?.birth.clone()
+        self.ledger().lives.get(&serial)?.birth
     }
 
     /// Begins work on a cluster after `change` was put down.

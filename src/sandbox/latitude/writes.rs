@@ -67,7 +67,7 @@ impl Latitude {
     ) -> Record {
         let serial = fleet.add(&|serial| {
             self.begin(serial, Task::Provision, call.pace, |life| {
-                life.birth = Some(birth.clone());
+                life.birth = Some(birth);
                 change(life);
             });
         });

@@ -56,6 +56,12 @@ fn lks(project: &str) -> Value {
     json!({"name": "Edge new", "project_id": project, "site": "LAX2", "kubernetes_version": "1.35.1"})
 }
 
+fn with(body: &Value, key: &str, value: Value) -> Value {
+    let mut body = body.clone();
+    body[key] = value;
+    body
+}
+
 fn code(answer: &Value) -> &str {
     answer["errors"][0]["code"].as_str().unwrap_or_default()
 }
@@ -207,14 +213,9 @@ async fn work_at_latitude_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn latitude_refuses_with_its_documented_codes() {
+async fn latitude_refuses_creations_with_its_documented_codes() {
     let (sandbox, project) = quiet().await;
     let vendor = sandbox.vendor(Vendor::Latitude);
-    let with = |body: &Value, key: &str, value: Value| {
-        let mut body = body.clone();
-        body[key] = value;
-        body
-    };
     let (old, new) = (legacy(&project), lks(&project));
     for (path, body, expected) in [
         (
@@ -278,7 +279,13 @@ async fn latitude_refuses_with_its_documented_codes() {
         assert_eq!(code(&answer), expected);
         vendor.set_feature(feature, !on);
     }
+}
 
+#[tokio::test]
+async fn latitude_refuses_changes_with_its_documented_codes() {
+    let (sandbox, project) = quiet().await;
+    let vendor = sandbox.vendor(Vendor::Latitude);
+    let (old, new) = (legacy(&project), lks(&project));
     let (_, made) = send(
         vendor,
         Method::POST,
@@ -328,7 +335,8 @@ async fn latitude_refuses_with_its_documented_codes() {
         let (_, answer) = send(vendor, Method::PATCH, &path, body.clone()).await;
         assert_eq!(code(&answer), expected, "{body}");
     }
-    let oldest = json!({"name": "b", "project_id": project, "site": "LAX2", "kubernetes_version": "1.34.1"});
+    let oldest =
+        json!({"name": "b", "project_id": project, "site": "LAX2", "kubernetes_version": "1.34.1"});
     let (_, made) = send(vendor, Method::POST, LKS, oldest).await;
     let path = format!("{LKS}/{}", made["data"]["id"].as_str().unwrap());
     vendor.finish();

@@ -151,6 +151,11 @@ impl Stack {
         self.inner.layers.clone().oneshot(call).await
     }
 
+    /// The clock, for calls that name a moment: what makes them has none of its own.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
     /// What it has seen and done.
     pub fn vitals(&self) -> Vitals {
         let Inner {

@@ -3,18 +3,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use serde_json::{Value, json};
-use tower::service_fn;
-
-use clustergate::adapters::CATALOG;
-use clustergate::domain::{ClusterPatch, ClusterSpec, SourceName, State};
+use clustergate::domain::{ClusterPatch, ClusterSpec, State};
 use clustergate::provider::{ErrorKind, Infrastructure, Locator, Provider};
-use clustergate::upstream::{
-    Answer, Credential, FailureKind, Scheme, Stack, StackSettings, TokenSource,
-};
+use clustergate::upstream::FailureKind;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::scripted::{Scripted, answer, target};
 
 const LEGACY_CREATED: &str = include_str!("../../fixtures/latitude/legacy_created.json");
 const LKS_CREATED: &str = include_str!("../../fixtures/latitude/lks_created.json");
@@ -39,39 +34,30 @@ struct Rig {
 impl Rig {
     fn new(script: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static) -> Self {
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let (noted, script) = (Arc::clone(&seen), Arc::new(script));
-        let transport = service_fn(move |request: Request<Bytes>| {
-            let (parts, body) = request.into_parts();
-            assert_eq!(parts.headers["api-version"], "2023-06-01");
-            let one = Seen {
-                method: parts.method,
-                target: parts.uri.path_and_query().unwrap().to_string(),
-                body: serde_json::from_slice(&body).unwrap_or_default(),
-            };
+        let noted = Arc::clone(&seen);
+        let media = "application/vnd.api+json; charset=utf-8";
+        let scripted = Scripted::connect("latitude", "", move |request| {
+            let (headers, body) = (request.headers(), request.body());
+            assert_eq!(headers["api-version"], "2023-06-01");
             if !body.is_empty() {
-                assert_eq!(parts.headers[CONTENT_TYPE], "application/vnd.api+json");
+                assert_eq!(headers["content-type"], "application/vnd.api+json");
             }
+            let one = Seen {
+                method: request.method().clone(),
+                target: target(request).to_owned(),
+                body: serde_json::from_slice(body).unwrap_or_default(),
+            };
             let (status, body) = script(&one);
             noted.lock().unwrap().push(one);
-            let media = HeaderValue::from_static("application/vnd.api+json; charset=utf-8");
-            std::future::ready(Ok(Answer {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers: HeaderMap::from_iter([(CONTENT_TYPE, media)]),
-                body: body.into(),
-            }))
+            (
+                String::new(),
+                answer(status, &[("content-type", media)], body),
+            )
         });
-        let mut entries = CATALOG.iter();
-        let entry = entries.find(|it| it.kind.as_str() == "latitude").unwrap();
-        let credential = Credential {
-            token: Arc::new(TokenSource::Value("token".into())),
-            scheme: Scheme::Bearer,
-        };
-        let mut bounds = StackSettings::new(entry.base_url.unwrap().parse().unwrap());
-        bounds.max_attempts = 3;
-        let stack = Stack::over(transport, bounds, credential, entry.dialect).unwrap();
-        let source = SourceName::new("latitude-main").unwrap();
-        let provider = (entry.connect)(source, toml::Table::new(), stack).unwrap();
-        Self { provider, seen }
+        Self {
+            provider: scripted.unwrap().provider(),
+            seen,
+        }
     }
 
     fn seen(&self) -> Vec<(String, String)> {

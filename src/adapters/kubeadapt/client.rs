@@ -1,6 +1,7 @@
 //! The calls to Kubeadapt: one method each. None of them sends `cost_mode`, which most endpoints refuse.
 
 use super::trend::Window;
+use crate::domain::Period;
 use crate::upstream::{Answer, Call, Stack, Target, UpstreamError};
 
 /// Makes the calls of one source.
@@ -47,12 +48,13 @@ impl Client {
         self.stack.send(Call::get("list_nodes", target)).await
     }
 
-    /// Reads what one cluster cost: <https://kubeadapt.io/docs/v1/api-reference/cost-trends>.
+    /// Reads what one cluster cost over a period that ends now: <https://kubeadapt.io/docs/v1/api-reference/cost-trends>.
     pub(super) async fn cost_trend(
         &self,
         id: &str,
-        window: Window,
+        period: Period,
     ) -> Result<Answer, UpstreamError> {
+        let window = Window::until(self.stack.now(), period);
         let target = Target::new("/v1/clusters")
             .segment(id)
             .then("/cost-trend")

@@ -17,7 +17,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use http::StatusCode;
-use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::domain::{ClusterMetrics, Health, Kind, Node, Period, SourceName, Vantage};
@@ -185,10 +184,9 @@ impl Adapter for Kubeadapt {
         period: Period,
     ) -> Result<ClusterMetrics, ProviderError> {
         const OPERATION: &str = "cost_trend";
-        let window = trend::Window::until(Timestamp::now(), period);
         let answer = self
             .client
-            .cost_trend(cluster.as_str(), window)
+            .cost_trend(cluster.as_str(), period)
             .await
             .map_err(|error| not_found(refused(OPERATION, error, false)))?;
         trend::metrics(period, &answer.body)

@@ -47,6 +47,11 @@ impl Scripted {
         Ok(Self { provider, calls })
     }
 
+    /// The provider itself.
+    pub(crate) fn provider(&self) -> Arc<dyn Provider> {
+        Arc::clone(&self.provider)
+    }
+
     /// Reads the whole list.
     pub(crate) async fn list(&self) -> Result<Listing, ProviderError> {
         let listing = walk(self.provider.as_ref(), Limits::default()).await;

@@ -1,11 +1,15 @@
-//! A plain HTTP client for the command line, which reads from a running gateway: no credential, no retry, no vendor.
+//! A plain HTTP client for what is no vendor: a running gateway, or an issuer of tokens. No retry, no redirect.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::ACCEPT;
-use http::{HeaderMap, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
+
+use super::transport::certificates;
 
 /// Time for one connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -49,17 +53,26 @@ impl From<reqwest::Error> for FetchError {
 
 /// Reads from one host.
 #[derive(Debug, Clone)]
-pub struct Fetcher(reqwest::Client);
+pub struct Fetcher {
+    client: reqwest::Client,
+    /// Marked as sensitive, so that `Debug` does not show it.
+    authorization: Option<HeaderValue>,
+}
 
 impl Fetcher {
     /// A client for a host. It opens no connection yet.
     pub fn new(base: &Url) -> Result<Self, FetchError> {
+        Self::trusting(base, None)
+    }
+
+    /// A client for a host that shows a certificate of an authority of one's own.
+    pub fn trusting(base: &Url, ca_file: Option<&Path>) -> Result<Self, FetchError> {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(CONNECT)
                 .read_timeout(SILENCE)
-                .user_agent(concat!("clustergate-cli/", env!("CARGO_PKG_VERSION")));
+                .user_agent(concat!("clustergate/", env!("CARGO_PKG_VERSION")));
             // A proxy of the environment cannot reach this machine's own loopback.
             if is_loopback(base) {
                 builder.no_proxy()
@@ -72,7 +85,11 @@ impl Fetcher {
                 .iter()
                 .filter_map(|root| reqwest::Certificate::from_der(root).ok())
         };
-        let client = if base.scheme() == "https" {
+        let client = if let Some(file) = ca_file {
+            let trusted =
+                certificates(file).map_err(|error| FetchError::Client(Box::new(error)))?;
+            builder().tls_certs_only(trusted).build()
+        } else if base.scheme() == "https" {
             // A minimal container has no certificates of its own, and the system's verifier refuses to start there.
             builder()
                 .build()
@@ -80,12 +97,27 @@ impl Fetcher {
         } else {
             builder().tls_certs_only(std::iter::empty()).build()
         };
-        Ok(Self(client?))
+        Ok(Self {
+            client: client?,
+            authorization: None,
+        })
+    }
+
+    /// Shows a token with each request; `None` when it cannot stand in a header.
+    #[must_use]
+    pub fn with_token(mut self, token: &SecretString) -> Option<Self> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Some(self)
     }
 
     /// Sends a GET; the body is read from what comes back.
     pub async fn fetch(&self, url: &Url, accept: &str) -> Result<Fetched, FetchError> {
-        let request = self.0.get(url.clone()).header(ACCEPT, accept);
+        let mut request = self.client.get(url.clone()).header(ACCEPT, accept);
+        if let Some(value) = &self.authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
         // The headers wait on this; the body waits on the client's read timeout.
         let response = tokio::time::timeout(CONNECT + SILENCE, request.send())
             .await

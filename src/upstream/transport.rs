@@ -127,7 +127,7 @@ impl Service<Request<Bytes>> for Transport {
     }
 }
 
-fn certificates(path: &Path) -> io::Result<Vec<Certificate>> {
+pub(super) fn certificates(path: &Path) -> io::Result<Vec<Certificate>> {
     let pem = std::fs::read(path)?;
     let found = Certificate::from_pem_bundle(&pem)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.without_url()))?;

@@ -10,6 +10,8 @@
 //! - an **inventory**: [`inventory`] keeps what is known now, complete or admittedly not, as immutable snapshots;
 //! - an **API server** over that inventory: [`api`], with whole-list forms in [`export`].
 //!
+//! Before the API stands [`access`]: who may do what, by keys of a file or by tokens of an issuer, and the audit of it.
+//!
 //! Around them: [`config`] reads files and variables, [`app`] puts everything together, [`cli`] is the command line,
 //! [`telemetry`] holds logs and metrics, and [`sandbox`] simulates the five vendors over real HTTP, for the demo, the tests and
 //! the benches. The sandbox shares no type with the adapters that it checks.
@@ -35,6 +37,7 @@
 //! - No vendor's text, host, account or token reaches a client, a metric or a `Debug`.
 //! - Imports point at what changes less often; a test reads them and holds the table.
 
+pub mod access;
 pub mod adapters;
 pub mod api;
 pub mod app;

@@ -9,7 +9,7 @@ use clustergate::adapters::CATALOG;
 /// What each module may name besides itself.
 ///
 /// Acyclic: every arrow points at something that changes less often.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("upstream", &[]),
     ("telemetry", &[]),
@@ -18,6 +18,8 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     // Lines of clusters' JSON come in, lines of CSV go out: nothing of the inventory is needed.
     ("export", &[]),
     ("provider", &["domain", "upstream"]),
+    // Issuers' keys are read with the plain client: `upstream`.
+    ("access", &["domain", "upstream"]),
     ("adapters", &["domain", "provider", "upstream"]),
     // Vitals of a source's outbound stack are shown as they are, and its published rate paces details: `upstream`.
     ("inventory", &["domain", "provider", "upstream"]),

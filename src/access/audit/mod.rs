@@ -1,0 +1,230 @@
+//! Who did what: one JSON object on each line, to a file or to standard output, apart from the access log.
+//!
+//! Recording never waits: events go through a bounded queue to one thread that writes. What does not fit is counted, and the
+//! count is written as soon as there is room. Failed authentications are written at once when they are the first of their
+//! kind from an address, and counted from then on for a minute, so that nobody can flood the file. Nothing that a caller
+//! showed to authenticate ever comes here.
+
+mod failures;
+mod writer;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::principal::{DeniedKind, Principal, PrincipalKind};
+use failures::Failures;
+use writer::{Sink, Writer};
+
+/// Events that wait to be written, at most.
+const QUEUE: usize = 4096;
+/// How often the end of the queue is looked for.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Where events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output, which a serving gateway uses for nothing else.
+    Stdout,
+    /// The end of a file; one that is moved away is begun anew.
+    File(PathBuf),
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Something was to be created, changed or deleted.
+    Write,
+    /// A kubeconfig was to be read.
+    KubeconfigRead,
+    /// A refresh was asked for.
+    Refresh,
+    /// Somebody could not show who it is.
+    AuthenticationFailed,
+    /// Somebody may not do what it wanted to.
+    Forbidden,
+    /// Events were not written.
+    EventsLost,
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    kind: PrincipalKind,
+    id: String,
+    name: String,
+}
+
+impl From<&Principal> for Actor {
+    fn from(principal: &Principal) -> Self {
+        Self {
+            kind: principal.kind,
+            id: principal.id.clone(),
+            name: principal.name.clone(),
+        }
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The HTTP status.
+    pub status: u16,
+    /// The code of the problem; none when there was no problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+}
+
+/// One line of the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// When the answer was given.
+    pub time: Timestamp,
+    /// What happened.
+    #[serde(rename = "event")]
+    pub action: Action,
+    /// Who did it; none when that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// The address at the other end of the connection, which may be a proxy's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<IpAddr>,
+    /// The request, as in the access log.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// The HTTP method.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// The route's template.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub route: &'static str,
+    /// The cluster or source that it is about, as the path names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why somebody was not let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'static str>,
+    /// How many events this line stands for, if not for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+impl Event {
+    /// An event about nothing yet.
+    pub fn new(action: Action, time: Timestamp) -> Self {
+        Self {
+            time,
+            action,
+            actor: None,
+            remote: None,
+            request_id: String::new(),
+            method: String::new(),
+            route: "",
+            target: None,
+            outcome: None,
+            detail: None,
+            count: None,
+        }
+    }
+}
+
+/// Takes events.
+pub struct Audit {
+    queue: SyncSender<Event>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    lost: AtomicU64,
+    is_over: AtomicBool,
+    failures: Mutex<Failures>,
+}
+
+impl Shared {
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Audit {
+    /// Opens the destination and starts the thread that writes.
+    pub fn start(destination: &Destination) -> io::Result<Self> {
+        Self::over(Sink::open(destination)?)
+    }
+
+    fn over(sink: Sink) -> io::Result<Self> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
+        let writer = Writer::new(sink, Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("clustergate-audit".to_owned())
+            .spawn(move || writer.run(&inbox))?;
+        Ok(Self {
+            queue,
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Hands an event to the thread that writes; never waits.
+    pub fn record(&self, event: Event) {
+        if self.queue.try_send(event).is_err() {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands a failed authentication over, or counts it where there are many.
+    pub fn record_failure(&self, kind: DeniedKind, event: Event) {
+        let first = self.shared.failures().note(kind, event);
+        if let Some(event) = first {
+            self.record(event);
+        }
+    }
+
+    /// Writes what waits, and waits for it at most so long.
+    pub async fn close(&self, grace: Duration) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(thread) = thread else {
+            return;
+        };
+        let deadline = Instant::now() + grace;
+        while !thread.is_finished() {
+            if Instant::now() >= deadline {
+                tracing::error!("audit could not be written to its end");
+                return;
+            }
+            sleep(POLL).await;
+        }
+        // Its panic was already reported by the hook.
+        let _ = thread.join();
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Who asks, and why somebody may not.
+
+use std::sync::{Arc, LazyLock};
+
+use serde::Serialize;
+
+use super::scope::{Scope, Scopes};
+use crate::domain::Reach;
+
+/// How a caller showed who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrincipalKind {
+    /// By a key of the keys file.
+    Key,
+    /// By a token of a configured issuer.
+    Token,
+    /// Not at all: nothing controls access.
+    Open,
+}
+
+/// Who asks, what it may do and how far it sees. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// How it showed who it is.
+    pub kind: PrincipalKind,
+    /// The key's id, or the token's subject.
+    pub id: String,
+    /// The key's name, or the token's issuer.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// How far it sees.
+    pub reach: Reach,
+}
+
+static OPEN: LazyLock<Arc<Principal>> = LazyLock::new(|| {
+    Arc::new(Principal {
+        kind: PrincipalKind::Open,
+        id: "open".to_owned(),
+        name: "no access control".to_owned(),
+        scopes: Scopes::ADMIN,
+        reach: Reach::ALL,
+    })
+});
+
+impl Principal {
+    /// Whoever asks where nothing controls access.
+    pub fn open() -> Arc<Self> {
+        Arc::clone(&OPEN)
+    }
+
+    /// Whether it may do something.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.allow(scope)
+    }
+}
+
+/// Why a caller was not let in. The reason is for the operator; the caller learns the kind alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Denied {
+    /// What the caller may know.
+    pub kind: DeniedKind,
+    /// What the operator may know.
+    pub reason: &'static str,
+}
+
+/// What a caller may know of why it was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeniedKind {
+    /// It showed nothing.
+    Missing,
+    /// What it showed opens nothing here.
+    Invalid,
+    /// What it showed was good once.
+    Expired,
+    /// It cannot be told: the issuer's keys are not at hand.
+    Unavailable,
+}
+
+impl DeniedKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [
+        Self::Missing,
+        Self::Invalid,
+        Self::Expired,
+        Self::Unavailable,
+    ];
+
+    /// Its name in the audit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Invalid => "invalid",
+            Self::Expired => "expired",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Denied {
+    pub(super) const fn missing(reason: &'static str) -> Self {
+        Self {
+            kind: DeniedKind::Missing,
+            reason,
+        }
+    }
+
+    pub(super) const fn invalid(reason: &'static str) -> Self {
+        Self {
+            kind: DeniedKind::Invalid,
+            reason,
+        }
+    }
+
+    pub(super) const fn expired(reason: &'static str) -> Self {
+        Self {
+            kind: DeniedKind::Expired,
+            reason,
+        }
+    }
+
+    pub(super) const fn unavailable(reason: &'static str) -> Self {
+        Self {
+            kind: DeniedKind::Unavailable,
+            reason,
+        }
+    }
+}

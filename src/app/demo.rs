@@ -80,6 +80,7 @@ pub async fn demo(
         sources: demo_sources(&sandbox, Duration::from_secs(10)),
         disabled: Vec::new(),
         log: Log::default(),
+        access: crate::access::Settings::default(),
     };
     let gateway = Gateway::start(&config, background.handle())?;
     let address = listener.local_addr().map_err(AppError::Serve)?;

@@ -64,8 +64,7 @@ impl Access {
             return Remote::new(target.url.clone()).map(Self::Remote);
         }
         let overrides = Overrides {
-            // Nothing is listened on, so the address is of no concern.
-            insecure_bind: true,
+            reads_only: true,
             ..Overrides::default()
         };
         let config = load(target.config.as_deref(), &overrides, &Process, CATALOG)?;

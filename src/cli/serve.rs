@@ -26,6 +26,9 @@ pub struct Configured {
     /// Allow an address that others can reach, although nothing controls their access
     #[arg(long, env = "CLUSTERGATE_INSECURE_BIND", value_parser = FalseyValueParser::new())]
     pub insecure_bind: bool,
+    /// File of API keys; with it nobody is let in without one
+    #[arg(long, env = "CLUSTERGATE_KEYS_FILE", value_name = "FILE")]
+    pub keys_file: Option<PathBuf>,
     /// Its names.
     #[command(flatten)]
     pub hosts: Hosts,
@@ -66,6 +69,8 @@ impl Configured {
             hosts: self.hosts.named(),
             log_filter: log.log.clone(),
             log_format: log.log_format.map(Into::into),
+            keys_file: self.keys_file.clone(),
+            reads_only: false,
         };
         load(self.config.as_deref(), &overrides, &Process, CATALOG)
     }
@@ -84,7 +89,7 @@ impl Serve {
     pub async fn run(&self, log: &LogArgs) -> Result<Exit, Failure> {
         let config = self.configured.load_with(log)?;
         log.init(&config.log)?;
-        if !config.server.listen.ip().is_loopback() {
+        if !config.server.listen.ip().is_loopback() && !config.access.is_guarded() {
             tracing::warn!(
                 server.listen = %config.server.listen,
                 "listening on an address that others can reach without access control"

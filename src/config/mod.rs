@@ -13,6 +13,7 @@
 //! A token is never written in the file: `token_env` names the variable that holds it, `token_file` the file. No message
 //! repeats a value, and `Debug` of a configuration shows neither tokens nor values of the provider's own settings.
 
+mod access;
 mod connect;
 mod env;
 mod hosts;
@@ -31,10 +32,12 @@ use crate::provider::{Entry, Limits};
 use crate::telemetry::logs::Format;
 use crate::upstream::{Credential, StackSettings};
 
+pub use access::keys_file;
 pub use connect::{Connected, connect};
 pub use env::{Process, Strings};
 pub use hosts::host_names;
 pub use mistake::{Mistake, Mistakes};
+pub use quantity::duration as read_duration;
 pub use resolve::{Overrides, load, parse};
 
 /// Everything a running gateway needs to know.
@@ -48,6 +51,8 @@ pub struct Config {
     pub disabled: Vec<SourceName>,
     /// What is logged.
     pub log: Log,
+    /// What controls access.
+    pub access: crate::access::Settings,
 }
 
 /// The listening side, and its bounds.

@@ -11,7 +11,7 @@ const SIZE: &str = "must be a number of bytes, or a size such as \"32MiB\"";
 const RATE: &str = "must be a number of calls and a time, such as \"60/1m\"";
 
 /// Reads `30s`, `5m`, `1h30m`; units are `ms`, `s`, `m`, `h` and `d`, and every number has one.
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err(DURATION);

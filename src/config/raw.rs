@@ -3,6 +3,7 @@
 //! serde would stop at the first mistake; an operator wants to see all of them.
 
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::{Table, Value};
@@ -73,19 +74,52 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Takes a list of texts.
+    /// Takes a text that must be there; empty when it is not, or is wrong.
+    pub(super) fn required(&mut self, key: &'static str, missing: &str) -> String {
+        if !self.table.contains_key(key) {
+            self.known.push(key);
+            self.reject(key, missing);
+        }
+        self.text(key).unwrap_or_default()
+    }
+
+    /// Takes a list of texts, or one text alone.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         let texts = match self.take(key)? {
-            Value::Array(values) => values
+            Value::String(text) => Some(vec![text]),
+            Value::Array(items) => items
                 .into_iter()
-                .map(|value| match value {
+                .map(|item| match item {
                     Value::String(text) => Some(text),
                     _ => None,
                 })
                 .collect(),
             _ => None,
         };
-        texts.or_else(|| self.none(key, "must be a list of texts in quotes"))
+        let texts: Option<Vec<String>> =
+            texts.map(|texts| texts.iter().map(|text| text.trim().to_owned()).collect());
+        match texts {
+            Some(texts) if !texts.is_empty() && texts.iter().all(|text| !text.is_empty()) => {
+                Some(texts)
+            }
+            _ => self.none(key, "must be a list of texts in quotes, none of them empty"),
+        }
+    }
+
+    /// Takes the name of a file that must be there; relative names begin at `folder`.
+    pub(super) fn file(&mut self, key: &'static str, folder: &Path) -> Option<PathBuf> {
+        let file = folder.join(self.text(key)?);
+        if file.is_file() {
+            Some(file)
+        } else {
+            self.none(key, "there is no such file")
+        }
+    }
+
+    /// Whether something is wrong with a key.
+    pub(super) fn was_rejected(&self, key: &str) -> bool {
+        let key = self.key(key);
+        self.mistakes.iter().any(|mistake| mistake.key == key)
     }
 
     /// Takes `true` or `false`.

@@ -1,14 +1,15 @@
 //! From a file and variables to a [`Config`], or to everything that is wrong with them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::{Table, Value};
 
+use super::access;
 use super::env::{Strings, first_of};
 use super::hosts::host_names;
 use super::raw::Section;
@@ -34,6 +35,10 @@ pub struct Overrides {
     pub log_filter: Option<String>,
     /// The form of a log line.
     pub log_format: Option<Format>,
+    /// Where keys are kept.
+    pub keys_file: Option<PathBuf>,
+    /// Nothing is served: nobody is let in, and the files about that are left alone.
+    pub reads_only: bool,
 }
 
 /// Reads the file, or the vendors' usual variables when there is none.
@@ -82,27 +87,35 @@ pub fn parse(
     let mut mistakes = Vec::new();
     let mut root = Section::new("", table, &mut mistakes);
     let (server, log) = (root.table("server"), root.table("log"));
+    let access = root.table("access");
     let written = sources_written(&mut root);
     root.finish();
-    let server = resolve_server(server, overrides, &mut mistakes);
+    let access = access::resolve(access, overrides, context, &mut mistakes);
+    let server = resolve_server(server, overrides, access.is_wanted, &mut mistakes);
     let log = resolve_log(log, overrides, &mut mistakes);
     let (sources, disabled) = match written {
         Some(tables) => resolve_sources(tables, context, &mut mistakes),
         None => (from_variables(context, &mut mistakes), Vec::new()),
     };
     if mistakes.is_empty() {
+        let names = sources.iter().map(|source| &source.name);
+        let known: BTreeSet<&SourceName> = names.chain(&disabled).collect();
+        access::check_sources(&access.settings, &known, &mut mistakes);
+    }
+    if mistakes.is_empty() {
         Ok(Config {
             server,
             sources,
             disabled,
             log,
+            access: access.settings,
         })
     } else {
         Err(Mistakes(mistakes))
     }
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?
         .take(MAX_FILE_BYTES + 1)
@@ -116,7 +129,7 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 /// All syntax errors, by line and column. The line itself is not shown: it may hold a secret.
-fn syntax(text: &str) -> Vec<Mistake> {
+pub(super) fn syntax(text: &str) -> Vec<Mistake> {
     let (_, mut errors) = toml::de::DeTable::parse_recoverable(text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let mut mistakes: Vec<Mistake> = errors
@@ -273,7 +286,12 @@ fn nothing_configured(catalog: &[Entry]) -> String {
     text
 }
 
-fn resolve_server(table: Table, overrides: &Overrides, mistakes: &mut Vec<Mistake>) -> Server {
+fn resolve_server(
+    table: Table,
+    overrides: &Overrides,
+    is_guarded: bool,
+    mistakes: &mut Vec<Mistake>,
+) -> Server {
     let second = Duration::from_secs(1);
     let mut server = Server::default();
     let mut section = Section::new("server", table, mistakes);
@@ -322,10 +340,11 @@ fn resolve_server(table: Table, overrides: &Overrides, mistakes: &mut Vec<Mistak
             *place = duration;
         }
     }
-    if !server.listen.ip().is_loopback() && !server.insecure_bind {
+    let is_open = !is_guarded && !server.insecure_bind && !overrides.reads_only;
+    if is_open && !server.listen.ip().is_loopback() {
         section.reject(
             "listen",
-            "others can reach this address and nothing controls their access: listen on 127.0.0.1 behind a proxy that does, or allow it with insecure_bind = true or --insecure-bind where the network itself is trusted",
+            "others can reach this address and nothing controls their access: make a key with `clustergate keys new` or name an issuer of tokens with [[access.issuers]]; listen on 127.0.0.1 behind a proxy that controls access; or allow it with insecure_bind = true or --insecure-bind where the network itself is trusted",
         );
     }
     section.finish();

@@ -1,6 +1,6 @@
 //! One `[[sources]]` table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -355,14 +355,7 @@ fn stack(
             Err(reason) => section.reject("rate", reason),
         }
     }
-    if let Some(file) = section.text("ca_file") {
-        let file: PathBuf = folder.join(file);
-        if file.is_file() {
-            settings.ca_file = Some(file);
-        } else {
-            section.reject("ca_file", "there is no such file");
-        }
-    }
+    settings.ca_file = section.file("ca_file", folder);
     settings
 }
 

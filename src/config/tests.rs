@@ -367,10 +367,77 @@ fn the_command_line_names_hosts_in_place_of_the_file() {
     assert_eq!(hosts(&["other"]).unwrap(), ["other"]);
     let wrong = hosts(&["https://other"]).unwrap_err().to_string();
     assert!(wrong.contains("server.hosts: must be names"), "{wrong}");
-    let single = mistakes("server.hosts = 'intranet'", &[("ALPHA_TOKEN", "t")]);
+    let single = mistakes("server.hosts = 7", &[("ALPHA_TOKEN", "t")]);
     assert!(
         single.contains("server.hosts: must be a list of texts"),
         "{single}"
+    );
+}
+
+#[test]
+fn access_control_is_resolved_and_makes_an_open_address_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = crate::access::KeysFile::at(folder.path().join("keys.json"));
+    let new = crate::access::NewKey {
+        name: "ci".to_owned(),
+        scopes: crate::access::Scopes::ADMIN,
+        sources: None,
+        projects: None,
+        expires_at: None,
+    };
+    file.create(new, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let sources = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'";
+    let listen = "server.listen = '0.0.0.0:80'";
+    let issuer = "
+        [[access.issuers]]
+        issuer = 'https://id.example/realms/one'
+        audience = 'clustergate'
+        algorithms = ['ES256']
+        leeway = '5s'
+        scope_claim = 'groups'
+        scopes_map = { sre = ['admin'], dev = ['clusters:read', 'metrics:read'] }
+        sources = ['one']
+        projects_claim = 'projects'
+    ";
+    let resolve = |text: &str| {
+        let strings = variables(&[("A_TOKEN", "t")]);
+        parse(
+            text,
+            folder.path(),
+            &Overrides::default(),
+            &strings,
+            &CATALOG,
+        )
+    };
+    let keys = format!(
+        "{listen}\naccess.keys_file = 'keys.json'\naccess.audit = 'audit.jsonl'\n{sources}"
+    );
+    let config = resolve(&keys).unwrap();
+    assert!(config.access.is_guarded());
+    assert_eq!(config.access.keys_file.as_deref(), Some(file.path()));
+    let audit = crate::access::audit::Destination::File(folder.path().join("audit.jsonl"));
+    assert_eq!(config.access.audit, Some(audit));
+
+    let config = resolve(&format!(
+        "{listen}\naccess.audit = 'stdout'\n{issuer}\n{sources}"
+    ))
+    .unwrap();
+    assert!(config.access.is_guarded() && config.access.keys_file.is_none());
+    let [issuer] = config.access.issuers.as_slice() else {
+        panic!("there is one issuer: {:?}", config.access);
+    };
+    assert_eq!(issuer.audience, ["clustergate"]);
+    assert_eq!(issuer.algorithms, [crate::access::Algorithm::Es256]);
+    assert_eq!(
+        issuer.scopes_map["dev"].to_string(),
+        "clusters:read,metrics:read"
+    );
+    assert_eq!(issuer.sources.as_ref().unwrap().len(), 1);
+
+    let only_audit = resolve(&format!("{listen}\naccess.audit = 'stdout'\n{sources}")).unwrap_err();
+    assert_eq!(
+        only_audit.0[0].key, "server.listen",
+        "an audit lets nobody in, and nobody out"
     );
 }
 
@@ -393,6 +460,124 @@ fn requests_are_shed_above_a_lag_that_can_be_measured_or_never() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn every_mistake_about_access_is_told_at_once_with_its_key() {
+    let text = mistakes(
+        &r#"
+        [access]
+        keys_file = "missing.json"
+        audit = 7
+        keys = "CANARY"
+
+        [[access.issuers]]
+        issuer = "http://id.example"
+        audiance = "clustergate"
+
+        [[access.issuers]]
+        issuer = "https://id.example"
+        audience = ["one", ""]
+        jwks_uri = "http://id.example/CANARY"
+        ca_file = "missing.pem"
+        algorithms = ["RS256", "HS256"]
+        leeway = "1h"
+        scopes = ["CANARY"]
+        scopes_map = { sre = "admin", dev = ["CANARY"] }
+        sources = ["Not A Name"]
+
+        [[access.issuers]]
+        issuer = "https://id.example"
+        audience = "clustergate"
+
+        [server]
+        listen = "0.0.0.0:80"
+
+        [[sources]]
+        name = "one"
+        provider = "alpha"
+        token_env = "A_TOKEN"
+        "#
+        .replace("CANARY", CANARY),
+        &[("A_TOKEN", "t")],
+    );
+    assert_snapshot!(text);
+    let text = mistakes(
+        "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'\n[[access.issuers]]\nissuer = 'https://id.example'\naudience = 'x'\nsources = ['two']",
+        &[("A_TOKEN", "t")],
+    );
+    assert!(text.contains("access.issuers[0].sources: no source is called two"));
+}
+
+#[test]
+fn keys_are_kept_where_told_or_in_the_folder_of_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("clustergate.toml");
+    std::fs::write(&config, "access.keys_file = 'my-keys.json'\nnonsense = 1").unwrap();
+    let home = [("HOME", "/home/ada")];
+    let at = |told: Option<&str>, config: Option<&Path>, pairs: &[(&str, &str)]| {
+        keys_file(told.map(Path::new), config, &variables(pairs))
+            .map(|file| file.display().to_string())
+            .map_err(|mistakes| mistakes.0[0].key.clone())
+    };
+    assert_eq!(
+        at(Some("k.json"), Some(&config), &home),
+        Ok("k.json".to_owned())
+    );
+    let named = folder.path().join("my-keys.json").display().to_string();
+    assert_eq!(at(None, Some(&config), &home), Ok(named));
+    let usual = "/home/ada/.local/share/clustergate/keys.json".to_owned();
+    assert_eq!(at(None, None, &home), Ok(usual));
+    let xdg = [
+        ("HOME", "/home/ada"),
+        ("XDG_DATA_HOME", "/data"),
+        ("STATE_DIRECTORY", ""),
+    ];
+    assert_eq!(
+        at(None, None, &xdg),
+        Ok("/data/clustergate/keys.json".to_owned())
+    );
+    let service = [
+        ("HOME", "/"),
+        ("STATE_DIRECTORY", "/var/lib/clustergate:/x"),
+    ];
+    assert_eq!(
+        at(None, None, &service),
+        Ok("/var/lib/clustergate/keys.json".to_owned())
+    );
+    assert_eq!(at(None, None, &[]), Err("access.keys_file".to_owned()));
+}
+
+#[test]
+fn a_keys_file_in_the_folder_of_data_turns_access_control_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'";
+    let data = folder.path().display().to_string();
+    let pairs = [("A_TOKEN", "t"), ("STATE_DIRECTORY", data.as_str())];
+    assert!(!resolve(sources, &pairs).unwrap().access.is_guarded());
+    let keys = folder.path().join("keys.json");
+    std::fs::write(&keys, "{}").unwrap();
+    let text = mistakes(sources, &pairs);
+    assert!(
+        text.contains("access.keys_file"),
+        "a broken one is no reason to be open: {text}"
+    );
+    let overrides = Overrides {
+        reads_only: true,
+        ..Overrides::default()
+    };
+    let config = parse(
+        sources,
+        Path::new(""),
+        &overrides,
+        &variables(&pairs),
+        &CATALOG,
+    )
+    .unwrap();
+    assert!(
+        !config.access.is_guarded(),
+        "nobody is let in where nothing is served"
+    );
 }
 
 #[test]

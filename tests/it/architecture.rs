@@ -23,12 +23,16 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("adapters", &["domain", "provider", "upstream"]),
     // Vitals of a source's outbound stack are shown as they are, and its published rate paces details: `upstream`.
     ("inventory", &["domain", "provider", "upstream"]),
-    // The log format and filter are configured: `telemetry`.
-    ("config", &["domain", "provider", "telemetry", "upstream"]),
+    // The log format and filter are configured: `telemetry`; issuers and the keys file: `access`.
+    (
+        "config",
+        &["access", "domain", "provider", "telemetry", "upstream"],
+    ),
     // Vitals and failure kinds become answers: `upstream`. Requests are counted: `telemetry`.
     (
         "api",
         &[
+            "access",
             "domain",
             "export",
             "inventory",
@@ -40,6 +44,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     (
         "app",
         &[
+            "access",
             "adapters",
             "api",
             "config",
@@ -52,11 +57,12 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "upstream",
         ],
     ),
-    // Commands print the catalog, read the configuration, choose exit codes by kind of failure, set up the log, and ask a
+    // Commands print the catalog, read the configuration, change the keys file, choose exit codes by kind of failure, set up the log, and ask a
     // running gateway over the guarded client: all but `app` are plain values and functions of these modules.
     (
         "cli",
         &[
+            "access",
             "adapters",
             "app",
             "config",

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use super::issuer::IssuerSettings;
 use super::jwks::KeySet;
-use crate::upstream::{FetchError, Fetcher};
+use crate::upstream::{FetchError, Fetcher, is_confidential};
 
 /// How long keys count as fresh.
 pub(super) const FRESH: Duration = Duration::from_mins(15);
@@ -265,8 +265,7 @@ fn discovery_address(issuer: &str) -> Option<Url> {
 
 /// Whether keys may be read from an address: whoever can change them on the way can let everybody in.
 pub fn may_be_asked(url: &Url) -> bool {
-    let is_bare = url.username().is_empty() && url.password().is_none() && url.has_host();
-    is_bare && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
+    url.username().is_empty() && url.password().is_none() && is_confidential(url)
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -28,7 +28,7 @@ pub enum KeysError {
     Missing,
     /// It cannot be read.
     #[error("it cannot be read by the user that runs this program: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// It is a folder, a pipe or a device.
     #[error("it is not a regular file")]
     NotAFile,
@@ -59,7 +59,7 @@ pub enum KeysError {
     Duplicate,
     /// It cannot be written.
     #[error("it cannot be written: {0}")]
-    Write(#[source] io::Error),
+    Write(io::Error),
     /// Somebody else changes it right now.
     #[error("another program changes it right now")]
     Busy,

@@ -1,11 +1,13 @@
 //! Where answers come from: a running gateway, or the vendors themselves through the same API in process.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Args;
 use http::HeaderMap;
+use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
@@ -14,13 +16,16 @@ use super::problem::Problem;
 use super::progress::Display;
 use crate::adapters::CATALOG;
 use crate::app::InProcess;
-use crate::config::{Overrides, Process, load};
-use crate::upstream::Fetcher;
+use crate::config::{Overrides, Process, Strings, load};
+use crate::upstream::{Fetcher, is_confidential};
 
 pub use crate::app::Reply;
 
 /// Largest JSON answer that is held in memory; one page of a list is far smaller.
 const MAX_JSON_BYTES: usize = 256 << 20;
+
+/// Largest file that a key is read of; tokens of issuers are longer than keys.
+const MAX_KEY_BYTES: u64 = 16 << 10;
 
 /// Which gateway to ask.
 #[derive(Debug, Clone, Args)]
@@ -28,6 +33,9 @@ pub struct Target {
     /// Gateway to read from
     #[arg(long, env = "CLUSTERGATE_URL", hide_env_values = true, default_value = Self::DEFAULT_URL, value_parser = gateway)]
     pub url: Url,
+    /// File that holds the API key to show; without it the one in CLUSTERGATE_API_KEY is shown
+    #[arg(long, env = "CLUSTERGATE_API_KEY_FILE", value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
     /// Read the vendors directly with the configuration, without a gateway; --url is not used then
     #[arg(long)]
     pub direct: bool,
@@ -61,7 +69,10 @@ impl Access {
     /// Gets ready to ask; with `--direct`, reads every source first.
     pub async fn open(target: &Target) -> Result<Self, Failure> {
         if !target.direct {
-            return Remote::new(target.url.clone()).map(Self::Remote);
+            let key = api_key(target.api_key_file.as_deref(), &Process)?;
+            return Remote::new(target.url.clone())?
+                .with_key(key.as_ref())
+                .map(Self::Remote);
         }
         let overrides = Overrides {
             reads_only: true,
@@ -128,6 +139,23 @@ impl Remote {
         Ok(Self { base, fetcher })
     }
 
+    /// Shows a key with each request, unless others could read it on the way.
+    fn with_key(self, key: Option<&SecretString>) -> Result<Self, Failure> {
+        let Some(key) = key else {
+            return Ok(self);
+        };
+        if !is_confidential(&self.base) {
+            return Err(Failure::Usage(format!(
+                "an API key is sent over https only, or to this machine; {} is neither",
+                shown(&self.base)
+            )));
+        }
+        let fetcher = self.fetcher.with_token(key);
+        let fetcher = fetcher
+            .ok_or_else(|| Failure::Usage("the API key has signs that no key has".into()))?;
+        Ok(Self { fetcher, ..self })
+    }
+
     /// Asks for an answer that is handed on as it arrives.
     pub async fn stream(
         &self,
@@ -158,6 +186,43 @@ impl Remote {
         }
         Ok((status, headers))
     }
+}
+
+/// The key to show: of the file, else of the variable. It is no flag, since everybody can read a command line.
+fn api_key(file: Option<&Path>, strings: &dyn Strings) -> Result<Option<SecretString>, Failure> {
+    let Some(path) = file else {
+        let key = strings.get("CLUSTERGATE_API_KEY").unwrap_or_default();
+        let key = key.trim();
+        return Ok((!key.is_empty()).then(|| SecretString::from(key)));
+    };
+    let unusable = |reason: &str| Failure::Usage(format!("{}: {reason}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| unusable(&error.to_string()))?;
+    if file
+        .metadata()
+        .is_ok_and(|metadata| is_world_readable(&metadata))
+    {
+        return Err(unusable(
+            "readable by everyone; take that right away (chmod o-r)",
+        ));
+    }
+    let mut text = String::new();
+    std::io::Read::take(file, MAX_KEY_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| unusable(&error.to_string()))?;
+    match text.trim() {
+        "" => Err(unusable("empty")),
+        key => Ok(Some(SecretString::from(key))),
+    }
+}
+
+#[cfg(unix)]
+fn is_world_readable(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn is_world_readable(_: &std::fs::Metadata) -> bool {
+    false
 }
 
 fn refuse_problem(reply: &Reply) -> Result<(), Failure> {
@@ -234,6 +299,81 @@ mod tests {
         assert_eq!(page.exit(), Exit::Failure);
         let moved = ask("301 Moved Permanently", "").await.unwrap_err();
         assert_eq!(moved.exit(), Exit::Failure);
+    }
+
+    #[test]
+    fn the_key_comes_from_a_file_or_a_variable_and_not_from_what_everybody_reads() {
+        use std::collections::BTreeMap;
+
+        use secrecy::ExposeSecret as _;
+
+        let set = BTreeMap::from([("CLUSTERGATE_API_KEY".to_owned(), " cg_a\n".to_owned())]);
+        let unset = BTreeMap::new();
+        let read = |file: Option<&Path>, strings: &BTreeMap<String, String>| {
+            api_key(file, strings)
+                .map(|key| key.map(|key| key.expose_secret().to_owned()))
+                .map_err(|failure| failure.exit())
+        };
+        assert_eq!(read(None, &set), Ok(Some("cg_a".to_owned())));
+        assert_eq!(read(None, &unset), Ok(None));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert_eq!(read(Some(&path), &set), Err(Exit::Usage), "it is missing");
+        std::fs::write(&path, "cg_b\n").unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let allow = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode));
+            allow(0o644).unwrap();
+            assert_eq!(read(Some(&path), &set), Err(Exit::Usage));
+            allow(0o600).unwrap();
+        }
+        assert_eq!(read(Some(&path), &set), Ok(Some("cg_b".to_owned())));
+        std::fs::write(&path, "\n").unwrap();
+        assert_eq!(read(Some(&path), &set), Err(Exit::Usage), "it is empty");
+    }
+
+    #[tokio::test]
+    async fn a_key_is_shown_to_this_machine_or_over_https_only() {
+        let key = SecretString::from("cg_secret");
+        let with = |url: &str| {
+            Remote::new(url.parse().unwrap())
+                .unwrap()
+                .with_key(Some(&key))
+        };
+        for url in [
+            "https://gateway.example",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+        ] {
+            let remote = with(url).unwrap();
+            assert!(!format!("{remote:?}").contains("cg_secret"), "{url}");
+        }
+        for url in [
+            "http://gateway.example",
+            "http://10.0.0.1",
+            "http://a.localhost",
+        ] {
+            let failure = with(url).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Usage, "{url}");
+            assert!(!failure.to_string().contains("cg_secret"), "{url}");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote = with(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let serve = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let read = socket.read(&mut request).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            socket.write_all(answer).await.unwrap();
+            String::from_utf8_lossy(&request[..read]).to_lowercase()
+        };
+        let (answer, request) = tokio::join!(remote.stream("/", "*/*", |_| Ok(())), serve);
+        answer.unwrap();
+        assert!(
+            request.contains("authorization: bearer cg_secret\r\n"),
+            "{request}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use super::problem::Problem;
+use crate::access::KeysError;
 use crate::app::AppError;
 use crate::config::Mistakes;
 use crate::telemetry::logs::InitError;
@@ -20,7 +21,7 @@ pub enum Exit {
     Usage,
     /// The answer was given, and it is not the whole inventory.
     Incomplete,
-    /// There is no such cluster or source.
+    /// There is no such cluster, source or key.
     NotFound,
     /// The gateway cannot be reached.
     Unreachable,
@@ -58,7 +59,7 @@ impl Exit {
             Self::Incomplete => {
                 "the inventory is incomplete: what is known was printed (nothing with --require-complete), and standard error names the sources that are missing"
             }
-            Self::NotFound => "there is no such cluster or source",
+            Self::NotFound => "there is no such cluster, source or key",
             Self::Unreachable => "the gateway cannot be reached",
         }
     }
@@ -94,6 +95,14 @@ pub enum Failure {
         #[source]
         error: FetchError,
     },
+    /// The keys file cannot be used as asked.
+    #[error("{file}: {error}")]
+    Keys {
+        /// Where it is.
+        file: String,
+        /// Why.
+        error: KeysError,
+    },
     /// The gateway says no.
     #[error("{0}")]
     Problem(Box<Problem>),
@@ -116,10 +125,14 @@ impl Failure {
                     Exit::Failure
                 }
             },
+            Self::Keys {
+                error: KeysError::Unknown(_),
+                ..
+            } => Exit::NotFound,
             Self::Problem(problem) => problem.exit(),
             // The reader of a pipe went away, as `head` does: it has what it wanted.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
-            Self::App(_) | Self::Answer(_) | Self::Output(_) => Exit::Failure,
+            Self::App(_) | Self::Answer(_) | Self::Output(_) | Self::Keys { .. } => Exit::Failure,
         }
     }
 
@@ -143,6 +156,11 @@ impl Failure {
         } = self
         {
             text.push_str("\n  start one with `clustergate serve`, name another with --url, or read the vendors yourself with --direct");
+        }
+        if let Self::Problem(problem) = self
+            && problem.code == "UNAUTHENTICATED"
+        {
+            text.push_str("\n  show an API key by CLUSTERGATE_API_KEY, or by a file that holds it with --api-key-file");
         }
         Some(text)
     }

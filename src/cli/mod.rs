@@ -11,6 +11,7 @@ pub mod filters;
 pub mod get;
 pub mod health;
 mod inventory;
+pub mod keys;
 pub mod list;
 pub mod log;
 pub mod printer;
@@ -62,6 +63,8 @@ pub enum Command {
     Sources(sources::Sources),
     /// Show the vendors that a source can name
     Providers(providers::Providers),
+    /// Make, list, rotate and revoke API keys
+    Keys(keys::Keys),
     /// Run simulated vendors and a gateway over them; no account is needed
     Demo(serve::Demo),
     /// Run the simulated vendors alone
@@ -166,6 +169,7 @@ pub async fn run(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Summary(summary) => summary.run(printer).await,
         Command::Sources(sources) => sources.run(printer).await,
         Command::Providers(providers) => providers.run(printer),
+        Command::Keys(keys) => keys.run(printer),
         Command::Health(health) => health.run(printer).await,
         Command::Openapi(openapi) => {
             printer.json(&app::openapi(openapi.version_3_0))?;

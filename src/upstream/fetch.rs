@@ -159,6 +159,22 @@ impl Fetched {
     }
 }
 
+/// Whether what is said to an address stays between the two, and nobody else answers for it: https, or this machine.
+pub fn is_confidential(url: &Url) -> bool {
+    let is_here = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        // Names below `localhost` may lead anywhere, by a resolver that does not know them.
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => is_here,
+        _ => false,
+    }
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -30,6 +30,6 @@ mod tests;
 pub use call::{Answer, Call, Target};
 pub use dialect::{Dialect, Quota, Refusal};
 pub use error::{FailureKind, UpstreamError, excerpt};
-pub use fetch::{FetchError, Fetched, Fetcher};
+pub use fetch::{FetchError, Fetched, Fetcher, is_confidential};
 pub use settings::{Credential, Rate, Scheme, StackSettings, TokenSource};
 pub use stack::{BreakerState, Stack, StackError, Vitals};

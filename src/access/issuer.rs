@@ -13,7 +13,7 @@ use super::principal::{Denied, Principal, PrincipalKind};
 use super::scope::Scopes;
 use crate::domain::{Reach, SourceName};
 
-/// Longest subject that is taken, as OpenID Connect has it.
+/// Longest subject that is taken, as issuers promise it.
 const MAX_SUBJECT: usize = 255;
 
 /// Who may issue tokens, and what they mean.
@@ -85,7 +85,7 @@ impl IssuerSettings {
             id: subject.to_owned(),
             name: self.issuer.clone(),
             scopes: self.scopes_of(claims),
-            reach: Reach {
+            reach: Arc::new(Reach {
                 sources: seen(
                     self.sources.as_ref(),
                     self.sources_claim.as_deref(),
@@ -98,7 +98,7 @@ impl IssuerSettings {
                     claims,
                     |name| Some(name.to_owned()),
                 ),
-            },
+            }),
         }))
     }
 

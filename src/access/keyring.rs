@@ -29,9 +29,16 @@ const NO_HASH: [u8; 32] = [0; 32];
 pub(super) struct Keyring {
     path: PathBuf,
     table: ArcSwap<Table>,
-    /// The state of the file that was complained of; inside, `None` is no file at all.
-    complaint: Mutex<Option<Option<Stamp>>>,
+    complaint: Mutex<Complaint>,
     is_read_only: AtomicBool,
+}
+
+/// What was said about the file, so that it is said once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Complaint {
+    Nothing,
+    /// That it cannot be used in this state; `None` is no file at all.
+    Unusable(Option<Stamp>),
 }
 
 struct Table {
@@ -58,7 +65,7 @@ impl Keyring {
         Ok(Self {
             path,
             table: ArcSwap::from_pointee(Table::of(document, stamp, None)),
-            complaint: Mutex::new(None),
+            complaint: Mutex::new(Complaint::Nothing),
             is_read_only: AtomicBool::new(false),
         })
     }
@@ -115,7 +122,7 @@ impl Keyring {
             .complaint
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if *complaint == Some(stamp) {
+        if *complaint == Complaint::Unusable(stamp) {
             return;
         }
         match file::read(&self.path) {
@@ -125,11 +132,11 @@ impl Keyring {
                     tracing::info!(keys.count = table.records.len(), "keys file read anew");
                 }
                 self.table.store(Arc::new(table));
-                *complaint = None;
+                *complaint = Complaint::Nothing;
             }
             Err(error) => {
                 tracing::error!(%error, keys.file = %self.path.display(), "keys file cannot be used; the keys read before stay");
-                *complaint = Some(stamp);
+                *complaint = Complaint::Unusable(stamp);
             }
         }
     }
@@ -227,7 +234,7 @@ fn record(entry: Entry, before: Option<&Table>) -> Record {
             |record| Arc::clone(&record.used),
         );
     used.fetch_max(noted, Ordering::Relaxed);
-    let reach = entry.reach();
+    let reach = Arc::new(entry.reach());
     Record {
         principal: Arc::new(Principal {
             kind: PrincipalKind::Key,

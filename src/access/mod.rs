@@ -31,6 +31,7 @@ use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,6 +52,8 @@ pub use manage::{KeysFile, Made, NewKey};
 pub use principal::{Denied, DeniedKind, Principal, PrincipalKind};
 pub use scope::{Scope, Scopes, UnknownScope};
 
+/// Requests that may wait for an issuer at once: callers nobody knows must not take every place.
+const WAITING: usize = 64;
 /// Tokens that are remembered as checked.
 const REMEMBERED: usize = 4096;
 /// How long they are.
@@ -102,6 +105,7 @@ pub struct Access {
     keyring: Option<Arc<Keyring>>,
     issuers: Vec<Issuer>,
     checked: Cache<[u8; 32], Remembered>,
+    waiting: Semaphore,
     audit: Option<Audit>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -191,6 +195,7 @@ impl Access {
             keyring,
             issuers,
             checked: Cache::new(REMEMBERED),
+            waiting: Semaphore::new(WAITING),
             audit,
             tasks,
             stop,
@@ -236,6 +241,9 @@ impl Access {
     /// Asks the issuer, and says who the caller is.
     pub async fn ask(&self, question: Question, now: Timestamp) -> Result<Arc<Principal>, Denied> {
         let Question { token, issuer } = question;
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(Denied::unavailable("too many wait for an issuer"));
+        };
         self.issuers[issuer].keys.clone().ask().await;
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
         match self.tell(&token, hash, now, false) {

@@ -31,7 +31,7 @@ pub struct Principal {
     /// What it may do.
     pub scopes: Scopes,
     /// How far it sees.
-    pub reach: Reach,
+    pub reach: Arc<Reach>,
 }
 
 static OPEN: LazyLock<Arc<Principal>> = LazyLock::new(|| {
@@ -40,7 +40,7 @@ static OPEN: LazyLock<Arc<Principal>> = LazyLock::new(|| {
         id: "open".to_owned(),
         name: "no access control".to_owned(),
         scopes: Scopes::ADMIN,
-        reach: Reach::ALL,
+        reach: Arc::new(Reach::ALL),
     })
 });
 

@@ -33,8 +33,13 @@ pub struct Target {
     /// Gateway to read from
     #[arg(long, env = "CLUSTERGATE_URL", hide_env_values = true, default_value = Self::DEFAULT_URL, value_parser = gateway)]
     pub url: Url,
-    /// File that holds the API key to show; without it the one in CLUSTERGATE_API_KEY is shown
-    #[arg(long, env = "CLUSTERGATE_API_KEY_FILE", value_name = "FILE")]
+    /// File that holds the API key to show.
+    #[arg(
+        long,
+        env = "CLUSTERGATE_API_KEY_FILE",
+        value_name = "FILE",
+        help = "File that holds the API key to show; without it the one in CLUSTERGATE_API_KEY is shown"
+    )]
     pub api_key_file: Option<PathBuf>,
     /// Read the vendors directly with the configuration, without a gateway; --url is not used then
     #[arg(long)]

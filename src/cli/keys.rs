@@ -17,7 +17,7 @@ use super::get::Form;
 use super::printer::Printer;
 use super::table::{Style, Tone, known, number, render, toned};
 use super::text::{brief, clean};
-use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, Scope, Scopes};
+use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, Scope};
 use crate::config::{Process, keys_file, read_duration};
 use crate::domain::SourceName;
 
@@ -49,7 +49,7 @@ pub enum Command {
 /// Where keys are kept.
 #[derive(Debug, Clone, Args)]
 pub struct Place {
-    /// File of API keys [default: access.keys_file of the configuration, else keys.json in the folder of data]
+    /// File of API keys [default: that of the configuration, else keys.json in the folder of data]
     #[arg(long, env = "CLUSTERGATE_KEYS_FILE", value_name = "FILE")]
     pub keys_file: Option<PathBuf>,
     /// Configuration
@@ -174,7 +174,7 @@ impl New {
         let file = self.place.file()?;
         let new = NewKey {
             name: self.name.clone(),
-            scopes: Scopes::from_iter(self.scopes.iter().copied()),
+            scopes: self.scopes.iter().copied().collect(),
             sources: limited(&self.sources),
             projects: limited(&self.projects),
             expires_at,

@@ -37,6 +37,7 @@ fn tell(ring: &Keyring, made: &Made, seconds: i64) -> Result<(), (DeniedKind, &'
 #[cfg(unix)]
 fn allow(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
+
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -62,7 +63,7 @@ fn the_file_holds_what_was_made_and_never_a_key() {
     assert_eq!(principal.kind, PrincipalKind::Key);
     assert_eq!(principal.id, first.entry.id.as_str());
     assert_eq!(principal.name, "ci");
-    assert_eq!(principal.reach, first.entry.reach());
+    assert_eq!(*principal.reach, first.entry.reach());
     assert!(!principal.reach.is_all());
     #[cfg(unix)]
     {
@@ -207,6 +208,8 @@ fn a_changed_file_is_read_anew_and_a_broken_one_changes_nothing() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_others_can_read_or_change_is_refused_with_what_to_do() {
+    use std::os::unix::fs::PermissionsExt as _;
+
     let (_folder, file) = folder();
     file.create(new("ci"), at(0)).unwrap();
     for mode in [0o604, 0o602, 0o644, 0o620, 0o666] {
@@ -227,7 +230,6 @@ fn a_file_that_others_can_read_or_change_is_refused_with_what_to_do() {
         file.check().unwrap();
     }
     let made = file.create(new("more"), at(0)).unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(file.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640, "its group goes on reading it");
     assert_eq!(tell(&ring(&file), &made, 0), Ok(()));

@@ -10,6 +10,7 @@ mod timed;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,9 +102,9 @@ pub async fn serve(
                     // Without a task and without waiting; the client may already be gone, and there is nobody to tell.
                     let _ = stream.try_write(&over_the_cap);
                 }
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     failing = false;
-                    connections.spawn(Arc::clone(&server).connection(stream));
+                    connections.spawn(Arc::clone(&server).connection(stream, Peer(peer)));
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
@@ -146,6 +147,10 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
+/// The other end of a request's connection, which may be a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
 struct Server {
     builder: Builder,
     router: Router,
@@ -154,7 +159,7 @@ struct Server {
 }
 
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: Peer) {
         // Answers are written whole; waiting to join small ones would only delay them.
         let _ = stream.set_nodelay(true);
         let phase = Arc::new(Phase::default());
@@ -162,6 +167,7 @@ impl Server {
         let service = Handler {
             router: self.router.clone(),
             phase,
+            peer,
         };
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let outcome = tokio::select! {
@@ -181,6 +187,7 @@ impl Server {
 struct Handler {
     router: Router,
     phase: Arc<Phase>,
+    peer: Peer,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Handler {
@@ -190,7 +197,9 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.phase.head_complete();
-        self.router.clone().call(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
+        self.router.clone().call(request)
     }
 }
 

@@ -3,29 +3,27 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::code::Code;
 use super::problem::Problem;
 
-/// Reads a body to its end and keeps nothing of it: no operation takes one, but what was cut short was not asked for.
+/// Reads a body to its end: what was cut short was not asked for.
 ///
 /// `most` bytes are read, within so much time.
-pub(super) async fn read_to_end(body: Body, most: u64, within: Duration) -> Result<(), Problem> {
+pub(super) async fn read_to_end(body: Body, most: u64, within: Duration) -> Result<Bytes, Problem> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let mut body = Limited::new(body, most);
     let reading = async {
-        while let Some(frame) = body.frame().await {
-            frame.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    too_large(most)
-                } else {
-                    Problem::new(Code::InvalidBody)
-                }
-            })?;
-        }
-        Ok(())
+        let whole = Limited::new(body, most).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                too_large(most)
+            } else {
+                Problem::new(Code::InvalidBody)
+            }
+        })?;
+        Ok(whole.to_bytes())
     };
     match timeout(within, reading).await {
         Ok(read) => read,
@@ -43,7 +41,6 @@ mod tests {
     use std::convert::Infallible;
     use std::io;
 
-    use bytes::Bytes;
     use futures_util::{StreamExt as _, stream};
     use tokio::time::Instant;
 
@@ -52,9 +49,10 @@ mod tests {
     const MOST: u64 = 10;
     const WITHIN: Duration = Duration::from_secs(3);
 
-    async fn outcome(body: Body) -> Result<(), Code> {
+    async fn outcome(body: Body) -> Result<usize, Code> {
         let read = read_to_end(body, MOST, WITHIN).await;
-        read.map_err(|problem| problem.code())
+        read.map(|bytes| bytes.len())
+            .map_err(|problem| problem.code())
     }
 
     fn pieces(sizes: &'static [usize]) -> Body {
@@ -64,8 +62,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_the_cap() {
-        assert_eq!(outcome(Body::empty()).await, Ok(()));
-        assert_eq!(outcome(pieces(&[4, 0, 6])).await, Ok(()));
+        assert_eq!(outcome(Body::empty()).await, Ok(0));
+        assert_eq!(outcome(pieces(&[4, 0, 6])).await, Ok(10));
         assert_eq!(outcome(pieces(&[4, 7])).await, Err(Code::PayloadTooLarge));
         assert_eq!(outcome(pieces(&[11])).await, Err(Code::PayloadTooLarge));
     }

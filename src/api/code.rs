@@ -39,6 +39,12 @@ pub enum Code {
     BodyTimeout,
     /// The request is not HTTP as it is understood here.
     MalformedRequest,
+    /// Nobody knows who asks.
+    Unauthenticated,
+    /// The caller may not do this.
+    Forbidden,
+    /// It cannot be told who asks.
+    AuthUnavailable,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -73,7 +79,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -89,6 +95,9 @@ impl Code {
         Self::InvalidBody,
         Self::BodyTimeout,
         Self::MalformedRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::AuthUnavailable,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -233,6 +242,24 @@ impl Code {
                 "Malformed request",
                 StatusCode::BAD_REQUEST,
                 "The request's head is not HTTP/1.1. It is answered before the request is understood, so the answer names neither its path nor its id.",
+            ),
+            Self::Unauthenticated => (
+                "UNAUTHENTICATED",
+                "Not authenticated",
+                StatusCode::UNAUTHORIZED,
+                "This server lets nobody do this whom it does not know. Show an API key or a token of a configured issuer as `Authorization: Bearer …`; one that is unknown, revoked or expired is answered the same way.",
+            ),
+            Self::Forbidden => (
+                "FORBIDDEN",
+                "Not allowed",
+                StatusCode::FORBIDDEN,
+                "The caller is known, and may not do this. `WWW-Authenticate` names the scope that is needed; `x-required-scope` in `GET /openapi.json` does so for every operation.",
+            ),
+            Self::AuthUnavailable => (
+                "AUTH_UNAVAILABLE",
+                "Authentication unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The token names an issuer whose keys cannot be read now, so it cannot be told whether it is good. API keys do not depend on issuers. Ask again after `Retry-After`.",
             ),
             Self::NotFound => (
                 "NOT_FOUND",

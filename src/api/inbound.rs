@@ -1,11 +1,13 @@
 //! What every request passes: one hand-written layer, since each generic one costs as much as an answer from memory.
 //!
-//! It gives the request an id, refuses what is too long, too large, too many or for somebody else, reads the body of what asks for
-//! a change, turns a panic into a problem, completes problems with path and id, counts, and writes the one event of the access log.
+//! It gives the request an id, refuses what is too long, too large, too many or for somebody else, finds out who asks, reads the body
+//! of what asks for a change, turns a panic into a problem, completes problems with path and id, counts, and writes the one event of
+//! the access log.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,17 +21,23 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Uri};
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use crate::access::{Access, Authentication, Denied, Principal, Question, Scope};
 use crate::telemetry::metrics::RouteMetrics;
 
 use super::body::{read_to_end, too_large};
 use super::code::Code;
+use super::guard::{Audited, Needs, Refused};
 use super::problem::Problem;
 use super::query::escapes_are_whole;
+use super::route::Rules;
+use super::server::Peer;
 use super::site::{Authority, is_safe, refuse_foreign};
 use super::state::ApiState;
+use super::viewer::Viewer;
 
 /// The header that carries a request's id, in both directions.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,9 +60,19 @@ impl Inbound {
     }
 
     /// The gate of a route.
-    pub(super) fn gate(&self, template: &'static str, door: Door) -> Gate {
+    pub(super) fn gate(&self, template: &'static str, rules: Rules, door: Door) -> Gate {
+        self.make(template, Some(rules), door)
+    }
+
+    /// The gate of what is no route.
+    pub(super) fn gate_of_nothing(&self, template: &'static str) -> Gate {
+        self.make(template, None, Door::Guarded)
+    }
+
+    fn make(&self, template: &'static str, rules: Option<Rules>, door: Door) -> Gate {
         Gate(Arc::new(Route {
             metrics: self.0.state.metrics.route(template),
+            rules,
             door,
             shared: Arc::clone(&self.0),
         }))
@@ -74,6 +92,8 @@ pub(super) enum Door {
 
 struct Route {
     metrics: RouteMetrics,
+    /// What each method needs; `None` where there is nothing behind the gate.
+    rules: Option<Rules>,
     door: Door,
     shared: Arc<Shared>,
 }
@@ -125,7 +145,28 @@ impl Route {
         Ok(())
     }
 
-    /// Reads a request to its end, then hands it on without its body.
+    /// Finds out who asks and whether that is enough; where nothing controls access there is nothing to find out.
+    fn admit(&self, request: &Request) -> Admission {
+        let Some(access) = &self.shared.state.access else {
+            return Admission::Pass(None);
+        };
+        let needs = self
+            .rules
+            .as_ref()
+            .and_then(|rules| rules.of(request.method()));
+        let Some(Needs::Scope(scope)) = needs else {
+            return Admission::Pass(None);
+        };
+        match access.authenticate(request.headers(), Timestamp::now()) {
+            Authentication::Done(told) => match allowed(told, scope) {
+                Ok(caller) => Admission::Pass(Some(caller)),
+                Err(refused) => Admission::Refused(refused),
+            },
+            Authentication::Ask(question) => Admission::Ask(Arc::clone(access), question, scope),
+        }
+    }
+
+    /// Reads a change's request to its end, then hands it on whole.
     ///
     /// Only then it is counted in: who sends a body slowly must not keep others out.
     async fn take<S>(
@@ -138,11 +179,32 @@ impl Route {
         S: Service<Request, Response = Response, Error = Infallible>,
     {
         let settings = &self.shared.state.settings;
-        let (parts, body) = request.into_parts();
-        read_to_end(body, settings.max_body_bytes, settings.body_timeout).await?;
+        let request = if is_safe(request.method()) {
+            request
+        } else {
+            let (parts, body) = request.into_parts();
+            let body = read_to_end(body, settings.max_body_bytes, settings.body_timeout).await?;
+            Request::from_parts(parts, Body::from(body))
+        };
         let permit = self.enter()?;
-        let request = Request::from_parts(parts, Body::empty());
         Ok(self.run(inner.call(request), permit, id).await)
+    }
+
+    /// Hands a request on that may have to be read first, and completes its answer.
+    async fn conduct<S>(
+        self: &Arc<Self>,
+        inner: S,
+        request: Request,
+        id: &HeaderValue,
+        seen: &Seen,
+    ) -> Response
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+    {
+        match self.take(inner, request, id).await {
+            Ok(response) => self.leave(response, id, seen),
+            Err(problem) => self.refuse(problem, id, seen),
+        }
     }
 
     /// Awaits an answer, and makes one of a panic.
@@ -171,25 +233,34 @@ impl Route {
 
     /// Completes and accounts for a handler's answer.
     fn leave(&self, mut response: Response, id: &HeaderValue, seen: &Seen) -> Response {
+        let mut code = None;
         if response.status().as_u16() >= 400
             && let Some(problem) = response.extensions_mut().remove::<Problem>()
         {
+            code = Some(problem.code());
             let problem = problem.at(seen.uri.path(), id.to_str().unwrap_or_default());
             *response.body_mut() = problem.render().into_body();
             // The inner route may have counted the body that was replaced.
             response.headers_mut().remove(CONTENT_LENGTH);
         }
-        self.account(response, id, seen)
+        self.account(response, code, id, seen)
     }
 
     /// Says no in place of a handler, for little: what is refused most often is what there is no time for.
     fn refuse(&self, problem: Problem, id: &HeaderValue, seen: &Seen) -> Response {
+        let code = problem.code();
         let problem = problem.at(seen.uri.path(), id.to_str().unwrap_or_default());
-        self.account(problem.render(), id, seen)
+        self.account(problem.render(), Some(code), id, seen)
     }
 
     /// Counts and logs an answer, and gives it the headers that all have.
-    fn account(&self, mut response: Response, id: &HeaderValue, seen: &Seen) -> Response {
+    fn account(
+        &self,
+        mut response: Response,
+        code: Option<Code>,
+        id: &HeaderValue,
+        seen: &Seen,
+    ) -> Response {
         let took = seen.started.elapsed();
         let status = response.status();
         self.metrics.record(&seen.method, status, took);
@@ -206,12 +277,47 @@ impl Route {
                     http.path = seen.uri.path(),
                     http.query = seen.uri.query(),
                     http.status = status.as_u16(),
+                    principal.id = seen.caller.as_ref().map(|caller| caller.id.as_str()),
                     duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 },
                 "request answered"
             );
         }
+        if let Some(audit) = (self.shared.state.access.as_ref()).and_then(|access| access.audit()) {
+            let audited = Audited {
+                needs: self.rules.as_ref().and_then(|rules| rules.of(&seen.method)),
+                caller: seen.caller.as_deref(),
+                refused: seen.refused.as_ref(),
+                remote: seen.remote,
+                request_id: id.to_str().unwrap_or_default(),
+                method: &seen.method,
+                template: self.metrics.template(),
+                path: seen.uri.path(),
+                status,
+                code,
+            };
+            audited.record(audit);
+        }
         response
+    }
+}
+
+/// Whether a request goes on.
+enum Admission {
+    /// It does, for this caller where one was told.
+    Pass(Option<Arc<Principal>>),
+    /// It does not.
+    Refused(Refused),
+    /// An issuer has to be asked first.
+    Ask(Arc<Access>, Question, Scope),
+}
+
+/// Whether a caller that was told, or not, may do something.
+fn allowed(told: Result<Arc<Principal>, Denied>, scope: Scope) -> Result<Arc<Principal>, Refused> {
+    match told {
+        Ok(caller) if caller.may(scope) => Ok(caller),
+        Ok(caller) => Err(Refused::Forbidden(caller, scope)),
+        Err(denied) => Err(Refused::Denied(denied)),
     }
 }
 
@@ -220,6 +326,31 @@ struct Seen {
     method: Method,
     uri: Uri,
     started: Instant,
+    remote: Option<IpAddr>,
+    caller: Option<Arc<Principal>>,
+    refused: Option<Refused>,
+}
+
+impl Seen {
+    /// Remembers who asks, and lets handlers know.
+    fn pass(&mut self, caller: Option<Arc<Principal>>, request: &mut Request) {
+        if let Some(caller) = caller {
+            let extensions = request.extensions_mut();
+            extensions.insert(Viewer::new(Arc::clone(&caller.reach)));
+            extensions.insert(Arc::clone(&caller));
+            self.caller = Some(caller);
+        }
+    }
+
+    /// Remembers why a request goes no further, and makes the answer.
+    fn refuse(&mut self, refused: Refused) -> Response {
+        let response = refused.response();
+        if let Refused::Forbidden(caller, _) = &refused {
+            self.caller = Some(Arc::clone(caller));
+        }
+        self.refused = Some(refused);
+        response
+    }
 }
 
 /// Counts a request out again, however it ends.
@@ -266,28 +397,49 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let route = Arc::clone(&self.route);
         let id = route.shared.ids.of(&request);
-        let seen = Seen {
+        let mut seen = Seen {
             method: request.method().clone(),
             uri: request.uri().clone(),
             started: Instant::now(),
+            remote: request.extensions().get::<Peer>().map(|peer| peer.0.ip()),
+            caller: None,
+            refused: None,
         };
         if let Err(problem) = route.check(&request) {
             let response = route.refuse(problem, &id, &seen);
             return Box::pin(std::future::ready(Ok(response)));
         }
+        let caller = match route.admit(&request) {
+            Admission::Pass(caller) => caller,
+            Admission::Refused(refused) => {
+                let response = seen.refuse(refused);
+                let response = route.leave(response, &id, &seen);
+                return Box::pin(std::future::ready(Ok(response)));
+            }
+            Admission::Ask(access, question, scope) => {
+                let inner = self.take_ready();
+                return Box::pin(async move {
+                    let told = access.ask(question, Timestamp::now()).await;
+                    Ok(match allowed(told, scope) {
+                        Ok(caller) => {
+                            seen.pass(Some(caller), &mut request);
+                            route.conduct(inner, request, &id, &seen).await
+                        }
+                        Err(refused) => {
+                            let response = seen.refuse(refused);
+                            route.leave(response, &id, &seen)
+                        }
+                    })
+                });
+            }
+        };
+        seen.pass(caller, &mut request);
         if !is_safe(&seen.method) {
-            // The one that is ready is used, its clone waits for the next request.
-            let next = self.inner.clone();
-            let inner = std::mem::replace(&mut self.inner, next);
-            return Box::pin(async move {
-                Ok(match route.take(inner, request, &id).await {
-                    Ok(response) => route.leave(response, &id, &seen),
-                    Err(problem) => route.refuse(problem, &id, &seen),
-                })
-            });
+            let inner = self.take_ready();
+            return Box::pin(async move { Ok(route.conduct(inner, request, &id, &seen).await) });
         }
         match route.enter() {
             Ok(permit) => {
@@ -302,6 +454,14 @@ where
                 Box::pin(std::future::ready(Ok(response)))
             }
         }
+    }
+}
+
+impl<S: Clone> Gated<S> {
+    /// The service that said it is ready; its clone waits for the next request.
+    fn take_ready(&mut self) -> S {
+        let next = self.inner.clone();
+        std::mem::replace(&mut self.inner, next)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod clusters;
 pub mod code;
 pub mod docs;
 pub mod filters;
+pub mod guard;
 pub mod health;
 mod inbound;
 pub mod index;
@@ -20,6 +21,7 @@ pub mod problems;
 pub mod providers;
 pub mod query;
 pub mod respond;
+pub mod route;
 pub mod server;
 mod site;
 mod source_metrics;
@@ -32,9 +34,12 @@ pub mod viewer;
 pub(crate) mod testing;
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::any;
 
-use inbound::{Door, Gate, Inbound};
+use crate::access::Scope;
+use guard::Needs;
+use inbound::Inbound;
+use route::{Methods, Route, always, get, post, probe, route};
 
 pub use code::Code;
 pub use problem::Problem;
@@ -42,83 +47,61 @@ pub use site::Hosts;
 pub use state::{ApiState, Settings};
 pub use viewer::Viewer;
 
-/// Every route, on one screen.
-fn routes(inbound: Inbound) -> Routes {
-    Routes::new(inbound)
-        .route("/", get(index::index))
-        .route("/clusters", get(clusters::list_clusters))
-        .route("/clusters/{id}", get(clusters::find_cluster))
-        .route("/summary", get(summary::summarize))
-        .route("/providers", get(providers::list_providers))
-        .route("/providers/{name}", get(providers::find_provider))
-        .route("/sources", get(sources::list_sources))
-        .route("/sources/{name}", get(sources::find_source))
-        .route("/sources/{name}/refresh", post(sources::refresh_source))
-        .route("/problems/{code}", get(problems::find_problem))
-        .route("/openapi.json", get(openapi::read_openapi))
-        .route("/openapi-3.0.json", get(openapi::read_openapi_3_0))
-        .route("/docs", get(docs::redirect))
-        .route("/docs/", get(docs::page))
-        .route("/docs/{*file}", get(docs::file))
-        .probe("/livez", get(health::check_liveness))
-        .probe("/readyz", get(health::check_readiness))
-        .always("/metrics", get(health::read_metrics))
+/// Needed of nobody: these say nothing about anybody's clusters.
+const NOTHING: Needs = Needs::Nothing;
+const READ: Needs = Needs::Scope(Scope::ClustersRead);
+const REFRESH: Needs = Needs::Scope(Scope::SourcesRefresh);
+const METRICS: Needs = Needs::Scope(Scope::MetricsRead);
+
+/// Every route, on one screen, with what each method needs of the caller where access is controlled.
+fn routes() -> Vec<Route> {
+    vec![
+        route("/", get(NOTHING, index::index)),
+        route("/clusters", get(READ, clusters::list_clusters)),
+        route("/clusters/{id}", get(READ, clusters::find_cluster)),
+        route("/summary", get(READ, summary::summarize)),
+        route("/providers", get(READ, providers::list_providers)),
+        route("/providers/{name}", get(READ, providers::find_provider)),
+        route("/sources", get(READ, sources::list_sources)),
+        route("/sources/{name}", get(READ, sources::find_source)),
+        route(
+            "/sources/{name}/refresh",
+            post(REFRESH, sources::refresh_source),
+        ),
+        route("/problems/{code}", get(NOTHING, problems::find_problem)),
+        route("/openapi.json", get(NOTHING, openapi::read_openapi)),
+        route("/openapi-3.0.json", get(NOTHING, openapi::read_openapi_3_0)),
+        route("/docs", get(NOTHING, docs::redirect)),
+        route("/docs/", get(NOTHING, docs::page)),
+        route("/docs/{*file}", get(NOTHING, docs::file)),
+        probe("/livez", get(NOTHING, health::check_liveness)),
+        probe("/readyz", get(NOTHING, health::check_readiness)),
+        always("/metrics", get(METRICS, health::read_metrics)),
+    ]
 }
 
 /// The API as a service.
 pub fn router(state: ApiState) -> Router {
+    assemble(routes(), state)
+}
+
+/// Puts each route behind its own gate, so that a request's counters and rules are known without looking its path up again.
+fn assemble(routes: Vec<Route>, state: ApiState) -> Router {
     let inbound = Inbound::new(state.clone());
-    routes(inbound).finish(state)
-}
-
-/// Routes, each behind its own gate, so that a request's counters are known without looking its path up again.
-struct Routes {
-    router: Router<ApiState>,
-    inbound: Inbound,
-    templates: Vec<&'static str>,
-}
-
-impl Routes {
-    fn new(inbound: Inbound) -> Self {
-        Self {
-            router: Router::new(),
-            inbound,
-            templates: Vec::new(),
-        }
+    let mut router = Router::new();
+    for route in routes {
+        let Methods {
+            router: methods,
+            rules,
+        } = route.methods;
+        let gate = inbound.gate(route.template, rules, route.door);
+        let methods = methods.fallback(method_not_allowed).layer(gate);
+        router = router.route(route.template, methods);
     }
-
-    /// A route that is refused while the server is too busy, and to those who call it by another's name.
-    fn route(self, template: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        let gate = self.inbound.gate(template, Door::Guarded);
-        self.add(template, methods, gate)
-    }
-
-    /// A route that is answered however busy the server is.
-    fn always(self, template: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        let gate = self.inbound.gate(template, Door::Uncapped);
-        self.add(template, methods, gate)
-    }
-
-    /// A route that is answered however busy the server is, under whatever name: probes call it by the address of the moment.
-    fn probe(self, template: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        let gate = self.inbound.gate(template, Door::Open);
-        self.add(template, methods, gate)
-    }
-
-    fn add(mut self, template: &'static str, methods: MethodRouter<ApiState>, gate: Gate) -> Self {
-        self.templates.push(template);
-        self.router = self
-            .router
-            .route(template, methods.fallback(method_not_allowed).layer(gate));
-        self
-    }
-
-    fn finish(self, state: ApiState) -> Router {
-        let gate = self.inbound.gate("unmatched", Door::Guarded);
-        self.router
-            .fallback_service(any(not_found).layer(gate).with_state(()))
-            .with_state(state)
-    }
+    let gate = inbound.gate_of_nothing("unmatched");
+    router
+        .fallback_service(any(not_found).layer(gate).with_state(()))
+        .with_state(state)
 }
 
 async fn not_found() -> Problem {

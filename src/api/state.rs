@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::inventory::{Control, Inventory, View};
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
@@ -69,6 +70,8 @@ pub struct Inner {
     pub load: Load,
     /// Pages that were asked for before.
     pub pages: Pages,
+    /// What controls access, and records it; `None` where everybody may do everything.
+    pub access: Option<Arc<Access>>,
     /// Bounds of the inbound side.
     pub settings: Settings,
     /// When the state was made.
@@ -78,12 +81,23 @@ pub struct Inner {
 }
 
 impl ApiState {
-    /// Joins the parts.
+    /// Joins the parts. Everybody may do everything.
     pub fn new(
         inventory: Arc<Inventory>,
         control: Arc<dyn Control>,
         catalog: &'static [Entry],
         settings: Settings,
+    ) -> Self {
+        Self::guarded(inventory, control, catalog, settings, None)
+    }
+
+    /// The same, for callers that access control lets in.
+    pub fn guarded(
+        inventory: Arc<Inventory>,
+        control: Arc<dyn Control>,
+        catalog: &'static [Entry],
+        settings: Settings,
+        access: Option<Arc<Access>>,
     ) -> Self {
         let metrics = Metrics::default();
         Self(Arc::new(Inner {
@@ -93,6 +107,7 @@ impl ApiState {
             load: Load::new(settings.shed_above, metrics.queue_delay().clone()),
             metrics,
             pages: Pages::default(),
+            access,
             settings,
             started: Instant::now(),
             ready: AtomicBool::new(false),

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::access::Access;
 use crate::domain::{Kind, SourceName};
 use crate::inventory::{Attempt, Control, Freshness, Inventory, Requested, SourceReport};
 use crate::provider::{Capabilities, Capability, Entry, ErrorKind};
@@ -122,6 +123,18 @@ pub(crate) fn state_of(reports: Vec<SourceReport>, settings: Settings) -> ApiSta
 
 pub(crate) fn state() -> ApiState {
     state_of(reports(), Settings::default())
+}
+
+/// The same for callers that access control lets in.
+pub(crate) fn guarded(access: Option<Arc<Access>>) -> ApiState {
+    let inventory = Arc::new(Inventory::with_reports(7, instant(30), reports()));
+    ApiState::guarded(
+        inventory,
+        Arc::new(Fake),
+        &CATALOG,
+        Settings::default(),
+        access,
+    )
 }
 
 pub(crate) fn app() -> Router {

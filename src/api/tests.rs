@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::routing::get;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{
@@ -15,9 +14,10 @@ use http::header::{
 use http::{Request, StatusCode};
 use serde_json::Value;
 
-use super::inbound::Inbound;
-use super::testing::{app, json, reports, send, send_bare, send_request, state, state_of, text};
-use super::{Routes, Settings, openapi, problem, router};
+use super::testing::{
+    app, guarded, json, reports, send, send_bare, send_request, state, state_of, text,
+};
+use super::{NOTHING, READ, Settings, always, assemble, get, openapi, problem, route, router};
 
 async fn code(app: &axum::Router, method: &str, target: &str) -> (u16, String) {
     let response = send(app, method, target).await;
@@ -218,10 +218,11 @@ async fn a_panic_is_an_internal_problem_and_the_server_goes_on() {
         panic!("secret")
     }
     let state = state();
-    let app = Routes::new(Inbound::new(state.clone()))
-        .route("/broken", get(broken))
-        .route("/sources", get(super::sources::list_sources))
-        .finish(state);
+    let routes = vec![
+        route("/broken", get(NOTHING, broken)),
+        route("/sources", get(READ, super::sources::list_sources)),
+    ];
+    let app = assemble(routes, state);
     let response = send(&app, "GET", "/broken").await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let body = text(response).await;
@@ -238,17 +239,16 @@ async fn over_the_cap_requests_are_refused_but_health_is_answered() {
     let state = state_of(reports(), settings);
     let open = Arc::new(tokio::sync::Notify::new());
     let waiting = Arc::clone(&open);
-    let app = Routes::new(Inbound::new(state.clone()))
-        .route(
-            "/slow",
-            get(move || {
-                let waiting = Arc::clone(&waiting);
-                async move { waiting.notified().await }
-            }),
-        )
-        .route("/sources", get(super::sources::list_sources))
-        .always("/livez", get(super::health::check_liveness))
-        .finish(state);
+    let slow = move || {
+        let waiting = Arc::clone(&waiting);
+        async move { waiting.notified().await }
+    };
+    let routes = vec![
+        route("/slow", get(NOTHING, slow)),
+        route("/sources", get(READ, super::sources::list_sources)),
+        always("/livez", get(NOTHING, super::health::check_liveness)),
+    ];
+    let app = assemble(routes, state);
     let slow = tokio::spawn({
         let app = app.clone();
         async move { send(&app, "GET", "/slow").await.status() }
@@ -380,9 +380,9 @@ const PAGE: [&str; 3] = ["/docs", "/docs/", "/docs/{*file}"];
 #[tokio::test]
 async fn the_document_and_the_routes_are_the_same() {
     let state = state();
-    let routed: BTreeSet<&str> = super::routes(Inbound::new(state.clone()))
-        .templates
+    let routed: BTreeSet<&str> = super::routes()
         .into_iter()
+        .map(|route| route.template)
         .filter(|template| !PAGE.contains(template))
         .collect();
     let document = openapi::document();
@@ -510,4 +510,84 @@ async fn the_documents_and_the_page_are_served_from_here() {
         .unwrap();
     let page = send_request(&app, request).await;
     assert_eq!(page.headers()[CONTENT_ENCODING], "gzip");
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn handlers_and_the_access_log_know_who_asks() {
+    use secrecy::ExposeSecret as _;
+
+    use super::guard::Caller;
+    use crate::access::{Access, KeysFile, NewKey, Scopes, Settings as Guard};
+
+    async fn whoami(caller: Caller) -> String {
+        caller.0.id.clone()
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeysFile::at(folder.path().join("keys.json"));
+    let new = NewKey {
+        name: "ci".to_owned(),
+        scopes: Scopes::ADMIN,
+        sources: None,
+        projects: None,
+        expires_at: None,
+    };
+    let made = file.create(new, jiff::Timestamp::now()).unwrap();
+    let guard = Guard {
+        keys_file: Some(file.path().to_owned()),
+        ..Guard::default()
+    };
+    let access = Access::start(&guard, &tokio::runtime::Handle::current()).unwrap();
+    let routes = || {
+        vec![
+            route("/whoami", get(READ, whoami)),
+            route("/anybody", get(NOTHING, whoami)),
+        ]
+    };
+    let closed = assemble(routes(), guarded(access));
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // With a single dispatcher tracing asks only the thread that comes to an event first, which may be another test's.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let logging = tracing::subscriber::set_default(subscriber);
+    let shown = format!("Bearer {}", made.text.expose_secret());
+    let ask = async |target: &str| {
+        let request = Request::get(target)
+            .header("authorization", &shown)
+            .header("host", "localhost");
+        send_request(&closed, request.body(Body::empty()).unwrap()).await
+    };
+    let id = made.entry.id.as_str();
+    assert_eq!(text(ask("/whoami").await).await, id);
+    // Where nobody is told apart, nobody is taken for somebody who may do everything.
+    assert_eq!(ask("/anybody").await.status(), StatusCode::UNAUTHORIZED);
+    drop(logging);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains(&format!("principal.id=\"{id}\"")), "{log}");
+    let secret = made.text.expose_secret();
+    assert!(!log.contains(&secret[secret.len() - 20..]), "{log}");
+
+    let open = assemble(routes(), state());
+    for target in ["/whoami", "/anybody"] {
+        assert_eq!(text(send(&open, "GET", target).await).await, "open");
+    }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::Router;
 use tokio::runtime::Handle;
 
+use crate::access::Access;
 use crate::adapters::CATALOG;
 use crate::api::{self, ApiState, Hosts};
-use crate::config::{Config, Mistakes, Server, SourceConfig, connect};
+use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::inventory::{Control, Inventory, Keeper, Schedule, Source};
 
 /// A running gateway, without a listener.
@@ -21,39 +22,83 @@ pub struct Gateway {
     pub state: ApiState,
     /// The API.
     pub router: Router,
+    /// What controls access, where anything does.
+    pub access: Option<Arc<Access>>,
 }
 
 impl Gateway {
     /// Connects the sources and starts reading them on the given runtime.
     pub fn start(config: &Config, runtime: &Handle) -> Result<Self, Mistakes> {
         let sources = sources(&config.sources)?;
-        Ok(Self::with(sources, settings(&config.server), runtime))
+        let access = Access::start(&config.access, runtime)
+            .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
+        Ok(Self::guarded(
+            sources,
+            access,
+            settings(&config.server),
+            runtime,
+        ))
     }
 
-    /// Starts reading sources that are connected already.
+    /// Starts reading sources that are connected already; everybody may ask.
     pub fn over(sources: Vec<Source>, runtime: &Handle) -> Self {
         Self::with(sources, api::Settings::default(), runtime)
     }
 
-    /// Starts reading sources that are connected already, and bounds requests as told.
+    /// Starts reading sources that are connected already, and bounds requests as told; everybody may ask.
     pub fn with(sources: Vec<Source>, settings: api::Settings, runtime: &Handle) -> Self {
+        Self::guarded(sources, None, settings, runtime)
+    }
+
+    /// Starts reading sources that are connected already, for callers that access control lets in.
+    pub fn guarded(
+        sources: Vec<Source>,
+        access: Option<Arc<Access>>,
+        settings: api::Settings,
+        runtime: &Handle,
+    ) -> Self {
         let (inventory, keeper) = Keeper::start(sources, runtime);
         let keeper = Arc::new(keeper);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
-        let state = ApiState::new(Arc::clone(&inventory), control, CATALOG, settings);
+        let settings = api::Settings {
+            open: access.as_ref().is_none_or(|access| !access.is_guarded()),
+            ..settings
+        };
+        let state = ApiState::guarded(
+            Arc::clone(&inventory),
+            control,
+            CATALOG,
+            settings,
+            access.clone(),
+        );
         let router = api::router(state.clone());
         Self {
             inventory,
             keeper,
             state,
             router,
+            access,
         }
     }
 
     /// Stops reading, and waits for it at most so long.
     pub async fn stop(&self, grace: Duration) {
         self.keeper.stop(grace).await;
+        if let Some(access) = &self.access {
+            access.stop(grace).await;
+        }
     }
+}
+
+/// An error and its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Connects sources; says everything that is wrong with their settings otherwise.

@@ -1,6 +1,7 @@
 //! The integration tests of clustergate.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod adapter_calls;
 mod api;
 mod architecture;

@@ -2,6 +2,7 @@
 
 mod downgrade;
 mod refine;
+mod security;
 
 use std::sync::OnceLock;
 
@@ -14,6 +15,8 @@ use super::path::Segments;
 use super::problem::{Document, PROBLEM_JSON, Problem};
 use super::query::Params;
 use super::respond::Fixed;
+use security::Security;
+
 use super::{clusters, health, index, problems, providers, sources, summary};
 
 /// The collected operations; every schema is found from there.
@@ -83,15 +86,23 @@ pub fn document() -> Value {
     // What the derive macro made of constants always serializes.
     let mut document = serde_json::to_value(ApiDoc::openapi()).unwrap_or_default();
     refine::refine(&mut document);
+    Security::describe(&mut document);
+    let security = Security::of_routes();
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
         return document;
     };
     for (path, item) in paths.iter_mut() {
         let operations = item.as_object_mut().into_iter().flatten();
         for (method, operation) in operations.filter(|(key, _)| is_method(key)) {
-            let responses = operation.get_mut("responses");
-            if let Some(responses) = responses.and_then(Value::as_object_mut) {
-                complete(responses, |status| is_possible(status, method, path));
+            let Some(operation) = operation.as_object_mut() else {
+                continue;
+            };
+            if let Some(responses) = responses(operation) {
+                add_common(responses, |status| is_possible(status, method, path));
+            }
+            security.apply(path, method, operation);
+            if let Some(responses) = responses(operation) {
+                complete(responses);
             }
         }
     }
@@ -103,14 +114,22 @@ pub fn document_3_0() -> Value {
     downgrade::to_3_0(document())
 }
 
-/// Adds the problems that the inbound layer answers with, in the order of their status, and the id that every answer carries.
-fn complete(responses: &mut Map<String, Value>, is_possible: impl Fn(&str) -> bool) {
+fn responses(operation: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    operation.get_mut("responses")?.as_object_mut()
+}
+
+/// Adds the problems that the inbound layer answers with.
+fn add_common(responses: &mut Map<String, Value>, is_possible: impl Fn(&str) -> bool) {
     let common = COMMON.iter().filter(|(status, _)| is_possible(status));
     for &(status, description) in common {
         responses
             .entry(status)
             .or_insert_with(|| problem(description));
     }
+}
+
+/// Adds the headers that every answer carries, and puts the answers into the order of their status.
+fn complete(responses: &mut Map<String, Value>) {
     for (status, response) in responses.iter_mut() {
         let Some(response) = response.as_object_mut() else {
             continue;

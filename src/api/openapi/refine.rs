@@ -7,8 +7,6 @@ use crate::domain::{OrchestratorType, Presence, State, Vantage};
 
 /// Completes a document in OpenAPI 3.1.
 pub(super) fn refine(document: &mut Value) {
-    // Said outright: that nothing asks for credentials is the contract, not an omission.
-    document["security"] = json!([]);
     flatten_cluster(document);
     let operations = document
         .get_mut("paths")

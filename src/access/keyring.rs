@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::file::{self, Document, Entry, KeysError, Stamp};
+use super::entry::{Document, Entry, KeysError};
+use super::file::{self, Stamp};
 use super::key::{KeyId, Shown};
 use super::principal::{Denied, Principal, PrincipalKind};
 

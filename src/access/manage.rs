@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::file::{self, Entry, KeysError, Previous};
+use super::entry::{Entry, KeysError, Previous};
+use super::file;
 use super::key::{KeyId, hash_of, new_id, new_text};
 use super::scope::Scopes;
 use crate::domain::SourceName;

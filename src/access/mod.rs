@@ -12,6 +12,7 @@
 
 pub mod audit;
 mod discovery;
+mod entry;
 mod file;
 mod issuer;
 mod jwks;
@@ -44,7 +45,7 @@ use keyring::Keyring;
 use token::{Token, seconds};
 
 pub use discovery::may_be_asked;
-pub use file::{Entry, KeysError};
+pub use entry::{Entry, KeysError};
 pub use issuer::IssuerSettings;
 pub use jwks::Algorithm;
 pub use key::KeyId;

@@ -55,7 +55,7 @@ impl FromRequestParts<ApiState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         match parts.extensions.get::<Arc<Principal>>() {
             Some(principal) => Ok(Self(Arc::clone(principal))),
-            None if state.access.is_none() => Ok(Self(Principal::open())),
+            None if !state.is_guarded() => Ok(Self(Principal::open())),
             None => Err(Problem::new(Code::Unauthenticated)),
         }
     }

@@ -130,6 +130,12 @@ impl ApiState {
         view.retain_in(self.whole());
     }
 
+    /// Whether callers have to show who they are.
+    pub fn is_guarded(&self) -> bool {
+        let access = self.0.access.as_ref();
+        access.is_some_and(|access| access.is_guarded())
+    }
+
     /// Says that the server is about to stop: it is no longer ready, though it goes on answering.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);

@@ -64,6 +64,23 @@ async fn a_caller_that_goes_away_takes_the_reading_from_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_so_many_wait_for_an_issuer_and_the_others_are_answered_at_once() {
+    let (old, new) = (Signer::ed("old"), Signer::ed("new"));
+    let (access, script) = one_issuer(&[&old]);
+    show(&access, &old.token(&claims()), at(0)).await.unwrap();
+    script.say(&format!("{ISSUER}/keys"), &jwks(&[&old, &new]));
+    sleep(INTERVAL).await;
+    let token = new.token(&claims());
+    let told = join_all((0..1_000).map(|_| show(&access, &token, at(0)))).await;
+    let let_in = told.iter().filter(|told| told.is_ok()).count();
+    assert_eq!(let_in, WAITING);
+    for denied in told.into_iter().filter_map(Result::err) {
+        assert_eq!(denied.kind, DeniedKind::Unavailable);
+    }
+    assert_eq!(kind(show(&access, &token, at(0)).await), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_of_an_issuer_that_is_down_are_used_for_some_hours() {
     let signer = Signer::ed("key-1");
     let (access, script) = one_issuer(&[&signer]);

@@ -62,7 +62,12 @@ impl Closed {
         let sandbox = plan.sandbox().await;
         let access = Access::start(&settings, &Handle::current()).unwrap();
         let sources = sources(&plan.configs(&sandbox)).unwrap();
-        let gateway = Gateway::guarded(sources, access, &Handle::current());
+        let gateway = Gateway::guarded(
+            sources,
+            access,
+            clustergate::api::Settings::default(),
+            &Handle::current(),
+        );
         let rig = Rig { sandbox, gateway };
         rig.settled().await;
         Self {

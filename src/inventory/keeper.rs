@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
+use super::change::Change;
 use super::facts::Interner;
+use super::links::Links;
 use super::refresh;
 use super::shelf::{Detailed, Outcome, Shelf};
 use super::{Inventory, Requested, Snapshot, SourceReport};
@@ -51,10 +53,11 @@ pub struct Source {
     pub schedule: Schedule,
 }
 
-/// What a refresh task has found.
+/// What a refresh task has found, or another call.
 pub(super) enum Event {
     Refreshed(Outcome),
     Detailed(Vec<Detailed>),
+    Changed(Change),
 }
 
 /// An event and whom to tell when it is published.
@@ -73,9 +76,16 @@ pub(super) struct Activation {
 
 /// Owns the writer and the refresh tasks.
 pub struct Keeper {
-    sources: HashMap<SourceName, (Source, Arc<Activation>)>,
+    sources: HashMap<SourceName, Known>,
+    mail: mpsc::Sender<Message>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+struct Known {
+    at: usize,
+    source: Source,
+    activation: Arc<Activation>,
 }
 
 impl Keeper {
@@ -95,7 +105,8 @@ impl Keeper {
             .iter()
             .map(|source| {
                 let limit = source.schedule.staleness_limit;
-                Arc::new(Shelf::new(report(source), limit))
+                let links = Links::of(source.provider.capabilities());
+                Arc::new(Shelf::new(report(source), limit).with_links(links))
             })
             .collect();
         // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
@@ -122,7 +133,11 @@ impl Keeper {
             });
             known.insert(
                 source.name.clone(),
-                (source.clone(), Arc::clone(&activation)),
+                Known {
+                    at,
+                    source: source.clone(),
+                    activation: Arc::clone(&activation),
+                },
             );
             let task = refresh::Task {
                 at,
@@ -147,10 +162,38 @@ impl Keeper {
             inventory,
             Self {
                 sources: known,
+                mail,
                 stop,
                 tasks,
             },
         )
+    }
+
+    /// Takes what a call has shown of one cluster. Done when readers see it, or when nobody publishes any more.
+    pub fn record(
+        &self,
+        source: &SourceName,
+        change: Change,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let message = self.sources.get(source).map(|known| {
+            let (published, told) = oneshot::channel();
+            let message = Message {
+                source: known.at,
+                event: Event::Changed(change),
+                published,
+            };
+            (message, told)
+        });
+        let mail = self.mail.clone();
+        async move {
+            let Some((message, told)) = message else {
+                return;
+            };
+            if mail.send(message).await.is_ok() {
+                // The writer drops the sender only when it stops.
+                let _ = told.await;
+            }
+        }
     }
 
     /// Asks every task to end and waits for it, at most so long.
@@ -176,7 +219,9 @@ impl Drop for Keeper {
 
 impl super::Control for Keeper {
     fn refresh(&self, source: &SourceName) -> Option<Requested> {
-        let (source, activation) = self.sources.get(source)?;
+        let Known {
+            source, activation, ..
+        } = self.sources.get(source)?;
         let joined = activation.pending.swap(true, Ordering::AcqRel);
         activation.wanted.send_replace(());
         Some(Requested {
@@ -188,7 +233,7 @@ impl super::Control for Keeper {
     fn vitals(&self, source: &SourceName) -> Option<Vitals> {
         self.sources
             .get(source)
-            .map(|(source, _)| source.stack.vitals())
+            .map(|known| known.source.stack.vitals())
     }
 }
 
@@ -257,6 +302,13 @@ impl Writer {
                 Event::Detailed(details) => {
                     shelf.detailed(details, &mut texts(&self.texts[source]))
                 }
+                Event::Changed(change) => shelf.changed(
+                    change,
+                    super::now(),
+                    self.generation + 1,
+                    self.has_details[source],
+                    &mut texts(&self.texts[source]),
+                ),
             };
             self.shelves[source] = Arc::new(next);
             texts(&self.texts[source]).sweep();

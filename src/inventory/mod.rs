@@ -5,10 +5,12 @@
 //! each cluster's JSON, an order for each sort key, a bitmap for each filter value. All of it is kept for each source apart,
 //! so that a refresh of one source leaves the others' as they are.
 
+mod change;
 pub mod completeness;
 mod facts;
 mod index;
 mod keeper;
+mod links;
 mod passing;
 mod prepare;
 pub mod query;
@@ -29,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use change::Change;
 pub use completeness::{Completeness, Coverage};
 pub use keeper::{Keeper, Schedule, Source};
 pub use prepare::Prepared;

@@ -44,7 +44,7 @@ impl Gather for Preparing {
     }
 }
 
-fn next_entry(
+pub(super) fn next_entry(
     listed: Listed,
     known: Option<&Entry>,
     now: Timestamp,

@@ -115,12 +115,15 @@ impl Task {
     async fn refresh(&self) -> Ended {
         let schedule = &self.source.schedule;
         let (started, started_at) = (Instant::now(), super::now());
-        // Nobody else changes what is known of this source while its list is read.
+        // What others learn of this source's clusters while its list is read is held against the list.
+        let snapshot = self.inventory.current();
+        let based_on = snapshot.generation;
         let mut preparing = Preparing {
-            shelf: self.inventory.current().shelf(&self.source.name),
+            shelf: snapshot.shelf(&self.source.name),
             texts: Arc::clone(&self.texts),
             now: started_at,
         };
+        drop(snapshot);
         let walked = timeout(
             schedule.refresh_deadline,
             walk_into(
@@ -155,6 +158,7 @@ impl Task {
         let next_attempt_at = super::now().checked_add(until_due).ok();
         self.publish(Event::Refreshed(Outcome {
             started_at,
+            based_on,
             took,
             result,
             next_attempt_at,

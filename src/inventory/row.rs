@@ -7,13 +7,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::facts::{Facts, Interner};
+use super::links::Links;
 use crate::domain::{Cluster, ClusterId, Fill, Node, Presence};
 use crate::provider::{Described, Listed, Locator};
 
 /// One cluster, ready to be served.
 ///
 /// The JSON ends before what changes without the cluster changing (`fetched_at`, `presence`, `stale`), so that a failed
-/// refresh, or one that found nothing new, writes no row again.
+/// refresh, or one that found nothing new, writes no row again, and before the links, which follow from the id.
 #[derive(Debug)]
 pub struct Row {
     /// The cluster's id.
@@ -26,8 +27,6 @@ pub struct Row {
     pub(super) tag: u64,
     /// `{"id":…,…`, without the closing brace.
     json: Box<[u8]>,
-    /// Where in it the links begin.
-    links_at: usize,
     raw: Option<Box<[u8]>>,
     nodes: Option<Box<[u8]>>,
     pub(super) facts: Facts,
@@ -52,13 +51,6 @@ pub(super) struct Base {
     contact_lost: bool,
     nodes: Option<Box<[u8]>>,
     raw: Option<Box<RawValue>>,
-}
-
-#[derive(Serialize)]
-struct Links {
-    #[serde(rename = "self")]
-    own: String,
-    source: String,
 }
 
 #[derive(Serialize)]
@@ -109,7 +101,7 @@ impl Base {
     /// Takes the listed account back from a row that no detail has joined yet.
     pub(super) fn of_row(row: &Row) -> Option<Self> {
         // Taken as written, not read and written again: a float could come out with another last digit.
-        let mut cluster = row.json.get(..row.links_at)?.to_vec();
+        let mut cluster = row.json.to_vec();
         cluster.push(b'}');
         let raw: Option<RawOwned> = row
             .raw
@@ -211,16 +203,9 @@ impl Row {
     ) -> Self {
         let contact_lost = cluster.contact_lost;
         let facts = Facts::of(&cluster, texts);
-        let links = Links {
-            own: format!("/clusters/{}", cluster.id),
-            source: format!("/sources/{}", cluster.source),
-        };
         let mut json = cluster_json(&mut cluster).into_vec();
         // A cluster is a JSON object by its type, so the last byte is its closing brace.
         json.pop();
-        let links_at = json.len();
-        json.extend_from_slice(b",\"links\":");
-        json.extend(serde_json::to_vec(&links).unwrap_or_default());
         let raw = (raw.listing.is_some() || raw.detail.is_some())
             .then(|| serde_json::to_vec(raw).unwrap_or_default());
         let mut hasher = blake3::Hasher::new();
@@ -236,7 +221,6 @@ impl Row {
             contact_lost,
             tag: u64::from_le_bytes(tag),
             json: json.into(),
-            links_at,
             raw: raw.map(Vec::into_boxed_slice),
             nodes,
             facts,
@@ -252,6 +236,11 @@ impl Row {
         Some(cluster)
     }
 
+    /// Reads the nodes back from their JSON; `None` where none are known.
+    pub fn node_list(&self) -> Option<Vec<Node>> {
+        serde_json::from_slice(self.nodes.as_deref()?).ok()
+    }
+
     /// Whether two rows say the same.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         self.json == other.json
@@ -264,12 +253,13 @@ impl Row {
     /// Bytes of the prepared JSON, without `raw` and nodes: a buffer's size to begin with.
     pub fn json_len(&self) -> usize {
         let len = |part: &Option<Box<[u8]>>| part.as_ref().map_or(0, |part| part.len());
-        self.json.len() + len(&self.raw) + len(&self.nodes)
+        self.json.len() + self.id.as_str().len() * 8 + len(&self.raw) + len(&self.nodes)
     }
 
     /// Appends the cluster's JSON object.
     pub(super) fn append(&self, tail: &Tail<'_>, raw: bool, nodes: bool, body: &mut Vec<u8>) {
         body.extend_from_slice(&self.json);
+        tail.links.append(self.id.as_str(), body);
         body.extend_from_slice(b",\"fetched_at\":\"");
         body.extend_from_slice(tail.fetched_at.as_bytes());
         body.extend_from_slice(b"\",\"presence\":\"");
@@ -293,6 +283,7 @@ impl Row {
 
 /// What a row's JSON ends with: it changes without the cluster changing.
 pub(super) struct Tail<'a> {
+    pub(super) links: Links,
     pub(super) fetched_at: &'a str,
     pub(super) presence: Presence,
     pub(super) stale: bool,

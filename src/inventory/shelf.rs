@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::facts::Interner;
 use super::index::Index;
+use super::links::Links;
 use super::prepare::Prepared;
 use super::row::{Base, Detail, Entry, Row};
 use super::source::{ATTEMPTS, Attempt, Freshness, SourceReport};
@@ -33,7 +34,11 @@ pub(super) struct Shelf {
     /// When the entries were last read, unless one says otherwise.
     pub(super) fetched_at: Option<Timestamp>,
     /// Age after which clusters count as stale even if nothing failed.
-    staleness_limit: Duration,
+    pub(super) staleness_limit: Duration,
+    /// What lies below each cluster.
+    pub(super) links: Links,
+    /// Clusters that were seen otherwise since the last refresh, and the generation that first showed it.
+    pub(super) held: HashMap<ClusterId, u64>,
     /// Whether the clusters are older than the source's staleness limit.
     pub(super) overdue: bool,
     /// Clusters that were read at another time than the rest and are older than the limit.
@@ -47,6 +52,8 @@ pub(super) struct Shelf {
 pub struct Outcome {
     /// When it began.
     pub started_at: Timestamp,
+    /// The generation that was current then.
+    pub based_on: u64,
     /// How long it took.
     pub took: Duration,
     /// The whole listing, or why there is none and how many pages were read before.
@@ -67,7 +74,7 @@ pub struct Detailed {
 }
 
 impl Content {
-    fn new(mut entries: Vec<Entry>) -> Arc<Self> {
+    pub(super) fn new(mut entries: Vec<Entry>) -> Arc<Self> {
         entries.sort_by(|a, b| a.row.id.cmp(&b.row.id));
         let index = Index::build(&entries);
         Arc::new(Self { entries, index })
@@ -93,6 +100,8 @@ impl Shelf {
             content: Content::new(Vec::new()),
             fetched_at: None,
             staleness_limit,
+            links: Links::default(),
+            held: HashMap::new(),
             overdue: false,
             outdated: RoaringBitmap::new(),
             seen: None,
@@ -111,6 +120,10 @@ impl Shelf {
     /// Whether a cluster is seen.
     pub(super) fn sees(&self, number: u32) -> bool {
         self.seen.as_ref().is_none_or(|seen| seen.contains(number))
+    }
+
+    pub(super) fn with_links(self, links: Links) -> Self {
+        Self { links, ..self }
     }
 
     /// The presence of an entry, as answers show it.
@@ -153,13 +166,13 @@ impl Shelf {
             clusters: None,
             rejected: 0,
         };
-        match outcome.result {
+        let mut next = match outcome.result {
             Ok(listing) => {
                 attempt.pages = listing.pages;
                 attempt.clusters = Some(listing.clusters.len());
                 attempt.rejected = listing.rejected.len();
                 remember(&mut report, attempt);
-                self.after_listing(listing, report, ended_at, has_details)
+                self.after_listing(listing, report, ended_at, outcome.based_on, has_details)
             }
             Err((error, pages)) => {
                 attempt.error = Some(error);
@@ -167,7 +180,10 @@ impl Shelf {
                 remember(&mut report, attempt);
                 self.after_failure(error, report, ended_at)
             }
-        }
+        };
+        // The next refresh begins after this one is published, so it knows all that was held.
+        next.held.clear();
+        next
     }
 
     /// Everything known stays as it was and is marked.
@@ -192,6 +208,7 @@ impl Shelf {
         listing: Listing<Prepared>,
         mut report: SourceReport,
         now: Timestamp,
+        based_on: u64,
         has_details: bool,
     ) -> Self {
         let known: HashMap<&ClusterId, &Entry> = self
@@ -205,7 +222,13 @@ impl Shelf {
         let mut seen: HashSet<ClusterId> = HashSet::with_capacity(listed_count);
         let mut entries: Vec<Entry> =
             Vec::with_capacity(listed_count.max(self.content.entries.len()));
-        for Prepared(entry) in listing.clusters {
+        let (listed, held) = self.hold(based_on, listing.clusters, &mut seen);
+        for entry in held {
+            let known = known.get(&entry.row.id).copied();
+            changed |= known.is_none_or(|known| known.presence != entry.presence);
+            entries.push(entry);
+        }
+        for Prepared(entry) in listed {
             let known = known.get(&entry.row.id).copied();
             changed |= known.is_none_or(|known| {
                 !Arc::ptr_eq(&known.row, &entry.row) || known.presence != entry.presence
@@ -302,9 +325,8 @@ impl Shelf {
             outdated: content.older_than(self.staleness_limit, now),
             content,
             fetched_at: Some(now),
-            staleness_limit: self.staleness_limit,
             overdue: false,
-            seen: None,
+            ..self.clone()
         }
     }
 
@@ -410,7 +432,7 @@ fn remember(report: &mut SourceReport, attempt: Attempt) {
     report.attempts.truncate(ATTEMPTS);
 }
 
-fn pending(entries: &[Entry], has_details: bool) -> usize {
+pub(super) fn pending(entries: &[Entry], has_details: bool) -> usize {
     if has_details {
         entries
             .iter()

@@ -151,6 +151,24 @@ impl Snapshot {
         )
     }
 
+    /// Whether an entity tag stands for the cluster at a place as it is: a cluster that was only read again is the same.
+    pub fn is_tag_of(&self, place: Place, tag: &str) -> bool {
+        let shelf = &self.shelves[place.shelf];
+        let entry = &shelf.content.entries[place.number as usize];
+        let content = tag.strip_prefix('"').and_then(|tag| tag.split_once('-'));
+        content.is_some_and(|(content, _)| content == format!("{:x}", entry.row.tag))
+    }
+
+    /// Clusters of a source that have a name.
+    pub fn named(&self, source: &SourceName, name: &str) -> Vec<ClusterId> {
+        let shelf = self.shelf(source);
+        let entries = shelf.content.entries.iter();
+        entries
+            .filter(|entry| *entry.row.facts.name == *name)
+            .map(|entry| entry.row.id.clone())
+            .collect()
+    }
+
     /// The place after a cluster, for a page token.
     pub fn position(&self, sort: &Sort, place: Place) -> Position {
         select::position(&self.shelves, sort, place)
@@ -214,6 +232,7 @@ impl Snapshot {
             }
             let text = written.as_ref().map_or("", |(_, text)| text);
             let tail = Tail {
+                links: shelf.links,
                 fetched_at: text,
                 presence: shelf.presence(entry),
                 stale: shelf.is_old(place.number),

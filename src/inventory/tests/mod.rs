@@ -1,5 +1,6 @@
 //! The inventory against naive accounts of what it should be.
 
+mod changes;
 mod fleets;
 mod json;
 mod moving;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
+use super::change::Change;
 use super::facts::Interner;
 use super::prepare::Preparing;
 use super::row::Entry;
@@ -76,6 +78,7 @@ struct Bench {
     shelf: Arc<Shelf>,
     texts: Arc<Mutex<Interner>>,
     clock: i64,
+    generation: u64,
 }
 
 impl Bench {
@@ -85,6 +88,7 @@ impl Bench {
             shelf: Arc::new(Shelf::new(report, LIMIT)),
             texts: Arc::default(),
             clock: 0,
+            generation: 0,
         }
     }
 
@@ -93,7 +97,13 @@ impl Bench {
     }
 
     fn end(&mut self, result: Result<Listing, (ErrorKind, u32)>) {
+        self.end_based_on(self.generation, result);
+    }
+
+    /// Ends a refresh that began when a generation was current.
+    fn end_based_on(&mut self, based_on: u64, result: Result<Listing, (ErrorKind, u32)>) {
         self.clock += 1;
+        self.generation += 1;
         let mut preparing = Preparing {
             shelf: Arc::clone(&self.shelf),
             texts: Arc::clone(&self.texts),
@@ -111,6 +121,7 @@ impl Bench {
         });
         let outcome = Outcome {
             started_at: at(self.clock),
+            based_on,
             took: Duration::ZERO,
             result,
             next_attempt_at: Some(at(self.clock + 60)),
@@ -157,6 +168,15 @@ impl Bench {
             self.shelf
                 .detailed(vec![detailed], &mut self.texts.lock().unwrap()),
         );
+    }
+
+    /// Takes what a call has shown, in a generation of its own.
+    fn change(&mut self, change: Change) {
+        self.clock += 1;
+        self.generation += 1;
+        let texts = &mut self.texts.lock().unwrap();
+        let next = (self.shelf).changed(change, at(self.clock), self.generation, true, texts);
+        self.shelf = Arc::new(next);
     }
 
     /// Lets time pass and looks at the ages.

@@ -82,6 +82,7 @@ fn nothing_after_something_is_suspect_until_a_second_listing_agrees() {
         shelf: Arc::clone(&bench.shelf),
         texts: Arc::default(),
         clock: bench.clock,
+        generation: bench.generation,
     };
     bench.list(&[]);
     assert_eq!(bench.state(), Freshness::Fresh);

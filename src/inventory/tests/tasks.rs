@@ -467,3 +467,75 @@ async fn a_generation_can_be_read_while_it_is_retained() {
     }
     assert!(inventory.at(first.generation).is_none());
 }
+
+/// The clusters in the order of their ids, by native id.
+fn names(inventory: &Inventory) -> Vec<String> {
+    let snapshot = inventory.current();
+    let found = snapshot.select(&crate::inventory::query::Query {
+        limit: 100,
+        ..Default::default()
+    });
+    let name = |place: &_| snapshot.row(*place).cluster().unwrap().native_id;
+    found.places.iter().map(name).collect()
+}
+
+fn page_of(ids: &[&str]) -> Page {
+    Page {
+        clusters: ids.iter().map(|id| listed(cluster("s", id))).collect(),
+        ..Page::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_published_before_it_is_answered_and_outlives_the_refresh_under_way() {
+    let slow = |call| {
+        async move {
+            let answered = if call == 0 {
+                page_of(&["a", "b"])
+            } else {
+                page_of(&["a", "b", "late"])
+            };
+            sleep(Duration::from_secs(5)).await;
+            Ok(answered)
+        }
+        .boxed()
+    };
+    let (_script, inventory, keeper) = start(Script::new(slow), schedule());
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(names(&inventory), ["a", "b"]);
+    let name = super::source("s");
+    keeper.refresh(&name);
+    sleep(Duration::from_secs(1)).await;
+    // The second listing has been read at the vendor and is on its way.
+    let before = inventory.current().generation;
+    let created = Change::Listed(Box::new(listed(cluster("s", "created"))));
+    keeper.record(&name, created).await;
+    assert_eq!(names(&inventory), ["a", "b", "created"]);
+    let forgotten = Change::Gone(ClusterId::new(&name, "b"));
+    keeper.record(&name, forgotten).await;
+    assert_eq!(names(&inventory), ["a", "created"]);
+    assert_eq!(inventory.current().generation, before + 2);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(names(&inventory), ["a", "created", "late"]);
+    // The next listing disagrees: the vendor still has the one and never had the other.
+    keeper.refresh(&name);
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(names(&inventory), ["a", "b", "created", "late"]);
+    keeper.refresh(&name);
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(names(&inventory), ["a", "b", "late"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_an_unknown_source_or_after_the_end_holds_nobody_up() {
+    let (_script, inventory, keeper) = start(Script::new(|_| answer(page(1))), schedule());
+    settle().await;
+    let gone = || Change::Gone(ClusterId::new(&super::source("s"), "0000"));
+    let patience = Duration::from_secs(1);
+    let unknown = keeper.record(&super::source("unknown"), gone());
+    timeout(patience, unknown).await.unwrap();
+    keeper.stop(Duration::from_secs(1)).await;
+    let late = keeper.record(&super::source("s"), gone());
+    timeout(patience, late).await.unwrap();
+    assert_eq!(inventory.current().len(), 1);
+}

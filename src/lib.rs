@@ -2,13 +2,14 @@
 //!
 //! # What it is made of
 //!
-//! Four things that know little of each other:
+//! Five things that know little of each other:
 //!
 //! - an **adapter library**: [`provider`] is the contract that every vendor's adapter fulfils, [`adapters`] holds one folder for
 //!   each vendor, [`domain`] is the one model into which all of them map;
 //! - an **outbound client** that survives bad upstreams: [`upstream`], as layers, knows nothing of clusters;
 //! - an **inventory**: [`inventory`] keeps what is known now, complete or admittedly not, as immutable snapshots;
-//! - an **API server** over that inventory: [`api`], with whole-list forms in [`export`].
+//! - **live calls**: [`live`] asks a vendor now, for one cluster, and carries out writes;
+//! - an **API server** over all of it: [`api`], with whole-list forms in [`export`].
 //!
 //! Before the API stands [`access`]: who may do what, by keys of a file or by tokens of an issuer, and the audit of it.
 //!
@@ -16,7 +17,7 @@
 //! [`telemetry`] holds logs and metrics, and [`sandbox`] simulates the five vendors over real HTTP, for the demo, the tests and
 //! the benches. The sandbox shares no type with the adapters that it checks.
 //!
-//! # Two flows
+//! # Three flows
 //!
 //! **A list request** never leaves the process: [`api`] takes the current [`inventory::Snapshot`], answers from the orders and
 //! filter bitmaps of its indexes, and joins rows whose JSON was written when they were read. It never waits for a vendor, and no
@@ -25,6 +26,10 @@
 //! **A refresh** of one source: its period or an activation wakes its task, which [walks](provider::walk()) the vendor's pages
 //! under a deadline and prepares each row as it comes; the one writer, the [`inventory::Keeper`], makes the next shelf of it and
 //! publishes the next generation. A failed refresh changes nothing but what is said about the source.
+//!
+//! **A live call** is for what no snapshot has: nodes, health, metrics and operations of one cluster as they are now, and
+//! writes. Calls that come together are one call, its answer is remembered for seconds, and what it has shown of the cluster is
+//! published before it is answered. A write is sent once: where its answer is lost, the cluster is read back.
 //!
 //! # What must stay true
 //!
@@ -46,6 +51,7 @@ pub mod config;
 pub mod domain;
 pub mod export;
 pub mod inventory;
+pub mod live;
 pub mod provider;
 pub mod sandbox;
 pub mod telemetry;

@@ -74,6 +74,7 @@ pub struct NodeTally {
 
 /// How well a cluster is, who says so, and from what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = HealthReport)]
 pub struct Health {
     /// How well it is.
     pub status: HealthStatus,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 /// What stays as it is in the native half of a [`ClusterId`]; everything else is percent-encoded.
@@ -100,19 +100,12 @@ pub struct ClusterId(Arc<str>);
 impl ClusterId {
     /// Joins a source and the vendor's own id.
     pub fn new(source: &SourceName, native_id: &str) -> Self {
-        Self(format!("{source}:{}", utf8_percent_encode(native_id, UNRESERVED)).into())
+        Self(joined(source, native_id))
     }
 
     /// Reads an id back from text; `None` when no id can look like that.
     pub fn parse(text: &str) -> Option<Self> {
-        let (source, native) = text.split_once(':')?;
-        SourceName::new(source).ok()?;
-        let shaped = !native.is_empty()
-            && text.len() <= 1024
-            && native
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b".%_~-".contains(&b));
-        shaped.then(|| Self(text.into()))
+        is_joined(text).then(|| Self(text.into()))
     }
 
     /// The id as text.
@@ -127,6 +120,61 @@ impl fmt::Display for ClusterId {
     }
 }
 
+/// `<source>:<native id>` of an operation, made as a [`ClusterId`] is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OperationId(Arc<str>);
+
+impl OperationId {
+    /// Joins a source and the vendor's own id.
+    pub fn new(source: &SourceName, native_id: &str) -> Self {
+        Self(joined(source, native_id))
+    }
+
+    /// Reads an id back from text; `None` when no id can look like that.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_joined(text).then(|| Self(text.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The source, as text.
+    pub fn source(&self) -> &str {
+        self.0.split_once(':').map_or("", |(source, _)| source)
+    }
+
+    /// The vendor's own id; `None` when its escapes are not of UTF-8, which no vendor's id becomes.
+    pub fn native(&self) -> Option<String> {
+        let (_, native) = self.0.split_once(':')?;
+        let decoded = percent_decode_str(native).decode_utf8().ok()?;
+        Some(decoded.into_owned())
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn joined(source: &SourceName, native_id: &str) -> Arc<str> {
+    format!("{source}:{}", utf8_percent_encode(native_id, UNRESERVED)).into()
+}
+
+fn is_joined(text: &str) -> bool {
+    text.len() <= 1024
+        && text.split_once(':').is_some_and(|(source, native)| {
+            SourceName::new(source).is_ok()
+                && !native.is_empty()
+                && native
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b".%_~-".contains(&b))
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +185,17 @@ mod tests {
         let id = ClusterId::new(&source, "a/b c%20@é");
         assert_eq!(id.as_str(), "jfrog-eu:a%2Fb%20c%2520%40%C3%A9");
         assert_eq!(ClusterId::parse(id.as_str()), Some(id));
+    }
+
+    #[test]
+    fn an_operation_is_taken_apart_again() {
+        let source = SourceName::new("lakesail-eu").unwrap();
+        let id = OperationId::new(&source, "op/1 %é");
+        assert_eq!(OperationId::parse(id.as_str()), Some(id.clone()));
+        assert_eq!(id.source(), "lakesail-eu");
+        assert_eq!(id.native().as_deref(), Some("op/1 %é"));
+        assert_eq!(OperationId::parse("lakesail-eu:a/b"), None);
+        assert_eq!(OperationId::parse("a:%ff").unwrap().native(), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use cluster::{
 };
 pub use fill::Fill;
 pub use health::{Health, HealthOrigin, HealthStatus, NodeGroup, NodeTally, SystemPod};
-pub use id::{ClusterId, InvalidName, Kind, SourceName};
+pub use id::{ClusterId, InvalidName, Kind, OperationId, SourceName};
 pub use metrics::{ClusterMetrics, InvalidPeriod, Period, Point, Series};
 pub use money::{Cost, CostOrigin, Money};
 pub use node::{Addresses, Node, NodeRole, NodeState};

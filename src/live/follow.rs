@@ -1,0 +1,377 @@
+//! Operations: those that vendors track, and those that only the gateway does, whose progress follows from the cluster.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::book::{Known, Origin, Place, Selection};
+use super::evidence::{Agreement, agree};
+use super::flight::Answer;
+use super::{Connected, Failure, Live, Seen, Target};
+use crate::domain::{
+    Cluster, ClusterId, ClusterPatch, ClusterSpec, Operation, OperationError, OperationId,
+    OperationKind, OperationState, SourceName, State,
+};
+use crate::provider::{Capability, ErrorKind, ProviderError};
+
+/// A change that leaves no trace in the cluster's state is taken for finished when it had so much time to show one.
+const SETTLED: Duration = Duration::from_mins(2);
+
+/// Begins the names of operations that only the gateway tracks.
+const OWN: &str = "gw-";
+
+/// What an operation that only the gateway tracks is about.
+pub(super) struct Follow {
+    kind: OperationKind,
+    began: Instant,
+    before: Option<Cluster>,
+    patch: Option<ClusterPatch>,
+    subject: Mutex<Subject>,
+    /// Whether the cluster was seen at work since.
+    has_worked: AtomicBool,
+}
+
+#[derive(Clone)]
+enum Subject {
+    Cluster(Target),
+    /// A cluster that was accepted and is not there yet.
+    Creation(Box<ClusterSpec>),
+}
+
+/// A write that goes on at a vendor who tells no operation.
+pub(super) struct Begun {
+    pub(super) kind: OperationKind,
+    pub(super) target: Option<Target>,
+    pub(super) spec: Option<ClusterSpec>,
+    pub(super) before: Option<Cluster>,
+    pub(super) patch: Option<ClusterPatch>,
+}
+
+impl Live {
+    /// One operation. What has ended is answered from memory, everything else by its vendor.
+    pub async fn operation(&self, id: &OperationId, fresh: bool) -> Result<Answer<Known>, Failure> {
+        let source = SourceName::new(id.source()).map_err(|_| Failure::NoSource)?;
+        let connected = self.connected(&source)?;
+        let noted = self.0.book.find(id);
+        let followed = match &noted {
+            Some((known, _)) if known.operation.done => return Ok(answer(known.clone(), None)),
+            Some((known, Some(follow))) => {
+                Some(self.look(connected, known.clone(), follow, fresh).await)
+            }
+            Some((_, None)) | None => None,
+        };
+        let read = match followed {
+            Some(read) => read,
+            None => self.vendor_operation(connected, id, fresh).await,
+        };
+        match (read, noted) {
+            (Err(failure), Some((known, _))) if !is_definite(&failure) => {
+                Ok(answer(known, Some(failure)))
+            }
+            (read, _) => read,
+        }
+    }
+
+    /// The operations of one cluster, the newest first.
+    pub async fn operations_of(
+        &self,
+        target: &Target,
+        fresh: bool,
+    ) -> Result<Answer<Vec<Known>>, Failure> {
+        let connected = self.connected(&target.source)?;
+        let capabilities = connected.provider.capabilities();
+        let mut known = Vec::new();
+        let (mut at, mut failed) = (super::now(), None);
+        if capabilities.supports(Capability::Operations) {
+            let read = self.vendor_operations(target, fresh).await?;
+            (at, failed) = (read.at, read.failed);
+            for operation in read.value.iter() {
+                let cluster = Some(target.id.clone());
+                let one = self.noted(connected, operation.clone(), cluster, read.at);
+                known.push(one);
+            }
+        }
+        for id in self.0.book.tracked(&target.id) {
+            let one = self.operation(&id, fresh).await?;
+            at = at.min(one.at);
+            failed = failed.or_else(|| one.failed.clone());
+            known.push(Known::clone(&one.value));
+        }
+        known.sort_by_key(|known| {
+            let operation = &known.operation;
+            std::cmp::Reverse(operation.created_at.or(operation.started_at))
+        });
+        Ok(Answer {
+            value: Arc::new(known),
+            at,
+            failed,
+        })
+    }
+
+    /// Operations that this gateway started or saw, as it knows them, and the place after the last where there are more.
+    pub fn known_operations(&self, selection: &Selection) -> (Vec<Known>, Option<Place>) {
+        self.0.book.select(selection)
+    }
+
+    async fn vendor_operation(
+        &self,
+        connected: &Connected,
+        id: &OperationId,
+        fresh: bool,
+    ) -> Result<Answer<Known>, Failure> {
+        let native = id.native().filter(|native| !native.starts_with(OWN));
+        let can = (connected.provider.capabilities()).supports(Capability::Operations);
+        let (Some(native), true) = (native, can) else {
+            return Err(ProviderError::new(ErrorKind::NotFound, "operation").into());
+        };
+        let provider = Arc::clone(&connected.provider);
+        let call = self.bounded_of(&connected.name, None, "operation", async move {
+            provider.operation(&native).await
+        });
+        let flights = &self.0.operations;
+        let read = self
+            .ask(connected, flights, id.clone(), fresh, call)
+            .await?;
+        let operation = Operation::clone(&read.value);
+        let known = self.noted(connected, operation, None, read.at);
+        Ok(answer(
+            Known {
+                id: id.clone(),
+                ..known
+            },
+            read.failed,
+        ))
+    }
+
+    /// Takes a vendor's account of an operation into the book, and asks for a refresh when it has ended.
+    pub(super) fn noted(
+        &self,
+        connected: &Connected,
+        operation: Operation,
+        cluster: Option<ClusterId>,
+        at: Timestamp,
+    ) -> Known {
+        let id = OperationId::new(&connected.name, &operation.native_id);
+        let known = Known {
+            id: id.clone(),
+            source: connected.name.clone(),
+            provider: connected.provider.kind(),
+            cluster,
+            origin: Origin::Vendor,
+            operation,
+            at,
+        };
+        let is_new = self.0.book.find(&id).is_none();
+        let has_ended = self.0.book.note(known.clone(), None);
+        // What had ended before it was ever seen is no news.
+        if has_ended && !is_new {
+            self.0.ledger.refresh(&connected.name);
+        }
+        self.0.book.find(&id).map_or(known, |(known, _)| known)
+    }
+
+    /// Begins to follow a write whose vendor tells no operation.
+    pub(super) fn follow(&self, connected: &Connected, begun: Begun) -> Option<Known> {
+        let subject = match (begun.target.clone(), begun.spec) {
+            (Some(target), _) => Subject::Cluster(target),
+            (None, Some(spec)) => Subject::Creation(Box::new(spec)),
+            (None, None) => return None,
+        };
+        let mut name = [0; 12];
+        // Without randomness there is no name, and what has no name cannot be followed.
+        getrandom::fill(&mut name).ok()?;
+        let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let native_id = format!("{OWN}{hex}");
+        let at = super::now();
+        let known = Known {
+            id: OperationId::new(&connected.name, &native_id),
+            source: connected.name.clone(),
+            provider: connected.provider.kind(),
+            cluster: begun.target.map(|target| target.id),
+            origin: Origin::Gateway,
+            operation: Operation {
+                native_id,
+                kind: begun.kind,
+                state: OperationState::Running,
+                created_at: Some(at),
+                started_at: Some(at),
+                updated_at: Some(at),
+                ..Operation::default()
+            },
+            at,
+        };
+        let follow = Follow {
+            kind: begun.kind,
+            began: Instant::now(),
+            before: begun.before,
+            patch: begun.patch,
+            subject: Mutex::new(subject),
+            has_worked: AtomicBool::new(false),
+        };
+        self.0.book.note(known.clone(), Some(Arc::new(follow)));
+        Some(known)
+    }
+
+    /// Looks at the cluster of an operation that only the gateway tracks.
+    async fn look(
+        &self,
+        connected: &Connected,
+        mut known: Known,
+        follow: &Follow,
+        fresh: bool,
+    ) -> Result<Answer<Known>, Failure> {
+        let subject = (follow.subject.lock())
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let seen = match subject {
+            Subject::Cluster(target) => match self.detail(&target, fresh).await {
+                Ok(detail) if detail.failed.is_some() => {
+                    return Ok(answer(known, detail.failed.clone()));
+                }
+                Ok(detail) => Some((detail.value.cluster.clone(), detail.at)),
+                Err(Failure::Provider(error)) if error.kind == ErrorKind::NotFound => None,
+                Err(failure) => return Err(failure),
+            },
+            Subject::Creation(spec) => {
+                let Some(cluster) = self.appeared(connected, follow, &spec).await? else {
+                    known.at = super::now();
+                    return Ok(answer(known, None));
+                };
+                known.cluster = Some(cluster.id.clone());
+                Some((cluster, super::now()))
+            }
+        };
+        let (cluster, at) = match &seen {
+            Some((cluster, at)) => (Some(cluster), *at),
+            None => (None, super::now()),
+        };
+        follow.tell(&mut known.operation, cluster, at);
+        known.at = at;
+        if self.0.book.note(known.clone(), None) {
+            self.0.ledger.refresh(&connected.name);
+        }
+        Ok(answer(known, None))
+    }
+
+    /// Looks for a cluster that was accepted and was not there yet.
+    async fn appeared(
+        &self,
+        connected: &Connected,
+        follow: &Follow,
+        spec: &ClusterSpec,
+    ) -> Result<Option<Cluster>, Failure> {
+        let (provider, wanted) = (Arc::clone(&connected.provider), spec.clone());
+        let find = self.bounded_of(&connected.name, None, "find_created", async move {
+            provider.find_created(&wanted).await
+        });
+        let Some(listed) = find.await? else {
+            return Ok(None);
+        };
+        let cluster = listed.cluster.clone();
+        *follow
+            .subject
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Subject::Cluster(Target {
+            id: cluster.id.clone(),
+            source: connected.name.clone(),
+            locator: listed.locator.clone(),
+        });
+        let seen = Seen::Listed(Box::new(listed));
+        self.0.ledger.seen(&connected.name, seen).await;
+        Ok(Some(cluster))
+    }
+}
+
+impl Follow {
+    /// Brings an operation up to date with the cluster; `None` is a cluster that is gone.
+    fn tell(&self, operation: &mut Operation, cluster: Option<&Cluster>, at: Timestamp) {
+        operation.updated_at = Some(at);
+        operation.native_status = cluster.and_then(|cluster| cluster.status.native.clone());
+        operation.state = self.state(cluster);
+        operation.done = matches!(
+            operation.state,
+            OperationState::Succeeded | OperationState::Failed
+        );
+        if operation.done {
+            operation.completed_at = Some(at);
+        }
+        if operation.state == OperationState::Failed {
+            operation.error = cluster.map(|cluster| OperationError {
+                code: cluster.status.reason.clone(),
+                message: cluster.status.message.clone(),
+                ..OperationError::default()
+            });
+        }
+    }
+
+    fn state(&self, cluster: Option<&Cluster>) -> OperationState {
+        let Some(cluster) = cluster else {
+            return match self.kind {
+                OperationKind::Destroy | OperationKind::Forget => OperationState::Succeeded,
+                OperationKind::Create
+                | OperationKind::Provision
+                | OperationKind::Update
+                | OperationKind::Unknown => OperationState::Failed,
+            };
+        };
+        let state = cluster.status.state;
+        let is_at_work = matches!(
+            state,
+            State::Pending | State::Provisioning | State::Updating | State::Deleting
+        );
+        let has_worked = self.has_worked.fetch_or(is_at_work, Ordering::Relaxed) || is_at_work;
+        match (self.kind, state) {
+            (OperationKind::Forget, _) => OperationState::Running,
+            (OperationKind::Destroy, State::Deleted) => OperationState::Succeeded,
+            // The state that the cluster failed in before is no end of what began since.
+            (_, State::Failed) if has_worked || self.was() != Some(State::Failed) => {
+                OperationState::Failed
+            }
+            (OperationKind::Destroy, _) => OperationState::Running,
+            (_, State::Deleting | State::Deleted) => OperationState::Failed,
+            (
+                OperationKind::Create | OperationKind::Provision,
+                State::Running | State::Degraded,
+            ) => OperationState::Succeeded,
+            (OperationKind::Update, State::Running | State::Degraded | State::Stopped) => {
+                let agreement =
+                    (self.patch.as_ref()).map(|patch| agree(patch, self.before.as_ref(), cluster));
+                let is_over = has_worked
+                    || agreement == Some(Agreement::Changed)
+                    || self.began.elapsed() >= SETTLED;
+                if is_over {
+                    OperationState::Succeeded
+                } else {
+                    OperationState::Running
+                }
+            }
+            _ => OperationState::Running,
+        }
+    }
+
+    fn was(&self) -> Option<State> {
+        self.before.as_ref().map(|before| before.status.state)
+    }
+}
+
+fn answer(known: Known, failed: Option<Failure>) -> Answer<Known> {
+    Answer {
+        at: known.at,
+        value: Arc::new(known),
+        failed,
+    }
+}
+
+/// Whether a failure says what is so, and not only that nothing could be read.
+fn is_definite(failure: &Failure) -> bool {
+    match failure {
+        Failure::Provider(error) => {
+            matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotSupported)
+        }
+        Failure::NoSource => true,
+        Failure::Deadline | Failure::Busy | Failure::Stopping => false,
+    }
+}

@@ -1,0 +1,280 @@
+//! Calls that must reach a vendor now, for one cluster: detail, nodes, health, kubeconfig, metrics, writes and operations.
+//!
+//! Reads that come together are one call, and its answer is remembered for a few seconds ([`Answer`] says when it was read). A
+//! vendor that fails leaves the last answer standing, marked with the failure. Nothing is remembered of a kubeconfig.
+//!
+//! A write is sent once and never repeated. It runs in a task of its own, so that a caller that goes away does not leave half
+//! of it, and [`Live::stop`] awaits it. Where its answer is lost, the cluster is read back, and what is answered is what was
+//! found ([`WriteFailure::Unknown`]). What a call has shown of a cluster is told to a [`Ledger`] before the call is answered.
+
+mod book;
+mod evidence;
+mod flight;
+mod follow;
+mod keys;
+mod read;
+mod write;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::error;
+
+use crate::domain::{
+    Cluster, ClusterId, ClusterMetrics, Health, Node, Operation, OperationId, Period, SourceName,
+};
+use crate::provider::{Described, Listed, Locator, Provider, ProviderError};
+
+pub use book::{Known, Origin, Selection};
+pub use evidence::Lookback;
+pub use flight::Answer;
+pub use keys::{Begun, Finished, InMemory, Key, Keys, Once, Outcome, Print, Refusal};
+pub use write::{Done, Write, WriteFailure};
+
+use book::Book;
+use flight::Flights;
+
+/// One source whose vendor can be asked.
+#[derive(Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: SourceName,
+    /// What asks its vendor.
+    pub provider: Arc<dyn Provider>,
+}
+
+/// A cluster that a call is about, as the inventory knows it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The cluster.
+    pub id: ClusterId,
+    /// Its source.
+    pub source: SourceName,
+    /// Its address at the vendor.
+    pub locator: Locator,
+}
+
+/// What is kept, how long, and what a call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How long an answer is given again without asking the vendor.
+    pub memory: Duration,
+    /// How long it is kept for the case that the vendor fails.
+    pub last_known: Duration,
+    /// How long a failure is answered again without asking the vendor.
+    pub failure: Duration,
+    /// From one call that a caller forced to the next, for each cluster.
+    pub forced: Duration,
+    /// Longest time for a read.
+    pub deadline: Duration,
+    /// Longest time for a write.
+    pub write_deadline: Duration,
+    /// Waits before each look at a cluster whose write was not answered.
+    pub looks: [Duration; 3],
+    /// Answers kept of each kind.
+    pub entries: usize,
+    /// Bytes kept of each kind, as far as they can be reckoned.
+    pub bytes: usize,
+    /// Reads of one source under way at once.
+    pub flights: usize,
+    /// Operations known at once.
+    pub operations: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            memory: Duration::from_secs(5),
+            last_known: Duration::from_hours(1),
+            failure: Duration::from_secs(1),
+            forced: Duration::from_secs(1),
+            deadline: Duration::from_secs(15),
+            write_deadline: Duration::from_secs(75),
+            looks: [
+                Duration::ZERO,
+                Duration::from_secs(1),
+                Duration::from_secs(3),
+            ],
+            entries: 1_024,
+            bytes: 32 << 20,
+            flights: 64,
+            operations: 2_000,
+        }
+    }
+}
+
+/// What a call has shown of a cluster.
+#[derive(Debug)]
+pub enum Seen {
+    /// The cluster as a listing would show it.
+    Listed(Box<Listed>),
+    /// The cluster's detail.
+    Described {
+        /// The cluster.
+        id: ClusterId,
+        /// What was read.
+        described: Box<Described>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Its record is gone.
+    Gone(ClusterId),
+}
+
+/// Who keeps what is known.
+pub trait Ledger: Send + Sync {
+    /// Takes what a call has shown; done when readers see it.
+    fn seen(&self, source: &SourceName, seen: Seen) -> BoxFuture<'static, ()>;
+    /// Asks for the source's list to be read soon.
+    fn refresh(&self, source: &SourceName);
+}
+
+/// Why a call gives nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    /// The provider failed or refused.
+    #[error("the provider failed")]
+    Provider(#[source] Box<ProviderError>),
+    /// The vendor did not answer in time.
+    #[error("no answer in time")]
+    Deadline,
+    /// Too many calls to this source are under way.
+    #[error("too many calls are under way")]
+    Busy,
+    /// There is no such source.
+    #[error("no such source")]
+    NoSource,
+    /// The program is stopping.
+    #[error("stopping")]
+    Stopping,
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(Box::new(error))
+    }
+}
+
+/// Calls to vendors, for one cluster at a time; a clone is one reference count.
+#[derive(Clone)]
+pub struct Live(Arc<Inner>);
+
+struct Connected {
+    name: SourceName,
+    provider: Arc<dyn Provider>,
+    /// Places for reads under way.
+    places: Arc<Semaphore>,
+}
+
+struct Inner {
+    sources: HashMap<SourceName, Connected>,
+    bounds: Bounds,
+    ledger: Arc<dyn Ledger>,
+    keys: Arc<dyn Keys>,
+    runtime: Handle,
+    details: Arc<Flights<ClusterId, Described>>,
+    nodes: Arc<Flights<ClusterId, Vec<Node>>>,
+    healths: Arc<Flights<ClusterId, Health>>,
+    metrics: Arc<Flights<(ClusterId, Period), ClusterMetrics>>,
+    of_cluster: Arc<Flights<ClusterId, Vec<Operation>>>,
+    operations: Arc<Flights<OperationId, Operation>>,
+    book: Book,
+    /// Clusters, and names of clusters to be, that are being written.
+    written: Arc<Mutex<HashSet<String>>>,
+    reads: TaskTracker,
+    writes: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Live {
+    /// Calls to these sources, made on the given runtime.
+    pub fn new(
+        sources: Vec<Source>,
+        bounds: Bounds,
+        ledger: Arc<dyn Ledger>,
+        keys: Arc<dyn Keys>,
+        runtime: &Handle,
+    ) -> Self {
+        let connected = |source: Source| {
+            let connected = Connected {
+                name: source.name.clone(),
+                provider: source.provider,
+                places: Arc::new(Semaphore::new(bounds.flights)),
+            };
+            (source.name, connected)
+        };
+        Self(Arc::new(Inner {
+            sources: sources.into_iter().map(connected).collect(),
+            ledger,
+            keys,
+            runtime: runtime.clone(),
+            details: Flights::new(bounds),
+            nodes: Flights::new(bounds),
+            healths: Flights::new(bounds),
+            metrics: Flights::new(bounds),
+            of_cluster: Flights::new(bounds),
+            operations: Flights::new(bounds),
+            book: Book::new(bounds.operations),
+            written: Arc::default(),
+            reads: TaskTracker::new(),
+            writes: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            bounds,
+        }))
+    }
+
+    /// What a source's provider is.
+    pub fn provider(&self, source: &SourceName) -> Option<&dyn Provider> {
+        let connected = self.0.sources.get(source)?;
+        Some(connected.provider.as_ref())
+    }
+
+    /// Gives reads up, takes no new write, and waits for those under way, at most so long.
+    pub async fn stop(&self, grace: Duration) {
+        self.0.stop.cancel();
+        self.0.reads.close();
+        self.0.writes.close();
+        let ended = async {
+            self.0.writes.wait().await;
+            self.0.reads.wait().await;
+        };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            error!(
+                grace_ms = grace.as_millis(),
+                writes.count = self.0.writes.len(),
+                "calls to vendors did not end in time"
+            );
+        }
+    }
+
+    fn connected(&self, source: &SourceName) -> Result<&Connected, Failure> {
+        self.0.sources.get(source).ok_or(Failure::NoSource)
+    }
+
+    /// Forgets what was read of a cluster: it is being changed.
+    fn forget_answers(&self, id: &ClusterId) {
+        self.0.details.forget(id);
+        self.0.nodes.forget(id);
+        self.0.healths.forget(id);
+        self.0.of_cluster.forget(id);
+    }
+}
+
+/// The time on our clock, in whole milliseconds: more would only make answers longer.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// Whether a vendor's account of a cluster may be taken for an account of another one. Adapters answer for the cluster they
+/// were asked for; what does not is a mistake that must not change another cluster's row.
+fn is_of(cluster: &Cluster, id: &ClusterId) -> bool {
+    cluster.id == *id
+}

@@ -1,0 +1,566 @@
+//! Writes: sent once, never repeated, read back where their answer is lost.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::info;
+
+use super::book::Known;
+use super::evidence::{Look, Lookback, Proof, account, proof};
+use super::follow::Begun;
+use super::read::log;
+use super::{Connected, Failure, Live, Seen, Target, is_of};
+use crate::domain::{
+    Cluster, ClusterId, ClusterPatch, ClusterSpec, Kind, Operation, OperationKind, SourceName,
+    State,
+};
+use crate::provider::{
+    Capability, Described, ErrorKind, Infrastructure, Listed, ProviderError, Written,
+};
+
+/// A write that is wanted.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Make a cluster.
+    Create {
+        /// In this source.
+        source: SourceName,
+        /// As it should be.
+        spec: Box<ClusterSpec>,
+        /// Clusters that have the name already: none of them can be the new one.
+        namesakes: Vec<ClusterId>,
+    },
+    /// Change a cluster.
+    Update {
+        /// The cluster.
+        target: Target,
+        /// As it is known.
+        before: Option<Box<Cluster>>,
+        /// What of it is to change.
+        patch: Box<ClusterPatch>,
+    },
+    /// Build a cluster's infrastructure.
+    Provision {
+        /// The cluster.
+        target: Target,
+        /// As it is known.
+        before: Option<Box<Cluster>>,
+    },
+    /// Destroy a cluster's infrastructure.
+    Destroy {
+        /// The cluster.
+        target: Target,
+        /// As it is known.
+        before: Option<Box<Cluster>>,
+    },
+    /// Remove a cluster's record.
+    Forget {
+        /// The cluster.
+        target: Target,
+        /// As it is known.
+        before: Option<Box<Cluster>>,
+        /// Also where infrastructure may be left behind.
+        force: bool,
+    },
+}
+
+/// A write that was carried out, or that goes on.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// The source.
+    pub source: SourceName,
+    /// Its provider.
+    pub provider: Kind,
+    /// What was done.
+    pub kind: OperationKind,
+    /// The cluster, where it is known.
+    pub cluster: Option<ClusterId>,
+    /// What goes on, where it does.
+    pub operation: Option<Known>,
+    /// Whether the work goes on.
+    pub is_pending: bool,
+    /// Whether the answer was lost and this was found by reading back.
+    pub was_read_back: bool,
+}
+
+/// Why a write was not carried out, or is not known to have been.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteFailure {
+    /// Another write of this cluster is running.
+    #[error("another write is running")]
+    Busy,
+    /// It was not carried out.
+    #[error("the write was not carried out")]
+    Refused(#[source] Failure),
+    /// The record was not removed, since infrastructure may be left behind.
+    #[error("infrastructure may exist")]
+    InfrastructureMayExist(State),
+    /// Whether the infrastructure exists could not be read, so that the record was not removed.
+    #[error("the cluster could not be read before")]
+    Unread(#[source] Failure),
+    /// It may have been carried out, and may still be.
+    #[error("the outcome is not known")]
+    Unknown(Lookback),
+}
+
+impl Write {
+    /// What it does.
+    pub fn kind(&self) -> OperationKind {
+        match self {
+            Self::Create { .. } => OperationKind::Create,
+            Self::Update { .. } => OperationKind::Update,
+            Self::Provision { .. } => OperationKind::Provision,
+            Self::Destroy { .. } => OperationKind::Destroy,
+            Self::Forget { .. } => OperationKind::Forget,
+        }
+    }
+
+    fn source(&self) -> &SourceName {
+        match self {
+            Self::Create { source, .. } => source,
+            Self::Update { target, .. }
+            | Self::Provision { target, .. }
+            | Self::Destroy { target, .. }
+            | Self::Forget { target, .. } => &target.source,
+        }
+    }
+
+    fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Update { target, .. }
+            | Self::Provision { target, .. }
+            | Self::Destroy { target, .. }
+            | Self::Forget { target, .. } => Some(target),
+        }
+    }
+
+    fn before(&self) -> Option<&Cluster> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Update { before, .. }
+            | Self::Provision { before, .. }
+            | Self::Destroy { before, .. }
+            | Self::Forget { before, .. } => before.as_deref(),
+        }
+    }
+
+    fn patch(&self) -> Option<&ClusterPatch> {
+        match self {
+            Self::Update { patch, .. } => Some(patch),
+            Self::Create { .. }
+            | Self::Provision { .. }
+            | Self::Destroy { .. }
+            | Self::Forget { .. } => None,
+        }
+    }
+
+    fn spec(&self) -> Option<&ClusterSpec> {
+        match self {
+            Self::Create { spec, .. } => Some(spec),
+            Self::Update { .. }
+            | Self::Provision { .. }
+            | Self::Destroy { .. }
+            | Self::Forget { .. } => None,
+        }
+    }
+
+    /// What no second write may touch meanwhile. A slash is in no id, so no cluster has the name of one to be.
+    fn subject(&self) -> String {
+        match self {
+            Self::Create { source, spec, .. } => format!("{source}/{}", spec.name),
+            Self::Update { target, .. }
+            | Self::Provision { target, .. }
+            | Self::Destroy { target, .. }
+            | Self::Forget { target, .. } => target.id.to_string(),
+        }
+    }
+}
+
+/// The right to write one cluster.
+struct Turn {
+    written: Arc<Mutex<HashSet<String>>>,
+    subject: String,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.remove(&self.subject);
+    }
+}
+
+impl Live {
+    /// Carries out a write. It is sent once; [`Live::once`] runs it in a task that outlives its caller.
+    pub async fn write(&self, write: Write) -> Result<Done, WriteFailure> {
+        let connected = (self.connected(write.source())).map_err(WriteFailure::Refused)?;
+        let _turn = self.turn(write.subject()).ok_or(WriteFailure::Busy)?;
+        if let Write::Forget {
+            target,
+            force: false,
+            ..
+        } = &write
+        {
+            self.is_safe_to_forget(connected, target).await?;
+        }
+        let (began, clock) = (super::now(), Instant::now());
+        let sent = timeout(self.0.bounds.write_deadline, send(connected, &write)).await;
+        let (lost, timed_out) = match sent {
+            Ok(Ok(written)) => {
+                let done = self.carried_out(connected, &write, written).await;
+                self.account_for(&write, "carried out", &Ok(done.clone()), clock);
+                return Ok(done);
+            }
+            Ok(Err(error)) if !error.may_have_happened() => {
+                let failure = Failure::from(error);
+                log(
+                    write.source(),
+                    write.target().map(|target| &target.id),
+                    name(write.kind()),
+                    &failure,
+                );
+                let refused = Err(WriteFailure::Refused(failure));
+                self.account_for(&write, "refused", &refused, clock);
+                return refused;
+            }
+            Ok(Err(error)) => (Failure::from(error), false),
+            Err(_) => (Failure::Deadline, true),
+        };
+        log(
+            write.source(),
+            write.target().map(|target| &target.id),
+            name(write.kind()),
+            &lost,
+        );
+        let (cause, timed_out) = match &lost {
+            Failure::Provider(error) => {
+                let code = error.kind.code();
+                (code, timed_out || code == "UPSTREAM_TIMEOUT")
+            }
+            Failure::Deadline | Failure::Busy | Failure::NoSource | Failure::Stopping => {
+                ("UPSTREAM_TIMEOUT", true)
+            }
+        };
+        let outcome = self
+            .look_back(connected, &write, began, cause, timed_out)
+            .await;
+        self.account_for(&write, "answer lost", &outcome, clock);
+        outcome
+    }
+
+    fn turn(&self, subject: String) -> Option<Turn> {
+        let mut written = (self.0.written.lock()).unwrap_or_else(PoisonError::into_inner);
+        written.insert(subject.clone()).then(|| Turn {
+            written: Arc::clone(&self.0.written),
+            subject,
+        })
+    }
+
+    /// Writes the one line of a write, whatever became of it.
+    fn account_for(
+        &self,
+        write: &Write,
+        ended: &'static str,
+        outcome: &Result<Done, WriteFailure>,
+        since: Instant,
+    ) {
+        let done = outcome.as_ref().ok();
+        let cluster = done
+            .and_then(|done| done.cluster.as_ref())
+            .or_else(|| write.target().map(|target| &target.id));
+        info!(
+            source.name = %write.source(),
+            cluster.id = cluster.map(ClusterId::as_str),
+            write.kind = name(write.kind()),
+            write.ended = ended,
+            write.effect = if done.is_some() { "seen" } else { "not seen" },
+            operation.id = done.and_then(|done| done.operation.as_ref()).map(|known| known.id.as_str()),
+            duration_ms = since.elapsed().as_millis(),
+            "cluster written"
+        );
+    }
+
+    /// A fresh look at whether forgetting a record leaves infrastructure behind.
+    async fn is_safe_to_forget(
+        &self,
+        connected: &Connected,
+        target: &Target,
+    ) -> Result<(), WriteFailure> {
+        let described = self
+            .read(connected.provider.describe(&target.locator))
+            .await
+            .map_err(|failure| match &failure {
+                Failure::Provider(error) if error.kind == ErrorKind::NotFound => {
+                    WriteFailure::Refused(failure)
+                }
+                _ => WriteFailure::Unread(failure),
+            })?;
+        match connected.provider.infrastructure(&described.cluster) {
+            Infrastructure::None => Ok(()),
+            Infrastructure::Possible => {
+                let state = described.cluster.status.state;
+                self.show(target, described).await;
+                Err(WriteFailure::InfrastructureMayExist(state))
+            }
+        }
+    }
+
+    /// What a write that its vendor accepted comes to. Readers see it before it is answered.
+    async fn carried_out(&self, connected: &Connected, write: &Write, written: Written) -> Done {
+        let Written {
+            cluster,
+            operation,
+            is_pending,
+        } = written;
+        if let Some(target) = write.target() {
+            self.forget_answers(&target.id);
+        }
+        let target = match write {
+            Write::Forget { target, .. } if !is_pending => {
+                let seen = Seen::Gone(target.id.clone());
+                self.0.ledger.seen(&target.source, seen).await;
+                Some(target.clone())
+            }
+            Write::Create { source, spec, .. } => {
+                let listed = match cluster {
+                    Some(listed) => Some(listed),
+                    None => (self.read(connected.provider.find_created(spec)).await)
+                        .inspect_err(|failure| log(source, None, "find_created", failure))
+                        .unwrap_or_default(),
+                };
+                match listed {
+                    Some(listed) => Some(self.show_listed(source, listed).await),
+                    None => None,
+                }
+            }
+            Write::Update { target, .. }
+            | Write::Provision { target, .. }
+            | Write::Destroy { target, .. }
+            | Write::Forget { target, .. } => {
+                match cluster.filter(|listed| is_of(&listed.cluster, &target.id)) {
+                    Some(listed) => {
+                        self.show_listed(&target.source, listed).await;
+                    }
+                    None => match self
+                        .read(connected.provider.describe(&target.locator))
+                        .await
+                    {
+                        Ok(described) => self.show(target, described).await,
+                        Err(failure) => log(&target.source, Some(&target.id), "describe", &failure),
+                    },
+                }
+                Some(target.clone())
+            }
+        };
+        self.done(connected, write, target, operation, is_pending, false)
+    }
+
+    fn done(
+        &self,
+        connected: &Connected,
+        write: &Write,
+        target: Option<Target>,
+        operation: Option<Operation>,
+        is_pending: bool,
+        was_read_back: bool,
+    ) -> Done {
+        let cluster = target.as_ref().map(|target| target.id.clone());
+        // What was accepted without a trace goes on somewhere.
+        let is_pending = is_pending || cluster.is_none();
+        let known = match operation {
+            Some(operation) => {
+                Some(self.noted(connected, operation, cluster.clone(), super::now()))
+            }
+            None if is_pending => self.follow(
+                connected,
+                Begun {
+                    kind: write.kind(),
+                    target,
+                    spec: write.spec().cloned(),
+                    before: write.before().cloned(),
+                    patch: write.patch().cloned(),
+                },
+            ),
+            None => None,
+        };
+        self.0.ledger.refresh(&connected.name);
+        Done {
+            source: connected.name.clone(),
+            provider: connected.provider.kind(),
+            kind: write.kind(),
+            cluster,
+            operation: known,
+            is_pending,
+            was_read_back,
+        }
+    }
+
+    /// Looks what became of a write whose answer was lost.
+    async fn look_back(
+        &self,
+        connected: &Connected,
+        write: &Write,
+        began: Timestamp,
+        cause: &'static str,
+        timed_out: bool,
+    ) -> Result<Done, WriteFailure> {
+        if let Some(target) = write.target() {
+            self.forget_answers(&target.id);
+        }
+        let mut last = None;
+        for wait in self.0.bounds.looks {
+            sleep(wait).await;
+            let looked = match write {
+                Write::Create {
+                    source,
+                    spec,
+                    namesakes,
+                } => match self.read(connected.provider.find_created(spec)).await {
+                    Ok(Some(listed)) if !namesakes.contains(&listed.cluster.id) => {
+                        let is_pending = listed.cluster.status.state == State::Provisioning;
+                        let target = self.show_listed(source, listed).await;
+                        return Ok(self.done(
+                            connected,
+                            write,
+                            Some(target),
+                            None,
+                            is_pending,
+                            true,
+                        ));
+                    }
+                    Ok(_) => Some(Look::default()),
+                    Err(failure) => {
+                        log(source, None, "find_created", &failure);
+                        None
+                    }
+                },
+                Write::Update { target, .. }
+                | Write::Provision { target, .. }
+                | Write::Destroy { target, .. }
+                | Write::Forget { target, .. } => self.look_at(connected, target).await,
+            };
+            let Some(look) = looked else { continue };
+            let found = proof(write.kind(), write.patch(), write.before(), &look, began);
+            let (is_pending, operation) = match found {
+                Proof::None => {
+                    last = Some(look);
+                    continue;
+                }
+                Proof::Done => (false, None),
+                Proof::UnderWay(operation) => {
+                    let goes_on = operation.as_ref().is_none_or(|operation| !operation.done);
+                    (goes_on, operation)
+                }
+            };
+            let target = write.target().cloned();
+            if let Some(target) = &target
+                && look.is_gone
+            {
+                let seen = Seen::Gone(target.id.clone());
+                self.0.ledger.seen(&target.source, seen).await;
+            }
+            return Ok(self.done(connected, write, target, operation, is_pending, true));
+        }
+        self.0.ledger.refresh(&connected.name);
+        Err(WriteFailure::Unknown(Lookback {
+            cause,
+            timed_out,
+            state: (last.as_ref())
+                .and_then(|look| look.cluster.as_ref())
+                .map(|cluster| cluster.status.state),
+            text: account(write.kind(), cause, last.as_ref()),
+        }))
+    }
+
+    /// Reads a cluster and its operations; `None` when neither could be read.
+    async fn look_at(&self, connected: &Connected, target: &Target) -> Option<Look> {
+        let mut look = Look::default();
+        match self
+            .read(connected.provider.describe(&target.locator))
+            .await
+        {
+            Ok(described) => {
+                look.cluster = Some(described.cluster.clone());
+                self.show(target, described).await;
+            }
+            Err(Failure::Provider(error)) if error.kind == ErrorKind::NotFound => {
+                look.is_gone = true;
+            }
+            Err(failure) => log(&target.source, Some(&target.id), "describe", &failure),
+        }
+        let tells = (connected.provider.capabilities()).supports(Capability::Operations);
+        if tells && !look.is_gone {
+            match self
+                .read(connected.provider.operations(&target.locator))
+                .await
+            {
+                Ok(operations) => look.operations = Some(operations),
+                Err(failure) => log(&target.source, Some(&target.id), "operations", &failure),
+            }
+        }
+        let is_seen = look.cluster.is_some() || look.is_gone || look.operations.is_some();
+        is_seen.then_some(look)
+    }
+
+    async fn show(&self, target: &Target, described: Described) {
+        if !is_of(&described.cluster, &target.id) {
+            return;
+        }
+        let seen = Seen::Described {
+            id: target.id.clone(),
+            described: Box::new(described),
+            at: super::now(),
+        };
+        self.0.ledger.seen(&target.source, seen).await;
+    }
+
+    async fn show_listed(&self, source: &SourceName, listed: Listed) -> Target {
+        let target = Target {
+            id: listed.cluster.id.clone(),
+            source: source.clone(),
+            locator: listed.locator.clone(),
+        };
+        let seen = Seen::Listed(Box::new(listed));
+        self.0.ledger.seen(source, seen).await;
+        target
+    }
+
+    /// A read that belongs to a write: it goes on while the program stops.
+    async fn read<V>(
+        &self,
+        call: impl Future<Output = Result<V, ProviderError>>,
+    ) -> Result<V, Failure> {
+        let deadline: Duration = self.0.bounds.deadline;
+        match timeout(deadline, call).await {
+            Ok(answered) => answered.map_err(Failure::from),
+            Err(_) => Err(Failure::Deadline),
+        }
+    }
+}
+
+async fn send(connected: &Connected, write: &Write) -> Result<Written, ProviderError> {
+    let provider = connected.provider.as_ref();
+    match write {
+        Write::Create { spec, .. } => provider.create(spec).await,
+        Write::Update { target, patch, .. } => provider.update(&target.locator, patch).await,
+        Write::Provision { target, .. } => provider.provision(&target.locator).await,
+        Write::Destroy { target, .. } => provider.destroy(&target.locator).await,
+        Write::Forget { target, .. } => provider.forget(&target.locator).await,
+    }
+}
+
+/// The word for a write in logs.
+const fn name(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Create => "create",
+        OperationKind::Provision => "provision",
+        OperationKind::Update => "update",
+        OperationKind::Destroy => "destroy",
+        OperationKind::Forget => "forget",
+        OperationKind::Unknown => "unknown",
+    }
+}

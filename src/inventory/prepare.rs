@@ -35,9 +35,9 @@ impl Gather for Preparing {
         let base = entry
             .base
             .clone()
-            .or_else(|| Base::of_row(&entry.row).map(Arc::new));
+            .unwrap_or_else(|| Arc::new(Base::of_row(&entry.row)));
         // What was written from a cluster reads back as one.
-        if let Some(mut listed) = base.and_then(|base| base.listed(entry.row.locator.clone())) {
+        if let Some(mut listed) = base.listed(entry.row.locator.clone()) {
             listed.join(other);
             *known = self.take(listed);
         }

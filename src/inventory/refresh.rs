@@ -229,11 +229,13 @@ impl Task {
         id: &ClusterId,
         locator: &Locator,
     ) -> Result<Detailed, ProviderError> {
+        let based_on = self.inventory.current().generation;
         match self.source.provider.describe(locator).await {
             Ok(described) => Ok(Detailed {
                 id: id.clone(),
                 described,
                 at: super::now(),
+                based_on,
             }),
             Err(error) => {
                 debug!(source.name = %self.source.name, cluster.id = %id, error.code = error.kind.code(), "detail not read");

@@ -99,7 +99,7 @@ impl Base {
     }
 
     /// Takes the listed account back from a row that no detail has joined yet.
-    pub(super) fn of_row(row: &Row) -> Option<Self> {
+    pub(super) fn of_row(row: &Row) -> Self {
         // Taken as written, not read and written again: a float could come out with another last digit.
         let mut cluster = row.json.to_vec();
         cluster.push(b'}');
@@ -108,12 +108,12 @@ impl Base {
             .as_deref()
             .and_then(|raw| serde_json::from_slice(raw).ok());
         let raw = raw.and_then(|raw| raw.listing);
-        Some(Self {
+        Self {
             cluster: cluster.into(),
             contact_lost: row.contact_lost,
             nodes: row.nodes.clone(),
             raw,
-        })
+        }
     }
 
     /// The listed cluster as it came.

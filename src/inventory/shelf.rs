@@ -71,6 +71,8 @@ pub struct Detailed {
     pub described: Described,
     /// When.
     pub at: Timestamp,
+    /// The generation that was current when it was asked for: what was shown otherwise since is newer.
+    pub based_on: u64,
 }
 
 impl Content {
@@ -343,18 +345,24 @@ impl Shelf {
     pub(super) fn detailed(&self, details: Vec<Detailed>, texts: &mut Interner) -> Self {
         let mut entries = self.content.entries.clone();
         let mut changed = false;
-        for Detailed { id, described, at } in details {
+        for Detailed {
+            id,
+            described,
+            at,
+            based_on,
+        } in details
+        {
+            if self.held.get(&id).is_some_and(|since| *since > based_on) {
+                continue;
+            }
             let Some(place) = self.content.index.find(&self.content.entries, id.as_str()) else {
                 continue;
             };
             let entry = &mut entries[place];
-            let Some(base) = entry
+            let base = entry
                 .base
                 .clone()
-                .or_else(|| Base::of_row(&entry.row).map(Arc::new))
-            else {
-                continue;
-            };
+                .unwrap_or_else(|| Arc::new(Base::of_row(&entry.row)));
             let detail = Arc::new(Detail::new(described, at));
             if let Some(row) = Row::described(&base, entry.row.locator.clone(), &detail, texts) {
                 entry.row = Arc::new(row);

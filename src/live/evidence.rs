@@ -41,7 +41,7 @@ pub(super) enum Proof {
     /// It happened and is over.
     Done,
     /// It happened and goes on.
-    UnderWay(Option<Operation>),
+    UnderWay(Option<Box<Operation>>),
 }
 
 /// How a changed cluster agrees with the change that was wanted.
@@ -80,7 +80,7 @@ pub(super) fn proof(
         .flatten()
         .find(|operation| is_of(operation, kind, began))
     {
-        return Proof::UnderWay(Some(operation.clone()));
+        return Proof::UnderWay(Some(Box::new(operation.clone())));
     }
     let Some(after) = &look.cluster else {
         return Proof::None;

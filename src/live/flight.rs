@@ -1,17 +1,16 @@
 //! One call for all who ask at the same time, and a short memory of its answer.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::weigh::Weigh;
 use super::{Bounds, Failure};
-use crate::domain::{ClusterMetrics, Health, Node, Operation};
-use crate::provider::{Described, ErrorKind};
 
 /// What a vendor said, and when.
 #[derive(Debug)]
@@ -31,55 +30,6 @@ impl<V> Clone for Answer<V> {
             at: self.at,
             failed: self.failed.clone(),
         }
-    }
-}
-
-/// How many bytes an answer takes, roughly.
-pub(super) trait Weigh {
-    fn weight(&self) -> usize;
-}
-
-impl Weigh for Described {
-    fn weight(&self) -> usize {
-        let raw = self.raw.as_ref().map_or(0, |raw| raw.get().len());
-        4_096 + raw + self.nodes.as_ref().map_or(0, Weigh::weight)
-    }
-}
-
-impl Weigh for Vec<Node> {
-    fn weight(&self) -> usize {
-        256 + self.len() * 1_024
-    }
-}
-
-impl Weigh for Health {
-    fn weight(&self) -> usize {
-        let groups = self.node_groups.as_ref().map_or(0, Vec::len);
-        let pods = self.system_pods.as_ref().map_or(0, Vec::len);
-        512 + (groups + pods) * 256
-    }
-}
-
-impl Weigh for ClusterMetrics {
-    fn weight(&self) -> usize {
-        let points: usize = self.series.iter().map(|series| series.points.len()).sum();
-        512 + points * 64
-    }
-}
-
-impl Weigh for Operation {
-    fn weight(&self) -> usize {
-        let resources = self
-            .progress
-            .as_ref()
-            .map_or(0, |progress| progress.resources.len());
-        1_024 + resources * 256
-    }
-}
-
-impl Weigh for Vec<Operation> {
-    fn weight(&self) -> usize {
-        256 + self.iter().map(Weigh::weight).sum::<usize>()
     }
 }
 
@@ -122,7 +72,7 @@ impl<V> Slot<V> {
     /// What is answered when the vendor failed: the last that is known, where the failure leaves it standing.
     fn standing(&self, failure: &Failure) -> Result<Answer<V>, Failure> {
         match &self.last {
-            Some(last) if leaves_standing(failure) => Ok(Answer {
+            Some(last) if failure.leaves_standing() => Ok(Answer {
                 failed: Some(failure.clone()),
                 ..last.what.clone()
             }),
@@ -134,7 +84,7 @@ impl<V> Slot<V> {
 struct Slots<K, V> {
     clock: u64,
     weight: usize,
-    slots: HashMap<K, Slot<V>>,
+    by_key: HashMap<K, Slot<V>>,
 }
 
 /// Calls under way and answers remembered, by what they are about.
@@ -163,7 +113,7 @@ where
             slots: Mutex::new(Slots {
                 clock: 0,
                 weight: 0,
-                slots: HashMap::new(),
+                by_key: HashMap::new(),
             }),
             bounds,
         })
@@ -173,66 +123,58 @@ where
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers from memory, joins the call under way, or begins one with `begin`, which gets the work to be run in a task.
+    /// Answers from memory, joins the call under way, or begins one if it is admitted, in a task that `spawn` starts.
     ///
     /// `fresh` wants an answer of a call that begins now or later.
-    pub(super) async fn ask<C, B>(
+    pub(super) async fn ask<P: Send + 'static>(
         self: &Arc<Self>,
         key: K,
         fresh: bool,
-        call: C,
-        begin: B,
-    ) -> Result<Answer<V>, Failure>
-    where
-        C: Future<Output = Result<V, Failure>> + Send + 'static,
-        B: FnOnce(futures_util::future::BoxFuture<'static, ()>) -> Result<(), Failure>,
-    {
+        call: BoxFuture<'static, Result<V, Failure>>,
+        admit: impl Fn() -> Result<P, Failure>,
+        spawn: impl Fn(BoxFuture<'static, ()>),
+    ) -> Result<Answer<V>, Failure> {
         let asked = self.tick();
-        let mut work = Some((call, begin));
-        loop {
-            let mut ended = match self.step(&key, fresh, asked) {
+        let (began, told, ended) = loop {
+            match self.step(&key, fresh, asked) {
                 Step::Answered(answer) => return answer,
                 Step::Await(mut ended) => {
-                    // A call that was dropped has ended as well.
+                    // A call that broke has ended as well.
                     let _ = ended.wait_for(Option::is_some).await;
-                    continue;
                 }
-                Step::Join(ended) => ended,
-                Step::Begin(began, told, ended) => {
-                    let Some((call, begin)) = work.take() else {
-                        return Err(Failure::Busy);
-                    };
-                    let landing = Landing {
-                        flights: Arc::clone(self),
-                        key: key.clone(),
-                        began,
-                    };
-                    let flight = async move {
-                        let outcome = call.await;
-                        let _ = told.send(Some(landing.land(outcome)));
-                    };
-                    if let Err(failure) = begin(Box::pin(flight)) {
-                        let slots = self.slots();
-                        let slot = slots.slots.get(&key);
-                        return slot
-                            .map_or_else(|| Err(failure.clone()), |slot| slot.standing(&failure));
-                    }
-                    ended
-                }
-            };
-            return match ended.wait_for(Option::is_some).await {
-                Ok(outcome) => outcome.clone().unwrap_or(Err(Failure::Stopping)),
-                Err(_) => Err(Failure::Stopping),
-            };
+                Step::Join(ended) => return outcome(ended).await,
+                Step::Begin(began, told, ended) => break (began, told, ended),
+            }
+        };
+        let landing = Landing {
+            flights: Arc::clone(self),
+            key,
+            began,
+        };
+        match admit() {
+            Ok(place) => spawn(Box::pin(async move {
+                let ended = call.await;
+                let _ = told.send(Some(landing.land(ended)));
+                drop(place);
+            })),
+            Err(failure) => {
+                let _ = told.send(Some(landing.land(Err(failure))));
+            }
         }
+        outcome(ended).await
     }
 
     /// Drops what is remembered; a call under way still answers those who wait for it, and nobody else.
     pub(super) fn forget(&self, key: &K) {
         let mut slots = self.slots();
-        if let Some(slot) = slots.slots.remove(key) {
+        if let Some(slot) = slots.by_key.remove(key) {
             slots.weight -= slot.weight;
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots().by_key.len()
     }
 
     fn tick(&self) -> u64 {
@@ -246,7 +188,7 @@ where
         let mut slots = self.slots();
         slots.clock += 1;
         let clock = slots.clock;
-        let slot = slots.slots.entry(key.clone()).or_insert_with(Slot::new);
+        let slot = slots.by_key.entry(key.clone()).or_insert_with(Slot::new);
         slot.touched = clock;
         if let Some(flying) = &slot.flying {
             // A call that was dropped tells nobody any more.
@@ -305,25 +247,17 @@ where
     }
 }
 
+/// How a call ended, for one who waits for it.
+async fn outcome<V>(mut ended: watch::Receiver<Ended<V>>) -> Result<Answer<V>, Failure> {
+    match ended.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone().unwrap_or(Err(Failure::Broken)),
+        Err(_) => Err(Failure::Broken),
+    }
+}
+
 fn remembered<V>(slot: &Slot<V>, bounds: Bounds) -> Option<Answer<V>> {
     let last = slot.last.as_ref()?;
     (last.since.elapsed() < bounds.memory).then(|| last.what.clone())
-}
-
-/// Whether a failure says nothing of the thing itself, so that the last that is known of it stands.
-fn leaves_standing(failure: &Failure) -> bool {
-    match failure {
-        Failure::Provider(error) => !matches!(
-            error.kind,
-            ErrorKind::NotFound
-                | ErrorKind::NotSupported
-                | ErrorKind::InvalidValues
-                | ErrorKind::Conflict
-                | ErrorKind::NotReady
-        ),
-        Failure::Deadline | Failure::Busy | Failure::Stopping => true,
-        Failure::NoSource => false,
-    }
 }
 
 /// The end of a call, also of one that panics or is dropped.
@@ -351,7 +285,7 @@ where
             let flying = slot.flying.as_ref();
             flying.is_some_and(|flying| flying.began == self.began)
         };
-        let slot = slots.slots.get_mut(&self.key).filter(is_own);
+        let slot = slots.by_key.get_mut(&self.key).filter(is_own);
         let told = match outcome {
             Ok(value) => {
                 let weight = value.weight();
@@ -399,7 +333,7 @@ where
         let mut slots = (self.flights.slots)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.slots.get_mut(&self.key)
+        if let Some(slot) = slots.by_key.get_mut(&self.key)
             && let Some(flying) = &slot.flying
             && flying.began == self.began
         {
@@ -411,7 +345,7 @@ where
 /// Drops what is too old to be the last that is known, then what was asked for longest ago, until the rest fits.
 fn make_room<K: Hash + Eq, V>(slots: &mut Slots<K, V>, bounds: Bounds) {
     let mut freed = 0;
-    slots.slots.retain(|_, slot| {
+    slots.by_key.retain(|_, slot| {
         let is_old = slot
             .last
             .as_ref()
@@ -427,14 +361,14 @@ fn make_room<K: Hash + Eq, V>(slots: &mut Slots<K, V>, bounds: Bounds) {
         stays
     });
     slots.weight -= freed;
-    while slots.slots.len() > bounds.entries || slots.weight > bounds.bytes {
+    while slots.by_key.len() > bounds.entries || slots.weight > bounds.bytes {
         let mut oldest: Option<u64> = None;
-        for slot in slots.slots.values().filter(|slot| slot.flying.is_none()) {
+        for slot in slots.by_key.values().filter(|slot| slot.flying.is_none()) {
             oldest = Some(oldest.map_or(slot.touched, |touched| touched.min(slot.touched)));
         }
         let Some(oldest) = oldest else { return };
         let mut freed = 0;
-        slots.slots.retain(|_, slot| {
+        slots.by_key.retain(|_, slot| {
             let goes = slot.flying.is_none() && slot.touched <= oldest;
             if goes {
                 freed += slot.weight;

@@ -68,7 +68,7 @@ impl Live {
             None => self.vendor_operation(connected, id, fresh).await,
         };
         match (read, noted) {
-            (Err(failure), Some((known, _))) if !is_definite(&failure) => {
+            (Err(failure), Some((known, _))) if failure.leaves_standing() => {
                 Ok(answer(known, Some(failure)))
             }
             (read, _) => read,
@@ -180,11 +180,10 @@ impl Live {
             (None, Some(spec)) => Subject::Creation(Box::new(spec)),
             (None, None) => return None,
         };
-        let mut name = [0; 12];
+        let mut name = [0; 16];
         // Without randomness there is no name, and what has no name cannot be followed.
         getrandom::fill(&mut name).ok()?;
-        let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        let native_id = format!("{OWN}{hex}");
+        let native_id = format!("{OWN}{:032x}", u128::from_be_bytes(name));
         let at = super::now();
         let known = Known {
             id: OperationId::new(&connected.name, &native_id),
@@ -324,18 +323,19 @@ impl Follow {
         );
         let has_worked = self.has_worked.fetch_or(is_at_work, Ordering::Relaxed) || is_at_work;
         match (self.kind, state) {
+            // A record is gone when it cannot be read.
             (OperationKind::Forget, _) => OperationState::Running,
-            (OperationKind::Destroy, State::Deleted) => OperationState::Succeeded,
+            (OperationKind::Destroy, State::Deleted)
+            | (
+                OperationKind::Create | OperationKind::Provision,
+                State::Running | State::Degraded,
+            ) => OperationState::Succeeded,
             // The state that the cluster failed in before is no end of what began since.
             (_, State::Failed) if has_worked || self.was() != Some(State::Failed) => {
                 OperationState::Failed
             }
             (OperationKind::Destroy, _) => OperationState::Running,
             (_, State::Deleting | State::Deleted) => OperationState::Failed,
-            (
-                OperationKind::Create | OperationKind::Provision,
-                State::Running | State::Degraded,
-            ) => OperationState::Succeeded,
             (OperationKind::Update, State::Running | State::Degraded | State::Stopped) => {
                 let agreement =
                     (self.patch.as_ref()).map(|patch| agree(patch, self.before.as_ref(), cluster));
@@ -362,16 +362,5 @@ fn answer(known: Known, failed: Option<Failure>) -> Answer<Known> {
         at: known.at,
         value: Arc::new(known),
         failed,
-    }
-}
-
-/// Whether a failure says what is so, and not only that nothing could be read.
-fn is_definite(failure: &Failure) -> bool {
-    match failure {
-        Failure::Provider(error) => {
-            matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotSupported)
-        }
-        Failure::NoSource => true,
-        Failure::Deadline | Failure::Busy | Failure::Stopping => false,
     }
 }

@@ -201,7 +201,9 @@ impl Table {
             .filter(|(_, entry)| entry.since.elapsed() > KEPT)
             .map(|(key, _)| key.clone())
             .collect();
-        old.iter().for_each(|key| self.remove(key));
+        for key in &old {
+            self.remove(key);
+        }
         while self.entries.len() >= MOST || self.bytes > MOST_BYTES {
             let oldest = (self.entries.iter())
                 .filter(|(_, entry)| entry.outcome.is_some())

@@ -12,17 +12,20 @@ mod evidence;
 mod flight;
 mod follow;
 mod keys;
+mod lookback;
 mod read;
+mod weigh;
 mod write;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -30,7 +33,7 @@ use tracing::error;
 use crate::domain::{
     Cluster, ClusterId, ClusterMetrics, Health, Node, Operation, OperationId, Period, SourceName,
 };
-use crate::provider::{Described, Listed, Locator, Provider, ProviderError};
+use crate::provider::{Described, ErrorKind, Listed, Locator, Provider, ProviderError};
 
 pub use book::{Known, Origin, Selection};
 pub use evidence::Lookback;
@@ -154,6 +157,27 @@ pub enum Failure {
     /// The program is stopping.
     #[error("stopping")]
     Stopping,
+    /// The call ended without an answer: a fault of this program.
+    #[error("the call broke")]
+    Broken,
+}
+
+impl Failure {
+    /// Whether it says nothing of the thing itself, so that the last that is known of it stands.
+    pub fn leaves_standing(&self) -> bool {
+        match self {
+            Self::Provider(error) => !matches!(
+                error.kind,
+                ErrorKind::NotFound
+                    | ErrorKind::NotSupported
+                    | ErrorKind::InvalidValues
+                    | ErrorKind::Conflict
+                    | ErrorKind::NotReady
+            ),
+            Self::Deadline | Self::Busy | Self::Stopping | Self::Broken => true,
+            Self::NoSource => false,
+        }
+    }
 }
 
 impl From<ProviderError> for Failure {
@@ -188,6 +212,8 @@ struct Inner {
     book: Book,
     /// Clusters, and names of clusters to be, that are being written.
     written: Arc<Mutex<HashSet<String>>>,
+    /// When clusters were last written: what was read of them before is old, however late it comes.
+    changed: Mutex<HashMap<ClusterId, Instant>>,
     reads: TaskTracker,
     writes: TaskTracker,
     stop: CancellationToken,
@@ -223,6 +249,7 @@ impl Live {
             operations: Flights::new(bounds),
             book: Book::new(bounds.operations),
             written: Arc::default(),
+            changed: Mutex::default(),
             reads: TaskTracker::new(),
             writes: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -258,12 +285,25 @@ impl Live {
         self.0.sources.get(source).ok_or(Failure::NoSource)
     }
 
-    /// Forgets what was read of a cluster: it is being changed.
+    /// Forgets what was read of a cluster: it was changed.
     fn forget_answers(&self, id: &ClusterId) {
+        {
+            let mut changed = (self.0.changed.lock()).unwrap_or_else(PoisonError::into_inner);
+            changed.retain(|_, at| at.elapsed() <= self.0.bounds.deadline);
+            changed.insert(id.clone(), Instant::now());
+        }
         self.0.details.forget(id);
         self.0.nodes.forget(id);
         self.0.healths.forget(id);
         self.0.of_cluster.forget(id);
+    }
+}
+
+impl Inner {
+    /// Whether a cluster was written after a read of it began.
+    fn is_changed_since(&self, id: &ClusterId, began: Instant) -> bool {
+        let changed = (self.changed.lock()).unwrap_or_else(PoisonError::into_inner);
+        changed.get(id).is_some_and(|at| *at >= began)
     }
 }
 
@@ -278,3 +318,6 @@ fn now() -> Timestamp {
 fn is_of(cluster: &Cluster, id: &ClusterId) -> bool {
     cluster.id == *id
 }
+
+#[cfg(test)]
+mod tests;

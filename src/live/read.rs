@@ -5,10 +5,11 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::flight::{Answer, Flights, Weigh};
+use super::flight::{Answer, Flights};
+use super::weigh::Weigh;
 use super::{Connected, Failure, Live, Seen, Target, is_of};
 use crate::domain::{ClusterId, ClusterMetrics, Health, Node, Operation, Period, SourceName};
 use crate::provider::{Described, ErrorKind, Kubeconfig, ProviderError};
@@ -18,10 +19,15 @@ impl Live {
     pub async fn detail(&self, target: &Target, fresh: bool) -> Result<Answer<Described>, Failure> {
         let connected = self.connected(&target.source)?;
         let provider = Arc::clone(&connected.provider);
-        let ledger = Arc::clone(&self.0.ledger);
+        let inner = Arc::clone(&self.0);
         let of = target.clone();
         let call = self.bounded(target, "describe", async move {
+            let began = Instant::now();
             let described = provider.describe(&of.locator).await?;
+            if inner.is_changed_since(&of.id, began) {
+                // Who waits for this asked before the change; nobody else is told.
+                return Ok(described);
+            }
             if !is_of(&described.cluster, &of.id) {
                 return Err(ProviderError::new(ErrorKind::UnexpectedShape, "describe")
                     .with_detail("the detail is of another cluster"));
@@ -31,7 +37,7 @@ impl Live {
                 described: Box::new(described.clone()),
                 at: super::now(),
             };
-            ledger.seen(&of.source, seen).await;
+            inner.ledger.seen(&of.source, seen).await;
             Ok(described)
         });
         self.ask(connected, &self.0.details, target.id.clone(), fresh, call)
@@ -159,20 +165,14 @@ impl Live {
         K: Hash + Eq + Clone + Send + 'static,
         V: Weigh + Send + Sync + 'static,
     {
-        let begin = |flight: BoxFuture<'static, ()>| {
-            let place = Arc::clone(&connected.places)
-                .try_acquire_owned()
-                .map_err(|_| Failure::Busy)?;
-            self.0.reads.spawn_on(
-                async move {
-                    flight.await;
-                    drop(place);
-                },
-                &self.0.runtime,
-            );
-            Ok(())
+        let admit = || {
+            let places = Arc::clone(&connected.places);
+            places.try_acquire_owned().map_err(|_| Failure::Busy)
         };
-        flights.ask(key, fresh, call, begin).await
+        let spawn = |flight: BoxFuture<'static, ()>| {
+            self.0.reads.spawn_on(flight, &self.0.runtime);
+        };
+        flights.ask(key, fresh, call, admit, spawn).await
     }
 }
 
@@ -185,7 +185,11 @@ pub(super) fn log(
 ) {
     let error = match failure {
         Failure::Provider(error) => Some(error),
-        Failure::Deadline | Failure::Busy | Failure::NoSource | Failure::Stopping => None,
+        Failure::Deadline
+        | Failure::Busy
+        | Failure::NoSource
+        | Failure::Stopping
+        | Failure::Broken => None,
     };
     let upstream = error.and_then(|error| error.source.as_ref());
     warn!(

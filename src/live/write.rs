@@ -5,12 +5,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::book::Known;
-use super::evidence::{Look, Lookback, Proof, account, proof};
+use super::evidence::Lookback;
 use super::follow::Begun;
 use super::read::log;
 use super::{Connected, Failure, Live, Seen, Target, is_of};
@@ -18,9 +17,7 @@ use crate::domain::{
     Cluster, ClusterId, ClusterPatch, ClusterSpec, Kind, Operation, OperationKind, SourceName,
     State,
 };
-use crate::provider::{
-    Capability, Described, ErrorKind, Infrastructure, Listed, ProviderError, Written,
-};
+use crate::provider::{Described, ErrorKind, Infrastructure, Listed, ProviderError, Written};
 
 /// A write that is wanted.
 #[derive(Debug, Clone)]
@@ -119,7 +116,7 @@ impl Write {
         }
     }
 
-    fn source(&self) -> &SourceName {
+    pub(super) fn source(&self) -> &SourceName {
         match self {
             Self::Create { source, .. } => source,
             Self::Update { target, .. }
@@ -129,7 +126,7 @@ impl Write {
         }
     }
 
-    fn target(&self) -> Option<&Target> {
+    pub(super) fn target(&self) -> Option<&Target> {
         match self {
             Self::Create { .. } => None,
             Self::Update { target, .. }
@@ -139,7 +136,7 @@ impl Write {
         }
     }
 
-    fn before(&self) -> Option<&Cluster> {
+    pub(super) fn before(&self) -> Option<&Cluster> {
         match self {
             Self::Create { .. } => None,
             Self::Update { before, .. }
@@ -149,7 +146,7 @@ impl Write {
         }
     }
 
-    fn patch(&self) -> Option<&ClusterPatch> {
+    pub(super) fn patch(&self) -> Option<&ClusterPatch> {
         match self {
             Self::Update { patch, .. } => Some(patch),
             Self::Create { .. }
@@ -212,7 +209,7 @@ impl Live {
         let (lost, timed_out) = match sent {
             Ok(Ok(written)) => {
                 let done = self.carried_out(connected, &write, written).await;
-                self.account_for(&write, "carried out", &Ok(done.clone()), clock);
+                account_for(&write, "carried out", &Ok(done.clone()), clock);
                 return Ok(done);
             }
             Ok(Err(error)) if !error.may_have_happened() => {
@@ -224,7 +221,7 @@ impl Live {
                     &failure,
                 );
                 let refused = Err(WriteFailure::Refused(failure));
-                self.account_for(&write, "refused", &refused, clock);
+                account_for(&write, "refused", &refused, clock);
                 return refused;
             }
             Ok(Err(error)) => (Failure::from(error), false),
@@ -241,14 +238,16 @@ impl Live {
                 let code = error.kind.code();
                 (code, timed_out || code == "UPSTREAM_TIMEOUT")
             }
-            Failure::Deadline | Failure::Busy | Failure::NoSource | Failure::Stopping => {
-                ("UPSTREAM_TIMEOUT", true)
-            }
+            Failure::Deadline
+            | Failure::Busy
+            | Failure::NoSource
+            | Failure::Stopping
+            | Failure::Broken => ("UPSTREAM_TIMEOUT", true),
         };
         let outcome = self
             .look_back(connected, &write, began, cause, timed_out)
             .await;
-        self.account_for(&write, "answer lost", &outcome, clock);
+        account_for(&write, "answer lost", &outcome, clock);
         outcome
     }
 
@@ -258,30 +257,6 @@ impl Live {
             written: Arc::clone(&self.0.written),
             subject,
         })
-    }
-
-    /// Writes the one line of a write, whatever became of it.
-    fn account_for(
-        &self,
-        write: &Write,
-        ended: &'static str,
-        outcome: &Result<Done, WriteFailure>,
-        since: Instant,
-    ) {
-        let done = outcome.as_ref().ok();
-        let cluster = done
-            .and_then(|done| done.cluster.as_ref())
-            .or_else(|| write.target().map(|target| &target.id));
-        info!(
-            source.name = %write.source(),
-            cluster.id = cluster.map(ClusterId::as_str),
-            write.kind = name(write.kind()),
-            write.ended = ended,
-            write.effect = if done.is_some() { "seen" } else { "not seen" },
-            operation.id = done.and_then(|done| done.operation.as_ref()).map(|known| known.id.as_str()),
-            duration_ms = since.elapsed().as_millis(),
-            "cluster written"
-        );
     }
 
     /// A fresh look at whether forgetting a record leaves infrastructure behind.
@@ -359,7 +334,7 @@ impl Live {
         self.done(connected, write, target, operation, is_pending, false)
     }
 
-    fn done(
+    pub(super) fn done(
         &self,
         connected: &Connected,
         write: &Write,
@@ -399,114 +374,7 @@ impl Live {
         }
     }
 
-    /// Looks what became of a write whose answer was lost.
-    async fn look_back(
-        &self,
-        connected: &Connected,
-        write: &Write,
-        began: Timestamp,
-        cause: &'static str,
-        timed_out: bool,
-    ) -> Result<Done, WriteFailure> {
-        if let Some(target) = write.target() {
-            self.forget_answers(&target.id);
-        }
-        let mut last = None;
-        for wait in self.0.bounds.looks {
-            sleep(wait).await;
-            let looked = match write {
-                Write::Create {
-                    source,
-                    spec,
-                    namesakes,
-                } => match self.read(connected.provider.find_created(spec)).await {
-                    Ok(Some(listed)) if !namesakes.contains(&listed.cluster.id) => {
-                        let is_pending = listed.cluster.status.state == State::Provisioning;
-                        let target = self.show_listed(source, listed).await;
-                        return Ok(self.done(
-                            connected,
-                            write,
-                            Some(target),
-                            None,
-                            is_pending,
-                            true,
-                        ));
-                    }
-                    Ok(_) => Some(Look::default()),
-                    Err(failure) => {
-                        log(source, None, "find_created", &failure);
-                        None
-                    }
-                },
-                Write::Update { target, .. }
-                | Write::Provision { target, .. }
-                | Write::Destroy { target, .. }
-                | Write::Forget { target, .. } => self.look_at(connected, target).await,
-            };
-            let Some(look) = looked else { continue };
-            let found = proof(write.kind(), write.patch(), write.before(), &look, began);
-            let (is_pending, operation) = match found {
-                Proof::None => {
-                    last = Some(look);
-                    continue;
-                }
-                Proof::Done => (false, None),
-                Proof::UnderWay(operation) => {
-                    let goes_on = operation.as_ref().is_none_or(|operation| !operation.done);
-                    (goes_on, operation)
-                }
-            };
-            let target = write.target().cloned();
-            if let Some(target) = &target
-                && look.is_gone
-            {
-                let seen = Seen::Gone(target.id.clone());
-                self.0.ledger.seen(&target.source, seen).await;
-            }
-            return Ok(self.done(connected, write, target, operation, is_pending, true));
-        }
-        self.0.ledger.refresh(&connected.name);
-        Err(WriteFailure::Unknown(Lookback {
-            cause,
-            timed_out,
-            state: (last.as_ref())
-                .and_then(|look| look.cluster.as_ref())
-                .map(|cluster| cluster.status.state),
-            text: account(write.kind(), cause, last.as_ref()),
-        }))
-    }
-
-    /// Reads a cluster and its operations; `None` when neither could be read.
-    async fn look_at(&self, connected: &Connected, target: &Target) -> Option<Look> {
-        let mut look = Look::default();
-        match self
-            .read(connected.provider.describe(&target.locator))
-            .await
-        {
-            Ok(described) => {
-                look.cluster = Some(described.cluster.clone());
-                self.show(target, described).await;
-            }
-            Err(Failure::Provider(error)) if error.kind == ErrorKind::NotFound => {
-                look.is_gone = true;
-            }
-            Err(failure) => log(&target.source, Some(&target.id), "describe", &failure),
-        }
-        let tells = (connected.provider.capabilities()).supports(Capability::Operations);
-        if tells && !look.is_gone {
-            match self
-                .read(connected.provider.operations(&target.locator))
-                .await
-            {
-                Ok(operations) => look.operations = Some(operations),
-                Err(failure) => log(&target.source, Some(&target.id), "operations", &failure),
-            }
-        }
-        let is_seen = look.cluster.is_some() || look.is_gone || look.operations.is_some();
-        is_seen.then_some(look)
-    }
-
-    async fn show(&self, target: &Target, described: Described) {
+    pub(super) async fn show(&self, target: &Target, described: Described) {
         if !is_of(&described.cluster, &target.id) {
             return;
         }
@@ -518,7 +386,7 @@ impl Live {
         self.0.ledger.seen(&target.source, seen).await;
     }
 
-    async fn show_listed(&self, source: &SourceName, listed: Listed) -> Target {
+    pub(super) async fn show_listed(&self, source: &SourceName, listed: Listed) -> Target {
         let target = Target {
             id: listed.cluster.id.clone(),
             source: source.clone(),
@@ -530,7 +398,7 @@ impl Live {
     }
 
     /// A read that belongs to a write: it goes on while the program stops.
-    async fn read<V>(
+    pub(super) async fn read<V>(
         &self,
         call: impl Future<Output = Result<V, ProviderError>>,
     ) -> Result<V, Failure> {
@@ -540,6 +408,29 @@ impl Live {
             Err(_) => Err(Failure::Deadline),
         }
     }
+}
+
+/// Writes the one line of a write, whatever became of it.
+fn account_for(
+    write: &Write,
+    ended: &'static str,
+    outcome: &Result<Done, WriteFailure>,
+    since: Instant,
+) {
+    let done = outcome.as_ref().ok();
+    let cluster = done
+        .and_then(|done| done.cluster.as_ref())
+        .or_else(|| write.target().map(|target| &target.id));
+    info!(
+        source.name = %write.source(),
+        cluster.id = cluster.map(ClusterId::as_str),
+        write.kind = name(write.kind()),
+        write.ended = ended,
+        write.effect = if done.is_some() { "seen" } else { "not seen" },
+        operation.id = done.and_then(|done| done.operation.as_ref()).map(|known| known.id.as_str()),
+        duration_ms = since.elapsed().as_millis(),
+        "cluster written"
+    );
 }
 
 async fn send(connected: &Connected, write: &Write) -> Result<Written, ProviderError> {

@@ -26,6 +26,7 @@ fn detailed(cluster: Cluster, second: i64) -> Change {
         id: cluster.id.clone(),
         described: described(cluster),
         at: at(second),
+        based_on: u64::MAX,
     }))
 }
 
@@ -127,6 +128,22 @@ fn a_detail_read_during_a_listing_is_not_lost_to_it() {
         Some("production")
     );
     assert_eq!(bench.cluster("a").detailed_at, Some(at(50)));
+}
+
+#[test]
+fn a_detail_that_was_asked_for_before_a_write_does_not_undo_it() {
+    let mut bench = bench(&["a"]);
+    bench.change(written("a", State::Deleting));
+    let old = Detailed {
+        id: ClusterId::new(&source("s"), "a"),
+        described: described(in_state("a", State::Running)),
+        at: at(60),
+        based_on: bench.generation - 1,
+    };
+    let texts = &mut bench.texts.lock().unwrap();
+    let after = bench.shelf.detailed(vec![old], texts);
+    let entry = after.entry(&ClusterId::new(&source("s"), "a")).unwrap();
+    assert_eq!(entry.row.cluster().unwrap().status.state, State::Deleting);
 }
 
 #[test]

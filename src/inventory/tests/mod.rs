@@ -163,6 +163,7 @@ impl Bench {
             id,
             described,
             at: at(self.clock),
+            based_on: self.generation,
         };
         self.shelf = Arc::new(
             self.shelf

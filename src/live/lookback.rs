@@ -1,0 +1,120 @@
+//! What is done when the answer to a write is lost: nothing is sent again, the cluster is read back.
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::evidence::{Look, Lookback, Proof, account, proof};
+use super::read::log;
+use super::write::{Done, Write, WriteFailure};
+use super::{Connected, Failure, Live, Seen, Target};
+use crate::domain::State;
+use crate::provider::{Capability, ErrorKind};
+
+impl Live {
+    /// Looks what became of a write whose answer was lost.
+    pub(super) async fn look_back(
+        &self,
+        connected: &Connected,
+        write: &Write,
+        began: Timestamp,
+        cause: &'static str,
+        timed_out: bool,
+    ) -> Result<Done, WriteFailure> {
+        if let Some(target) = write.target() {
+            self.forget_answers(&target.id);
+        }
+        let mut last = None;
+        for wait in self.0.bounds.looks {
+            sleep(wait).await;
+            let looked = match write {
+                Write::Create {
+                    source,
+                    spec,
+                    namesakes,
+                } => match self.read(connected.provider.find_created(spec)).await {
+                    Ok(Some(listed)) if !namesakes.contains(&listed.cluster.id) => {
+                        let is_pending = listed.cluster.status.state == State::Provisioning;
+                        let target = self.show_listed(source, listed).await;
+                        return Ok(self.done(
+                            connected,
+                            write,
+                            Some(target),
+                            None,
+                            is_pending,
+                            true,
+                        ));
+                    }
+                    Ok(_) => Some(Look::default()),
+                    Err(failure) => {
+                        log(source, None, "find_created", &failure);
+                        None
+                    }
+                },
+                Write::Update { target, .. }
+                | Write::Provision { target, .. }
+                | Write::Destroy { target, .. }
+                | Write::Forget { target, .. } => self.look_at(connected, target).await,
+            };
+            let Some(look) = looked else { continue };
+            let found = proof(write.kind(), write.patch(), write.before(), &look, began);
+            let (is_pending, operation) = match found {
+                Proof::None => {
+                    last = Some(look);
+                    continue;
+                }
+                Proof::Done => (false, None),
+                Proof::UnderWay(operation) => {
+                    let goes_on = operation.as_ref().is_none_or(|operation| !operation.done);
+                    (goes_on, operation.map(|operation| *operation))
+                }
+            };
+            let target = write.target().cloned();
+            if let Some(target) = &target
+                && look.is_gone
+            {
+                let seen = Seen::Gone(target.id.clone());
+                self.0.ledger.seen(&target.source, seen).await;
+            }
+            return Ok(self.done(connected, write, target, operation, is_pending, true));
+        }
+        self.0.ledger.refresh(&connected.name);
+        Err(WriteFailure::Unknown(Lookback {
+            cause,
+            timed_out,
+            state: (last.as_ref())
+                .and_then(|look| look.cluster.as_ref())
+                .map(|cluster| cluster.status.state),
+            text: account(write.kind(), cause, last.as_ref()),
+        }))
+    }
+
+    /// Reads a cluster and its operations; `None` when neither could be read.
+    async fn look_at(&self, connected: &Connected, target: &Target) -> Option<Look> {
+        let mut look = Look::default();
+        match self
+            .read(connected.provider.describe(&target.locator))
+            .await
+        {
+            Ok(described) => {
+                look.cluster = Some(described.cluster.clone());
+                self.show(target, described).await;
+            }
+            Err(Failure::Provider(error)) if error.kind == ErrorKind::NotFound => {
+                look.is_gone = true;
+            }
+            Err(failure) => log(&target.source, Some(&target.id), "describe", &failure),
+        }
+        let tells = (connected.provider.capabilities()).supports(Capability::Operations);
+        if tells && !look.is_gone {
+            match self
+                .read(connected.provider.operations(&target.locator))
+                .await
+            {
+                Ok(operations) => look.operations = Some(operations),
+                Err(failure) => log(&target.source, Some(&target.id), "operations", &failure),
+            }
+        }
+        let is_seen = look.cluster.is_some() || look.is_gone || look.operations.is_some();
+        is_seen.then_some(look)
+    }
+}

@@ -25,6 +25,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use clustergate::adapters::CATALOG;
 use clustergate::api::{self, ApiState, server};
+use clustergate::app;
 use clustergate::inventory::Keeper;
 use fleet::Fleet;
 use http_body_util::BodyExt as _;
@@ -162,6 +163,7 @@ impl Bench {
         let state = ApiState::new(
             Arc::clone(&fleet.inventory),
             Arc::<Keeper>::clone(&fleet.keeper),
+            app::live(&[], &fleet.keeper, background.handle()),
             CATALOG,
             api::Settings::default(),
         );
@@ -362,6 +364,7 @@ fn memory(size: usize) {
     let state = ApiState::new(
         Arc::clone(&fleet.inventory),
         Arc::<Keeper>::clone(&fleet.keeper),
+        app::live(&[], &fleet.keeper, background.handle()),
         CATALOG,
         api::Settings::default(),
     );

@@ -33,7 +33,7 @@ pub enum Code {
     HostNotAllowed,
     /// A web page of another site asked for a change.
     CrossSiteRequest,
-    /// The request's body was cut short.
+    /// The request's body was cut short or cannot be read.
     InvalidBody,
     /// The request's body did not come in time.
     BodyTimeout,
@@ -67,6 +67,34 @@ pub enum Code {
     NothingKnown,
     /// The provider has no such operation.
     CapabilityNotSupported,
+    /// A field of the body is unknown, missing or has a value that cannot be used.
+    InvalidValues,
+    /// The name that was repeated is not the cluster's.
+    NameMismatch,
+    /// The write needs an `Idempotency-Key`.
+    IdempotencyKeyRequired,
+    /// The key belongs to another request.
+    IdempotencyKeyReused,
+    /// The same request is still running.
+    IdempotencyInProgress,
+    /// Another write of the cluster is running.
+    ClusterBusy,
+    /// The cluster is not as `If-Match` says.
+    PreconditionFailed,
+    /// Forgetting the record may leave infrastructure behind.
+    InfrastructureMayExist,
+    /// The vendor cannot be asked, or fails.
+    UpstreamFailed,
+    /// The vendor refuses the request as it is.
+    UpstreamRefused,
+    /// The cluster's state does not allow this now.
+    UpstreamConflict,
+    /// What is asked for is not there yet.
+    UpstreamNotReady,
+    /// The write may have been carried out.
+    WriteOutcomeUnknown,
+    /// No operation has this id.
+    OperationNotFound,
     /// There is more to do than the server has time for.
     Overloaded,
     /// The request took longer than allowed.
@@ -79,7 +107,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 47] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -109,6 +137,20 @@ impl Code {
         Self::SourceUnavailable,
         Self::NothingKnown,
         Self::CapabilityNotSupported,
+        Self::InvalidValues,
+        Self::NameMismatch,
+        Self::IdempotencyKeyRequired,
+        Self::IdempotencyKeyReused,
+        Self::IdempotencyInProgress,
+        Self::ClusterBusy,
+        Self::PreconditionFailed,
+        Self::InfrastructureMayExist,
+        Self::UpstreamFailed,
+        Self::UpstreamRefused,
+        Self::UpstreamConflict,
+        Self::UpstreamNotReady,
+        Self::WriteOutcomeUnknown,
+        Self::OperationNotFound,
         Self::Overloaded,
         Self::Timeout,
         Self::ShuttingDown,
@@ -133,6 +175,11 @@ impl Code {
     /// What happened and what the caller can do about it.
     pub const fn documentation(self) -> &'static str {
         self.row().3
+    }
+
+    /// The code of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
     }
 
     /// The last segment of the problem type's address.
@@ -227,9 +274,9 @@ impl Code {
             ),
             Self::InvalidBody => (
                 "INVALID_BODY",
-                "Request body cut short",
+                "Request body cut short or unreadable",
                 StatusCode::BAD_REQUEST,
-                "The request's body ended before it was complete, or cannot be read. Nothing was done.",
+                "The request's body ended before it was complete, or is not what its media type says. Nothing was done.",
             ),
             Self::BodyTimeout => (
                 "BODY_TIMEOUT",
@@ -325,7 +372,91 @@ impl Code {
                 "CAPABILITY_NOT_SUPPORTED",
                 "Capability not supported",
                 StatusCode::NOT_IMPLEMENTED,
-                "The provider has no such operation. `GET /providers` says what each one can do.",
+                "The provider has no such operation. `providers` names those that have it, and `GET /providers` says what each one can do.",
+            ),
+            Self::InvalidValues => (
+                "INVALID_VALUES",
+                "Invalid values",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "A field of the body is unknown, missing, of another type, or has a value that this provider cannot use. `errors` names each one by its path. Nothing was sent to the vendor.",
+            ),
+            Self::NameMismatch => (
+                "NAME_MISMATCH",
+                "Name of another cluster",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "What destroys a cluster repeats its name, so that nobody destroys the wrong one by a wrong id. The name in the body is not the cluster's. Nothing was sent to the vendor.",
+            ),
+            Self::IdempotencyKeyRequired => (
+                "IDEMPOTENCY_KEY_REQUIRED",
+                "Idempotency key required",
+                StatusCode::BAD_REQUEST,
+                "This write must not happen twice by accident, so it wants an `Idempotency-Key` header: 1 to 255 printable characters of the caller's choice, such as a UUID, another one for each write that is meant. The same key and body give the same answer for a day.",
+            ),
+            Self::IdempotencyKeyReused => (
+                "IDEMPOTENCY_KEY_REUSED",
+                "Idempotency key of another request",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The `Idempotency-Key` was used for this operation with another body or query. Use a new key for a new write.",
+            ),
+            Self::IdempotencyInProgress => (
+                "IDEMPOTENCY_IN_PROGRESS",
+                "The same write is running",
+                StatusCode::CONFLICT,
+                "A request with this `Idempotency-Key` is still running. Ask again after `Retry-After`: its answer will be given then.",
+            ),
+            Self::ClusterBusy => (
+                "CLUSTER_BUSY",
+                "Another write is running",
+                StatusCode::CONFLICT,
+                "Another write of this cluster, or of one with this name, is being sent. Nothing was sent for this one; ask again after `Retry-After`.",
+            ),
+            Self::PreconditionFailed => (
+                "PRECONDITION_FAILED",
+                "The cluster has changed",
+                StatusCode::PRECONDITION_FAILED,
+                "The cluster's `ETag` is not the one in `If-Match`: it has changed since it was read. Read it again before changing it. Nothing was sent to the vendor.",
+            ),
+            Self::InfrastructureMayExist => (
+                "INFRASTRUCTURE_MAY_EXIST",
+                "Infrastructure may exist",
+                StatusCode::CONFLICT,
+                "The cluster's infrastructure exists, or may exist, and would go on running and costing unwatched without its record. Destroy it first, or repeat the request with `force=true`. Nothing was removed.",
+            ),
+            Self::UpstreamFailed => (
+                "UPSTREAM_FAILED",
+                "Vendor failed",
+                StatusCode::BAD_GATEWAY,
+                "The vendor could not be asked, failed, or did not answer in time, and nothing older is known. `source_error` says why; the status is 502, 503 or 504 by the kind of failure. A write that is answered so was not carried out.",
+            ),
+            Self::UpstreamRefused => (
+                "UPSTREAM_REFUSED",
+                "Vendor refused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The vendor refuses the request as it is. Nothing was done; the same request will be refused again.",
+            ),
+            Self::UpstreamConflict => (
+                "UPSTREAM_CONFLICT",
+                "Not in this state",
+                StatusCode::CONFLICT,
+                "The cluster's state does not allow this now, by the vendor's word. Look at the cluster and its operations. Nothing was done.",
+            ),
+            Self::UpstreamNotReady => (
+                "UPSTREAM_NOT_READY",
+                "Not there yet",
+                StatusCode::CONFLICT,
+                "The vendor does not have this yet, such as the access file of a cluster that is being built. Ask again later.",
+            ),
+            Self::WriteOutcomeUnknown => (
+                "WRITE_OUTCOME_UNKNOWN",
+                "Outcome not known",
+                StatusCode::BAD_GATEWAY,
+                "The write was sent and its answer was lost. The cluster was read back and does not show the effect, or could not be read; it may still come. `detail` says what was found, `cluster_state` the state that was read. The write is not repeated: look at the cluster and its operations before asking again under another key.",
+            ),
+            Self::OperationNotFound => (
+                "OPERATION_NOT_FOUND",
+                "Operation not found",
+                StatusCode::NOT_FOUND,
+                "Neither this server nor the vendor knows an operation of this id. What only this server tracks is forgotten when it restarts.",
             ),
             Self::Overloaded => (
                 "OVERLOADED",

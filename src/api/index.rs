@@ -12,11 +12,12 @@ use super::query::Params;
 use super::respond;
 
 /// The entry points, by what they are.
-const LINKS: [(&str, &str); 9] = [
+const LINKS: [(&str, &str); 10] = [
     ("clusters", "/clusters"),
     ("summary", "/summary"),
     ("providers", "/providers"),
     ("sources", "/sources"),
+    ("operations", "/operations"),
     ("openapi", "/openapi.json"),
     ("docs", "/docs/"),
     ("liveness", "/livez"),

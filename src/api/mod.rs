@@ -1,7 +1,8 @@
 //! The public HTTP contract.
 //!
 //! [`router`] is the whole API as an [`axum::Router`]: it is served over a socket by [`server::serve`], and called in process by
-//! the command line and by tests. Nothing here waits for a vendor: every read is answered from the current snapshot.
+//! the command line and by tests. Every read of the inventory is answered from the current snapshot and waits for no vendor;
+//! what must reach one now is below one cluster, or a write ([`live`]).
 
 mod body;
 pub mod clusters;
@@ -12,6 +13,7 @@ pub mod guard;
 pub mod health;
 mod inbound;
 pub mod index;
+pub mod live;
 pub mod load;
 pub mod openapi;
 pub mod params;
@@ -39,7 +41,7 @@ use axum::routing::any;
 use crate::access::Scope;
 use guard::Needs;
 use inbound::Inbound;
-use route::{Methods, Route, always, get, post, probe, route};
+use route::{Methods, Route, always, delete, get, patch, post, probe, route};
 
 pub use code::Code;
 pub use problem::Problem;
@@ -51,14 +53,40 @@ pub use viewer::Viewer;
 const NOTHING: Needs = Needs::Nothing;
 const READ: Needs = Needs::Scope(Scope::ClustersRead);
 const REFRESH: Needs = Needs::Scope(Scope::SourcesRefresh);
+const WRITE: Needs = Needs::Scope(Scope::ClustersWrite);
 const METRICS: Needs = Needs::Scope(Scope::MetricsRead);
 
 /// Every route, on one screen, with what each method needs of the caller where access is controlled.
 fn routes() -> Vec<Route> {
     vec![
         route("/", get(NOTHING, index::index)),
-        route("/clusters", get(READ, clusters::list_clusters)),
-        route("/clusters/{id}", get(READ, clusters::find_cluster)),
+        route(
+            "/clusters",
+            get(READ, clusters::list_clusters).and(post(WRITE, live::create_cluster)),
+        ),
+        route(
+            "/clusters/{id}",
+            get(READ, clusters::find_cluster)
+                .and(patch(WRITE, live::update_cluster))
+                .and(delete(WRITE, live::forget_cluster)),
+        ),
+        route("/clusters/{id}/nodes", get(READ, live::list_nodes)),
+        route("/clusters/{id}/health", get(READ, live::read_health)),
+        route(
+            "/clusters/{id}/metrics",
+            get(READ, live::read_cluster_metrics),
+        ),
+        route(
+            "/clusters/{id}/operations",
+            get(READ, live::list_cluster_operations),
+        ),
+        route(
+            "/clusters/{id}/provision",
+            post(WRITE, live::provision_cluster),
+        ),
+        route("/clusters/{id}/destroy", post(WRITE, live::destroy_cluster)),
+        route("/operations", get(READ, live::list_operations)),
+        route("/operations/{id}", get(READ, live::find_operation)),
         route("/summary", get(READ, summary::summarize)),
         route("/providers", get(READ, providers::list_providers)),
         route("/providers/{name}", get(READ, providers::find_provider)),

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{Kind, SourceName};
+use crate::domain::{Kind, SourceName, State};
 use crate::provider::ErrorKind;
 use crate::upstream::FailureKind;
 
@@ -28,15 +28,15 @@ const ECHO: usize = 64;
 /// Longest `instance`, in bytes.
 const INSTANCE: usize = 256;
 
-/// What is wrong with one parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+/// What is wrong with one parameter, or one field of the body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// The parameter, as the caller named it.
+    /// The parameter, as the caller named it; of a body the path of the field, such as `node_groups[0].min_size`.
     pub parameter: String,
     /// What is wrong with it.
     pub detail: String,
     /// What would be accepted, where that is a closed set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub allowed: Option<Vec<String>>,
 }
@@ -84,6 +84,14 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub source_error: Option<&'static str>,
+    /// Providers that have what this one does not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    pub providers: Vec<Kind>,
+    /// The cluster's state, as it was read to answer this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cluster_state: Option<State>,
     /// Whether the same request may succeed later without anybody changing anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -113,6 +121,8 @@ impl Problem {
             source: None,
             provider: None,
             source_error: None,
+            providers: Vec::new(),
+            cluster_state: None,
             retryable: None,
             retry_after: None,
         }))
@@ -190,6 +200,13 @@ impl Problem {
         self
     }
 
+    /// Says why the source could not be read, by code.
+    #[must_use]
+    pub(super) fn with_source_code(mut self, code: &'static str) -> Self {
+        self.0.source_error = Some(code);
+        self
+    }
+
     /// Says when to ask again; rounded up to whole seconds, at least one.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
@@ -197,6 +214,45 @@ impl Problem {
         self.0.retry_after = Some(seconds.max(1));
         self.0.retryable = Some(true);
         self
+    }
+
+    /// Names the providers that have what this one does not.
+    #[must_use]
+    pub fn with_providers(mut self, providers: Vec<Kind>) -> Self {
+        self.0.providers = providers;
+        self
+    }
+
+    /// Says in which state the cluster was read.
+    #[must_use]
+    pub fn with_cluster_state(mut self, state: Option<State>) -> Self {
+        self.0.cluster_state = state;
+        self
+    }
+
+    /// The problem in the form in which an idempotency key keeps it.
+    pub(super) fn to_kept(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0).unwrap_or_default()
+    }
+
+    /// A problem that was kept; it gets the path and id of the request that it answers now.
+    pub(super) fn from_kept(body: &[u8]) -> Option<Self> {
+        let kept: Kept = serde_json::from_slice(body).ok()?;
+        let mut problem = Self::new(Code::from_name(&kept.code)?);
+        let document = &mut *problem.0;
+        document.status = kept.status;
+        document.detail = kept.detail;
+        document.errors = kept.errors;
+        document.source = kept.source;
+        document.provider = kept.provider;
+        document.source_error = kept.source_error.and_then(|code| {
+            let mut codes = ErrorKind::ALL.iter().map(|kind| kind.code());
+            codes.find(|known| *known == code)
+        });
+        document.cluster_state = kept.cluster_state;
+        document.retryable = kept.retryable;
+        document.retry_after = kept.retry_after;
+        Some(problem)
     }
 
     /// Completes the problem with what only the edge knows.
@@ -237,6 +293,39 @@ impl Problem {
     }
 }
 
+/// What is read back of a kept problem; the rest follows from its code.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Kept {
+    status: u16,
+    code: String,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+    source: Option<SourceName>,
+    provider: Option<Kind>,
+    source_error: Option<String>,
+    cluster_state: Option<State>,
+    retryable: Option<bool>,
+    retry_after: Option<u64>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+            code: String::new(),
+            detail: None,
+            errors: Vec::new(),
+            source: None,
+            provider: None,
+            source_error: None,
+            cluster_state: None,
+            retryable: None,
+            retry_after: None,
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.render();
@@ -253,7 +342,7 @@ impl fmt::Debug for Problem {
 }
 
 /// The status of a request whose only answer is a source's error.
-fn status_of(error: ErrorKind) -> StatusCode {
+pub(super) fn status_of(error: ErrorKind) -> StatusCode {
     match error {
         ErrorKind::Call(FailureKind::Timeout) | ErrorKind::Deadline => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Call(
@@ -381,6 +470,22 @@ mod tests {
             assert_eq!(status.is_client_error(), of_the_caller, "{kind:?}");
             assert_eq!(status.is_server_error(), !of_the_caller, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_kept_problem_is_the_same_problem_of_another_request() {
+        let source = SourceName::new("jfrog-eu").unwrap();
+        let problem = Problem::source_unavailable(
+            &source,
+            &Kind::new("jfrog"),
+            ErrorKind::Call(FailureKind::Timeout),
+        )
+        .with_retry_after(Duration::from_secs(3))
+        .with_cluster_state(Some(State::Running))
+        .with_field("name", "is taken", Some(&["a"]));
+        let kept = problem.clone().at("/clusters", "r-1").to_kept();
+        assert_eq!(Problem::from_kept(&kept), Some(problem));
+        assert_eq!(Problem::from_kept(b"{}"), None);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::access::Access;
+use crate::domain::{ClusterId, SourceName};
 use crate::inventory::{Control, Inventory, View};
+use crate::live::Live;
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
 
@@ -62,6 +64,8 @@ pub struct Inner {
     inventory: Arc<Inventory>,
     /// What can be asked of the tasks behind it.
     pub control: Arc<dyn Control>,
+    /// Calls to vendors.
+    pub live: Live,
     /// Every provider there is.
     pub catalog: &'static [Entry],
     /// What is counted.
@@ -85,16 +89,18 @@ impl ApiState {
     pub fn new(
         inventory: Arc<Inventory>,
         control: Arc<dyn Control>,
+        live: Live,
         catalog: &'static [Entry],
         settings: Settings,
     ) -> Self {
-        Self::guarded(inventory, control, catalog, settings, None)
+        Self::guarded(inventory, control, live, catalog, settings, None)
     }
 
     /// The same, for callers that access control lets in.
     pub fn guarded(
         inventory: Arc<Inventory>,
         control: Arc<dyn Control>,
+        live: Live,
         catalog: &'static [Entry],
         settings: Settings,
         access: Option<Arc<Access>>,
@@ -103,6 +109,7 @@ impl ApiState {
         Self(Arc::new(Inner {
             inventory,
             control,
+            live,
             catalog,
             load: Load::new(settings.shed_above, metrics.queue_delay().clone()),
             metrics,
@@ -118,6 +125,11 @@ impl ApiState {
     /// What is known, whoever asks.
     pub(super) fn whole(&self) -> &Arc<Inventory> {
         &self.0.inventory
+    }
+
+    /// Clusters of a source that have a name already, whoever may see them.
+    pub(super) fn named(&self, source: &SourceName, name: &str) -> Vec<ClusterId> {
+        self.whole().current().named(source, name)
     }
 
     /// The generation that is published now.

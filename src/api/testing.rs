@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use http::header::HOST;
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
@@ -16,6 +17,7 @@ use tower::ServiceExt;
 use crate::access::Access;
 use crate::domain::{Kind, SourceName};
 use crate::inventory::{Attempt, Control, Freshness, Inventory, Requested, SourceReport};
+use crate::live::{Ledger, Live, Seen};
 use crate::provider::{Capabilities, Capability, Entry, ErrorKind};
 use crate::upstream::{BreakerState, Dialect, FailureKind, Quota, Rate, Scheme, Vitals};
 
@@ -116,9 +118,39 @@ static CATALOG: [Entry; 1] = [Entry {
     },
 }];
 
+/// Calls to no vendor.
+fn idle() -> Live {
+    let runtime = tokio::runtime::Handle::try_current().unwrap_or_else(|_| {
+        // A test without a runtime asks no vendor either.
+        static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+        let start = || {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+        };
+        RUNTIME.get_or_init(start).handle().clone()
+    });
+    let keys = Arc::new(crate::live::InMemory::default());
+    Live::new(
+        Vec::new(),
+        crate::live::Bounds::default(),
+        Arc::new(Fake),
+        keys,
+        &runtime,
+    )
+}
+
+impl Ledger for Fake {
+    fn seen(&self, _: &SourceName, _: Seen) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn refresh(&self, _: &SourceName) {}
+}
+
 pub(crate) fn state_of(reports: Vec<SourceReport>, settings: Settings) -> ApiState {
     let inventory = Arc::new(Inventory::with_reports(7, instant(30), reports));
-    ApiState::new(inventory, Arc::new(Fake), &CATALOG, settings)
+    ApiState::new(inventory, Arc::new(Fake), idle(), &CATALOG, settings)
 }
 
 pub(crate) fn state() -> ApiState {
@@ -131,6 +163,7 @@ pub(crate) fn guarded(access: Option<Arc<Access>>) -> ApiState {
     ApiState::guarded(
         inventory,
         Arc::new(Fake),
+        idle(),
         &CATALOG,
         Settings::default(),
         access,

@@ -25,6 +25,7 @@ use http::request::Parts;
 
 use crate::domain::Reach;
 use crate::inventory::View;
+use crate::live::Known;
 
 use super::state::ApiState;
 
@@ -56,6 +57,24 @@ impl Viewer {
     pub(super) fn at(&self, state: &ApiState, generation: u64) -> Option<View> {
         let whole = state.whole().at(generation)?;
         Some(View::new(whole, self.reach()))
+    }
+
+    /// Whether a cluster that is made in a project, or in none, is one that the caller sees.
+    pub(super) fn may_create_in(&self, project: Option<&str>) -> bool {
+        match &self.reach().projects {
+            None => true,
+            Some(projects) => project.is_some_and(|project| projects.contains(project)),
+        }
+    }
+
+    /// Whether the caller sees an operation: its source, and its cluster. One of a cluster that is not known, or is gone, is seen
+    /// by who sees all of its source.
+    pub(super) fn sees_operation(&self, view: &View, known: &Known) -> bool {
+        if view.source(known.source.as_str()).is_none() {
+            return false;
+        }
+        let cluster = known.cluster.as_ref();
+        self.reach().projects.is_none() || cluster.is_some_and(|id| view.find(id).is_some())
     }
 
     fn reach(&self) -> &Reach {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::access::Access;
 use crate::adapters::CATALOG;
 use crate::api::{self, ApiState, Hosts};
 use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
-use crate::inventory::{Control, Inventory, Keeper, Schedule, Source};
+use crate::domain::SourceName;
+use crate::inventory::{Change, Control, Detailed, Inventory, Keeper, Schedule, Source};
+use crate::live::{self, Bounds, InMemory, Ledger, Live, Seen};
 
 /// A running gateway, without a listener.
 pub struct Gateway {
@@ -18,6 +21,8 @@ pub struct Gateway {
     pub inventory: Arc<Inventory>,
     /// The tasks that read the sources.
     pub keeper: Arc<Keeper>,
+    /// Calls to vendors.
+    pub live: Live,
     /// What the API's handlers share.
     pub state: ApiState,
     /// The API.
@@ -57,8 +62,10 @@ impl Gateway {
         settings: api::Settings,
         runtime: &Handle,
     ) -> Self {
+        let asked = sources.clone();
         let (inventory, keeper) = Keeper::start(sources, runtime);
         let keeper = Arc::new(keeper);
+        let live = live(&asked, &keeper, runtime);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
         let settings = api::Settings {
             open: access.as_ref().is_none_or(|access| !access.is_guarded()),
@@ -67,6 +74,7 @@ impl Gateway {
         let state = ApiState::guarded(
             Arc::clone(&inventory),
             control,
+            live.clone(),
             CATALOG,
             settings,
             access.clone(),
@@ -75,14 +83,16 @@ impl Gateway {
         Self {
             inventory,
             keeper,
+            live,
             state,
             router,
             access,
         }
     }
 
-    /// Stops reading, and waits for it at most so long.
+    /// Lets writes end, then stops reading, and waits for each at most so long.
     pub async fn stop(&self, grace: Duration) {
+        self.live.stop(grace).await;
         self.keeper.stop(grace).await;
         if let Some(access) = &self.access {
             access.stop(grace).await;
@@ -99,6 +109,45 @@ fn told(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Calls to the vendors of these sources, which tell the keeper what they have shown.
+pub fn live(sources: &[Source], keeper: &Arc<Keeper>, runtime: &Handle) -> Live {
+    let asked = sources.iter().map(|source| live::Source {
+        name: source.name.clone(),
+        provider: Arc::clone(&source.provider),
+    });
+    Live::new(
+        asked.collect(),
+        Bounds::default(),
+        Arc::new(Kept(Arc::clone(keeper))),
+        Arc::new(InMemory::default()),
+        runtime,
+    )
+}
+
+/// The inventory, to which calls tell what they have shown.
+struct Kept(Arc<Keeper>);
+
+impl Ledger for Kept {
+    fn seen(&self, source: &SourceName, seen: Seen) -> BoxFuture<'static, ()> {
+        let change = match seen {
+            Seen::Listed(listed) => Change::Listed(listed),
+            Seen::Described { id, described, at } => Change::Described(Box::new(Detailed {
+                id,
+                described: *described,
+                at,
+                based_on: u64::MAX,
+            })),
+            Seen::Gone(id) => Change::Gone(id),
+        };
+        Box::pin(self.0.record(source, change))
+    }
+
+    fn refresh(&self, source: &SourceName) {
+        // A source that is not there has no list to read.
+        let _ = Control::refresh(self.0.as_ref(), source);
+    }
 }
 
 /// Connects sources; says everything that is wrong with their settings otherwise.

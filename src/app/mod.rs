@@ -20,7 +20,7 @@ pub use check::{Checked, Seen, check};
 pub use demo::{
     DemoOptions, Demonstration, SandboxOptions, SimulatedVendor, demo, demo_sources, sandbox,
 };
-pub use gateway::{Gateway, sources};
+pub use gateway::{Gateway, live, sources};
 pub use in_process::{InProcess, Progress, Reply};
 
 /// What ends the program.

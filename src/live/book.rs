@@ -146,7 +146,11 @@ impl Book {
     }
 
     /// The operations that are wanted, the newest first, and the place after the last one where there are more.
-    pub(super) fn select(&self, selection: &Selection) -> (Vec<Known>, Option<Place>) {
+    pub(super) fn select(
+        &self,
+        selection: &Selection,
+        sees: &dyn Fn(&Known) -> bool,
+    ) -> (Vec<Known>, Option<Place>) {
         let state = self.state();
         let is_wanted = |entry: &&Entry| {
             let known = &entry.known;
@@ -159,6 +163,7 @@ impl Book {
                 && (selection.states.is_empty()
                     || selection.states.contains(&known.operation.state))
                 && selection.after.is_none_or(|after| entry.place < after)
+                && sees(known)
         };
         let mut found: Vec<&Entry> = state.entries.values().filter(is_wanted).collect();
         found.sort_by_key(|entry| std::cmp::Reverse(entry.place));
@@ -213,10 +218,10 @@ mod tests {
             limit: 3,
             ..Selection::default()
         };
-        let (first, next) = book.select(&selection);
+        let (first, next) = book.select(&selection, &|_| true);
         assert_eq!(names(&first), ["b", "d", "c"]);
         selection.after = next;
-        let (second, next) = book.select(&selection);
+        let (second, next) = book.select(&selection, &|_| true);
         assert_eq!((names(&second), next), (vec!["a"], None));
     }
 
@@ -231,7 +236,7 @@ mod tests {
             limit: 9,
             ..Selection::default()
         };
-        assert_eq!(names(&book.select(&all).0), ["c", "a"]);
+        assert_eq!(names(&book.select(&all, &|_| true).0), ["c", "a"]);
         assert!(book.note(known("a", 1, true), None));
         let mut unplaced = known("a", 1, true);
         unplaced.cluster = None;

@@ -112,8 +112,12 @@ impl Live {
     }
 
     /// Operations that this gateway started or saw, as it knows them, and the place after the last where there are more.
-    pub fn known_operations(&self, selection: &Selection) -> (Vec<Known>, Option<Place>) {
-        self.0.book.select(selection)
+    pub fn known_operations(
+        &self,
+        selection: &Selection,
+        sees: &dyn Fn(&Known) -> bool,
+    ) -> (Vec<Known>, Option<Place>) {
+        self.0.book.select(selection, sees)
     }
 
     async fn vendor_operation(

@@ -82,7 +82,7 @@ const BUCKETS: [f64; 12] = [
 ];
 
 /// Methods that have a label of their own; every other one is counted as `OTHER`.
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "OTHER"];
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PATCH", "OPTIONS", "DELETE", "OTHER"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 type RequestLabels = [(&'static str, &'static str); 3];

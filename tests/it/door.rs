@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clustergate::adapters::CATALOG;
 use clustergate::api::server::{Limits, serve};
 use clustergate::api::{ApiState, Hosts, Settings, router};
-use clustergate::app::Gateway;
+use clustergate::app::{Gateway, sources};
 use clustergate::domain::SourceName;
 use clustergate::inventory::{Control, Requested};
 use clustergate::upstream::Vitals;
@@ -19,9 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, Plan};
 
-/// A gateway without sources, on a socket.
+/// A gateway on a socket.
 struct Door {
     address: SocketAddr,
     asked: Arc<Asked>,
@@ -99,10 +99,22 @@ impl Door {
             hosts,
             ..Settings::default()
         };
-        let gateway = Gateway::over(Vec::new(), &Handle::current());
+        let plan = Plan {
+            clusters: 1,
+            ..Plan::default()
+        };
+        let sandbox = plan.sandbox().await;
+        let sources = sources(&plan.configs(&sandbox)).unwrap();
+        let gateway = Gateway::over(sources, &Handle::current());
         let asked = Arc::new(Asked::default());
         let control: Arc<dyn Control> = Arc::<Asked>::clone(&asked);
-        let state = ApiState::new(Arc::clone(&gateway.inventory), control, CATALOG, settings);
+        let state = ApiState::new(
+            Arc::clone(&gateway.inventory),
+            control,
+            gateway.live.clone(),
+            CATALOG,
+            settings,
+        );
         let router = router(state);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -277,8 +289,9 @@ async fn a_page_of_another_site_changes_nothing() {
 #[tokio::test]
 async fn a_refresh_is_asked_for_by_a_whole_request_only() {
     let door = Door::open().await;
-    let post =
-        |rest: &str| format!("POST /sources/main/refresh HTTP/1.1\r\nHost: localhost\r\n{rest}");
+    let post = |rest: &str| {
+        format!("POST /sources/latitude/refresh HTTP/1.1\r\nHost: localhost\r\n{rest}")
+    };
     let chunk = format!("{:x}\r\n{}\r\n", 40_000, "x".repeat(40_000));
     for (rest, status, code) in [
         (

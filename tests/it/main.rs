@@ -15,6 +15,7 @@ mod latitude_calls;
 mod latitude_life;
 mod latitude_writes;
 mod life_cycle;
+mod live;
 mod memory;
 mod openapi;
 mod resilience;

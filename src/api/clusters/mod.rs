@@ -12,7 +12,7 @@ mod shape;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
-use http::{HeaderName, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +24,7 @@ use crate::inventory::{Freshness, Place, Snapshot};
 
 use super::code::Code;
 use super::filters::Filters;
+use super::live;
 use super::params::{self, FILTERS};
 use super::path::Segments;
 use super::problem::{Document, Problem};
@@ -33,6 +34,7 @@ use super::state::ApiState;
 use super::viewer::Viewer;
 
 pub use coding::Coding;
+pub(super) use page::age;
 pub use pages::Pages;
 
 /// Whether the answer holds everything there is.
@@ -72,6 +74,21 @@ struct Links {
     own: String,
     /// The source it comes from.
     source: String,
+    /// Its nodes as they are now, where the provider has them.
+    #[schema(required = false, nullable = false)]
+    nodes: Option<String>,
+    /// How well it is, where the provider says it or it follows from what the provider says.
+    #[schema(required = false, nullable = false)]
+    health: Option<String>,
+    /// Its access file, where the provider gives one.
+    #[schema(required = false, nullable = false)]
+    kubeconfig: Option<String>,
+    /// What the vendor measured of it, where it does.
+    #[schema(required = false, nullable = false)]
+    metrics: Option<String>,
+    /// Work on it, where the provider can be told to do any.
+    #[schema(required = false, nullable = false)]
+    operations: Option<String>,
 }
 
 /// The vendor's own objects, by allow-list: what is not known to be harmless is left out.
@@ -255,6 +272,10 @@ fn refuse(error: TokenError) -> Problem {
 }
 
 /// Reads one cluster
+///
+/// Answers from memory. With `Cache-Control: no-cache` the vendor is asked now, at most once a second for each cluster, and what
+/// it says is in the inventory from then on; where it cannot be asked, the answer is what is known, its `Age` says how old that
+/// is and `X-Source-Error` why.
 #[utoipa::path(
     get,
     path = "/clusters/{id}",
@@ -264,15 +285,17 @@ fn refuse(error: TokenError) -> Problem {
         ("id" = String, Path, description = "The cluster's id, as lists show it; its escapes are part of it", example = "latitude-main:kc_pRMLydp0dQKr1"),
         ("fields" = Option<Vec<String>>, Query, description = "Only these top-level fields, and `id`", explode = false),
         ("include" = Option<Vec<String>>, Query, description = "`raw` adds the vendor's own objects, `nodes` the nodes as `node_list`", explode = false),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache` asks the vendor now"),
     ),
     responses(
         (status = 200, description = "The cluster", body = ClusterItem,
             headers(
+                ("X-Source-Error" = String, description = "Why the vendor could not be asked now, where that was wanted"),
                 ("ETag" = String, description = "For `If-None-Match`"),
                 ("Age" = u64, description = "Seconds since the cluster was read"),
             )),
         (status = 304, description = "The caller has the current answer"),
-        (status = 404, description = "CLUSTER_NOT_FOUND", body = Document, content_type = "application/problem+json"),
+        (status = 404, description = "CLUSTER_NOT_FOUND, also where the vendor was asked and no longer has it", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the cluster's source could never be read", body = Document, content_type = "application/problem+json"),
         (status = 503, description = "NOTHING_KNOWN, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the cluster's source never answered in time", body = Document, content_type = "application/problem+json"),
@@ -286,14 +309,35 @@ pub(super) async fn find_cluster(
         None | Some("") => params::Shape::default(),
         query => params::shape(&Params::read_only(query, &["fields", "include"])?)?,
     };
-    let snapshot = Viewer::of(request.extensions(), &state).current(&state);
+    let viewer = Viewer::of(request.extensions(), &state);
+    let snapshot = viewer.current(&state);
     // An id can stand in a path as it is. Clients that encode it once more are understood too.
     let as_sent = request.uri().path().rsplit('/').next().unwrap_or_default();
     let place = match snapshot.find_text(as_sent) {
         Some(place) => place,
         None => find_decoded(request.uri().clone(), &snapshot)?,
     };
-    page::one(&snapshot, place, &shape, request.headers())
+    let headers = request.headers();
+    if live::wants_fresh(headers) {
+        let (snapshot, place, failed) = live::refreshed(&state, &viewer, snapshot, place).await?;
+        let mut response = page::one(&snapshot, place, &shape, headers)?;
+        if let Some(code) = failed {
+            response
+                .headers_mut()
+                .insert(live::X_SOURCE_ERROR, HeaderValue::from_static(code));
+        }
+        return Ok(response);
+    }
+    page::one(&snapshot, place, &shape, headers)
+}
+
+/// The cluster that the path of a request names, wherever in it that ends.
+pub(super) fn locate(uri: &Uri, snapshot: &Snapshot) -> Result<Place, Problem> {
+    let path = Segments::from(uri.clone());
+    match snapshot.find_text(path.raw(1)) {
+        Some(place) => Ok(place),
+        None => find_decoded(uri.clone(), snapshot),
+    }
 }
 
 fn find_decoded(uri: Uri, snapshot: &Snapshot) -> Result<Place, Problem> {

@@ -73,7 +73,7 @@ impl Page {
 }
 
 /// The `Age` of an answer, in whole seconds.
-pub(super) fn age(since: Timestamp, now: Timestamp) -> HeaderValue {
+pub(in super::super) fn age(since: Timestamp, now: Timestamp) -> HeaderValue {
     HeaderValue::from(u64::try_from(now.as_second() - since.as_second()).unwrap_or(0))
 }
 

@@ -17,7 +17,7 @@ use super::query::Params;
 use super::respond::Fixed;
 use security::Security;
 
-use super::{clusters, health, index, problems, providers, sources, summary};
+use super::{clusters, health, index, live, problems, providers, sources, summary};
 
 /// The collected operations; every schema is found from there.
 #[derive(OpenApi)]
@@ -30,6 +30,7 @@ use super::{clusters, health, index, problems, providers, sources, summary};
     servers((url = "/", description = "This server")),
     tags(
         (name = "clusters", description = "The inventory"),
+        (name = "live", description = "What a vendor says now of one cluster, and changes of it"),
         (name = "sources", description = "The configured accounts, and how well each one can be read"),
         (name = "providers", description = "What can be read, and what each provider can say"),
         (name = "health", description = "For those who watch the process"),
@@ -39,6 +40,17 @@ use super::{clusters, health, index, problems, providers, sources, summary};
         index::index,
         clusters::list_clusters,
         clusters::find_cluster,
+        live::writes::create_cluster,
+        live::writes::update_cluster,
+        live::writes::forget_cluster,
+        live::writes::provision_cluster,
+        live::writes::destroy_cluster,
+        live::reads::list_nodes,
+        live::reads::read_health,
+        live::reads::read_cluster_metrics,
+        live::operations::list_cluster_operations,
+        live::operations::list_operations,
+        live::operations::find_operation,
         summary::summarize,
         providers::list_providers,
         providers::find_provider,

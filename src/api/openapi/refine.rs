@@ -7,7 +7,12 @@ use crate::domain::{OrchestratorType, Presence, State, Vantage};
 
 /// Completes a document in OpenAPI 3.1.
 pub(super) fn refine(document: &mut Value) {
-    flatten_cluster(document);
+    for name in FLAT {
+        flatten(document, name);
+    }
+    if let Some(item) = document.pointer_mut("/components/schemas/ClusterItem") {
+        item["required"] = json!(["id"]);
+    }
     let operations = document
         .get_mut("paths")
         .and_then(Value::as_object_mut)
@@ -23,11 +28,19 @@ pub(super) fn refine(document: &mut Value) {
     }
 }
 
-/// A cluster is one flat object, and with `fields` any member but the id may be left out.
+/// Objects made of what a provider says and what the gateway adds.
+const FLAT: [&str; 4] = [
+    "ClusterItem",
+    "ClusterHealth",
+    "MetricsReport",
+    "OperationItem",
+];
+
+/// Makes one flat object of a schema. With `fields` any member of a cluster but the id may be left out.
 ///
-/// Derived is an `allOf` of what the provider says and what the inventory adds, which says that all of it is always there, and
-/// of which many generators make two types.
-fn flatten_cluster(document: &mut Value) {
+/// Derived is an `allOf` of what the provider says and what the gateway adds, of which many generators make two types. What the
+/// provider says is used nowhere else.
+fn flatten(document: &mut Value, name: &str) {
     let Some(schemas) = document
         .pointer_mut("/components/schemas")
         .and_then(Value::as_object_mut)
@@ -35,29 +48,31 @@ fn flatten_cluster(document: &mut Value) {
         return;
     };
     let Some(Value::Array(parts)) = schemas
-        .get_mut("ClusterItem")
+        .get_mut(name)
         .and_then(|item| item.get_mut("allOf"))
         .map(Value::take)
     else {
         return;
     };
     let mut properties = Map::new();
+    let mut required = Vec::new();
     for mut part in parts {
-        if part.get("$ref").is_some() {
-            part = schemas.remove("Cluster").unwrap_or_default();
+        if let Some(Value::String(reference)) = part.get("$ref") {
+            let base = reference.rsplit('/').next().unwrap_or_default().to_owned();
+            part = schemas.remove(&base).unwrap_or_default();
         }
         if let Some(Value::Object(members)) = part.get_mut("properties").map(Value::take) {
             properties.extend(members);
         }
+        if let Some(Value::Array(names)) = part.get_mut("required").map(Value::take) {
+            required.extend(names);
+        }
     }
-    if let Some(item) = schemas
-        .get_mut("ClusterItem")
-        .and_then(Value::as_object_mut)
-    {
+    if let Some(item) = schemas.get_mut(name).and_then(Value::as_object_mut) {
         item.remove("allOf");
         item.insert("type".to_owned(), json!("object"));
         item.insert("properties".to_owned(), Value::Object(properties));
-        item.insert("required".to_owned(), json!(["id"]));
+        item.insert("required".to_owned(), Value::Array(required));
     }
 }
 

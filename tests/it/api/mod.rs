@@ -1,7 +1,7 @@
 //! The HTTP contract over simulated vendors, one file for each subject.
 
 mod bad_input;
-mod contract;
+pub(crate) mod contract;
 mod cursors;
 mod filters;
 mod forms;

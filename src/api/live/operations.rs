@@ -1,0 +1,352 @@
+//! Operations: how far work on clusters is.
+
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, Uri};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::{ClusterId, Kind, Operation, OperationId, OperationState, SourceName};
+use crate::live::{Failure, Known, Origin, Selection};
+use crate::provider::{Capability, ErrorKind};
+
+use super::super::code::Code;
+use super::super::params;
+use super::super::path::Segments;
+use super::super::problem::{Document, Problem};
+use super::super::query::Params;
+use super::super::state::ApiState;
+use super::super::viewer::Viewer;
+use super::act::POLL;
+use super::reads::standing;
+use super::{AT_ONCE, Found, failure, require, wants_fresh};
+
+/// What a provider must have one of to have operations: a vendor's record of them, or writes that the gateway follows.
+const TELLING: [Capability; 6] = [
+    Capability::Operations,
+    Capability::Create,
+    Capability::Update,
+    Capability::Provision,
+    Capability::Destroy,
+    Capability::Forget,
+];
+
+const STATES: [(&str, OperationState); 5] = [
+    ("pending", OperationState::Pending),
+    ("running", OperationState::Running),
+    ("succeeded", OperationState::Succeeded),
+    ("failed", OperationState::Failed),
+    ("unknown", OperationState::Unknown),
+];
+
+/// One operation.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OperationItem)]
+pub(in super::super) struct OperationItem {
+    /// `<source>:<the vendor's id>`; `<source>:gw-…` where the vendor has no record and the gateway follows the cluster.
+    #[schema(value_type = String, example = "lakesail-main:OP00000002")]
+    id: OperationId,
+    /// What is known of it.
+    #[serde(flatten)]
+    operation: Operation,
+    /// The source at whose vendor it runs.
+    #[schema(value_type = String)]
+    source: SourceName,
+    /// The source's provider.
+    #[schema(value_type = String)]
+    provider: Kind,
+    /// The cluster that it works on; null where that is not known.
+    #[schema(value_type = Option<String>, required = true)]
+    cluster: Option<ClusterId>,
+    /// Who tells how far it is.
+    origin: Origin,
+    /// When it was read, by our clock.
+    fetched_at: Timestamp,
+    /// Whether the vendor could not be asked now, so that this is the last that is known.
+    stale: bool,
+    /// Why not; only where it is stale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    source_error: Option<&'static str>,
+}
+
+/// Operations that this server knows.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct OperationList {
+    /// The operations, the newest first, as they were when they were last read.
+    items: Vec<OperationItem>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    next_cursor: Option<String>,
+}
+
+/// The operations of one cluster.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct ClusterOperations {
+    /// The operations, the newest first.
+    items: Vec<OperationItem>,
+    /// The cluster.
+    #[schema(value_type = String)]
+    cluster: ClusterId,
+    /// Its source.
+    #[schema(value_type = String)]
+    source: SourceName,
+    /// Its source's provider.
+    #[schema(value_type = String)]
+    provider: Kind,
+    /// When they were read, by our clock.
+    fetched_at: Timestamp,
+    /// Whether the vendor could not be asked now, so that this is the last that is known.
+    stale: bool,
+    /// Why not; only where it is stale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    source_error: Option<&'static str>,
+}
+
+impl OperationItem {
+    pub(super) fn new(known: &Known, failed: Option<&Failure>) -> Self {
+        let source_error = failed.map(failure::code);
+        Self {
+            id: known.id.clone(),
+            operation: known.operation.clone(),
+            source: known.source.clone(),
+            provider: known.provider.clone(),
+            cluster: known.cluster.clone(),
+            origin: known.origin,
+            fetched_at: known.at,
+            stale: source_error.is_some(),
+            source_error,
+        }
+    }
+}
+
+/// Lists the operations that this server knows
+///
+/// Those that it started and those that it saw at a cluster, as they were when they were last read: nothing is asked of a vendor.
+/// A restart forgets them.
+#[utoipa::path(
+    get,
+    path = "/operations",
+    tag = "live",
+    operation_id = "list_operations",
+    params(
+        ("source" = Option<String>, Query, description = "Only of this source"),
+        ("cluster" = Option<String>, Query, description = "Only of this cluster"),
+        ("state" = Option<String>, Query, description = "Only in these states, separated by commas", example = "pending,running"),
+        ("limit" = Option<u64>, Query, description = "Operations on a page; more than 1000 is taken as 1000", minimum = 1, example = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = OperationList))
+)]
+pub(in super::super) async fn list_operations(
+    State(api): State<ApiState>,
+    viewer: Viewer,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let params = Params::read_only(
+        uri.query(),
+        &["source", "cluster", "state", "limit", "cursor"],
+    )?;
+    let mut selection = Selection {
+        limit: params::limit(&params)?,
+        ..Selection::default()
+    };
+    let snapshot = viewer.current(&api);
+    if let Some(name) = params.one("source")? {
+        let names: Vec<&str> = (snapshot.sources().iter())
+            .map(|source| source.name.as_str())
+            .collect();
+        let known = snapshot.source(name);
+        let known = known.ok_or_else(|| Problem::not_one_of("source", name, &names))?;
+        selection.source = Some(known.name.clone());
+    }
+    if let Some(id) = params.one("cluster")? {
+        let id = ClusterId::parse(id);
+        let id = id.ok_or_else(|| Problem::invalid_parameter("cluster", "is no cluster's id"))?;
+        selection.cluster = Some(id);
+    }
+    for word in params.all("state").flat_map(|words| words.split(',')) {
+        let known = STATES.iter().find(|(name, _)| *name == word.trim());
+        let (_, state) = known
+            .ok_or_else(|| Problem::not_one_of("state", word, &STATES.map(|(name, _)| name)))?;
+        selection.states.push(*state);
+    }
+    if let Some(cursor) = params.one("cursor")? {
+        let place = decode(cursor).ok_or_else(|| {
+            Problem::new(Code::InvalidCursor).with_field(
+                "cursor",
+                "is not a cursor of this API",
+                None,
+            )
+        })?;
+        selection.after = Some(place);
+    }
+    let sees = |known: &Known| viewer.sees_operation(&snapshot, known);
+    let (found, next) = api.live.known_operations(&selection, &sees);
+    let list = OperationList {
+        items: found
+            .iter()
+            .map(|known| OperationItem::new(known, None))
+            .collect(),
+        next_cursor: next.map(encode),
+    };
+    super::super::respond::json(&list, AT_ONCE)
+}
+
+/// Reads one operation
+///
+/// Asks the vendor, unless the operation has ended. Where the vendor has no record of it, its state follows from the cluster's.
+#[utoipa::path(
+    get,
+    path = "/operations/{id}",
+    tag = "live",
+    operation_id = "find_operation",
+    params(
+        ("id" = String, Path, description = "The operation's id", example = "lakesail-main:OP00000002"),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache` asks the vendor now"),
+    ),
+    responses(
+        (status = 200, description = "The operation", body = OperationItem,
+            headers(
+                ("Age" = u64, description = "Seconds since it was read"),
+                ("Retry-After" = u64, description = "Seconds until it is worth looking again; absent when it has ended"),
+            )),
+        (status = 404, description = "OPERATION_NOT_FOUND", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "UPSTREAM_CONFLICT or UPSTREAM_NOT_READY", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
+        (status = 502, description = "UPSTREAM_FAILED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN", body = Document, content_type = "application/problem+json"),
+        (status = 504, description = "UPSTREAM_FAILED: no answer in time", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(in super::super) async fn find_operation(
+    State(api): State<ApiState>,
+    viewer: Viewer,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Params::read_only(uri.query(), &[])?;
+    let missing = || Problem::new(Code::OperationNotFound);
+    let path = Segments::from(uri);
+    let id = OperationId::parse(path.raw(1))
+        .or_else(|| OperationId::parse(&path.decoded(1)?))
+        .ok_or_else(missing)?;
+    let snapshot = viewer.current(&api);
+    let source = snapshot.source(id.source()).ok_or_else(missing)?;
+    let read = api.live.operation(&id, wants_fresh(&headers)).await;
+    let read = read.map_err(|failure| match &failure {
+        Failure::Provider(error)
+            if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotSupported) =>
+        {
+            missing()
+        }
+        Failure::NoSource => missing(),
+        Failure::Provider(_)
+        | Failure::Deadline
+        | Failure::Busy
+        | Failure::Stopping
+        | Failure::Broken => failure::problem(&failure, &source.name, &source.provider),
+    })?;
+    if !viewer.sees_operation(&snapshot, &read.value) {
+        return Err(missing());
+    }
+    let item = OperationItem::new(&read.value, read.failed.as_ref());
+    let is_done = item.operation.done;
+    let mut response = super::answer(&item, read.at, AT_ONCE)?;
+    if !is_done {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(POLL.as_secs()));
+    }
+    Ok(response)
+}
+
+/// Lists the operations of one cluster, as its vendor tells them
+#[utoipa::path(
+    get,
+    path = "/clusters/{id}/operations",
+    tag = "live",
+    operation_id = "list_cluster_operations",
+    params(
+        ("id" = String, Path, description = "The cluster's id", example = "latitude-main:kc_pRMLydp0dQKr1"),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache` asks the vendor now"),
+    ),
+    responses(
+        (status = 200, description = "The operations", body = ClusterOperations,
+            headers(("Age" = u64, description = "Seconds since they were read"))),
+        (status = 404, description = "CLUSTER_NOT_FOUND", body = Document, content_type = "application/problem+json"),
+        (status = 409, description = "UPSTREAM_CONFLICT or UPSTREAM_NOT_READY", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
+        (status = 501, description = "CAPABILITY_NOT_SUPPORTED: `providers` names those that have it", body = Document, content_type = "application/problem+json"),
+        (status = 502, description = "UPSTREAM_FAILED or SOURCE_UNAVAILABLE", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "UPSTREAM_FAILED, SOURCE_UNAVAILABLE, NOTHING_KNOWN, OVERLOADED or SHUTTING_DOWN", body = Document, content_type = "application/problem+json"),
+        (status = 504, description = "UPSTREAM_FAILED or SOURCE_UNAVAILABLE: no answer in time", body = Document, content_type = "application/problem+json"),
+    )
+)]
+pub(in super::super) async fn list_cluster_operations(
+    State(api): State<ApiState>,
+    viewer: Viewer,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Params::read_only(uri.query(), &[])?;
+    let found = Found::locate(&api, &viewer, &uri)?;
+    require(&api, &found.target.source, &found.provider, &TELLING)?;
+    let read = api
+        .live
+        .operations_of(&found.target, wants_fresh(&headers))
+        .await
+        .map_err(|failure| found.gone(&api, &failure))?;
+    let (stale, source_error) = standing(&read);
+    let list = ClusterOperations {
+        items: read
+            .value
+            .iter()
+            .map(|known| OperationItem::new(known, read.failed.as_ref()))
+            .collect(),
+        cluster: found.target.id.clone(),
+        source: found.target.source.clone(),
+        provider: found.provider.clone(),
+        fetched_at: read.at,
+        stale,
+        source_error,
+    };
+    super::answer(&list, read.at, AT_ONCE)
+}
+
+/// The place after an operation as a cursor.
+fn encode((time, count): (i64, u64)) -> String {
+    let mut bytes = time.to_be_bytes().to_vec();
+    bytes.extend(count.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(cursor: &str) -> Option<(i64, u64)> {
+    let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(cursor).ok()?.try_into().ok()?;
+    let (time, count) = bytes.split_at(8);
+    Some((
+        i64::from_be_bytes(time.try_into().ok()?),
+        u64::from_be_bytes(count.try_into().ok()?),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_and_nothing_else_is_one() {
+        for place in [(0, 0), (-1, 7), (i64::MAX, u64::MAX)] {
+            assert_eq!(decode(&encode(place)), Some(place));
+        }
+        for text in ["", "x", "AAAA", "*", &"A".repeat(23)] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
+}

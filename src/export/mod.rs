@@ -1,3 +1,4 @@
-//! Downstream forms of the inventory, one file each.
+//! Downstream forms of the inventory, one file or folder each.
 
 pub mod csv;
+pub mod kubeconfig;

@@ -15,8 +15,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("telemetry", &[]),
     // The simulated vendors must not share a type with the adapters that they check.
     ("sandbox", &[]),
-    // Lines of clusters' JSON come in, lines of CSV go out: nothing of the inventory is needed.
-    ("export", &[]),
+    // Clusters' JSON and vendors' files come in, texts go out; contexts are named by ids: `domain`.
+    ("export", &["domain"]),
     ("provider", &["domain", "upstream"]),
     // Issuers' keys are read with the plain client: `upstream`.
     ("access", &["domain", "upstream"]),

@@ -87,7 +87,7 @@ async fn show(access: &Access, path: &str, form: Form, printer: Printer) -> Resu
     Ok(Exit::Ok)
 }
 
-fn identifier(text: &str) -> Result<ClusterId, &'static str> {
+pub(super) fn identifier(text: &str) -> Result<ClusterId, &'static str> {
     ClusterId::parse(text).ok_or(
         "is no identifier: it has the form <source>:<native id>; `clustergate list -o wide` shows them",
     )

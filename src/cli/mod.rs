@@ -6,12 +6,14 @@
 
 pub mod access;
 pub mod check;
+pub mod credential;
 pub mod exit;
 pub mod filters;
 pub mod get;
 pub mod health;
 mod inventory;
 pub mod keys;
+pub mod kubeconfig;
 pub mod list;
 pub mod log;
 pub mod printer;
@@ -59,6 +61,10 @@ pub enum Command {
     Get(get::Get),
     /// Count clusters by state, provider and more
     Summary(Box<get::Summary>),
+    /// Write a kubeconfig for one cluster or for many
+    Kubeconfig(Box<kubeconfig::Kubeconfig>),
+    /// Print the credential of one cluster; kubeconfigs of clustergate run this
+    Credential(credential::Credential),
     /// Show how far each source can be trusted, and what is wrong with it
     Sources(sources::Sources),
     /// Show the vendors that a source can name
@@ -167,6 +173,8 @@ pub async fn run(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::List(list) => list.run(printer).await,
         Command::Get(get) => get.run(printer).await,
         Command::Summary(summary) => summary.run(printer).await,
+        Command::Kubeconfig(kubeconfig) => kubeconfig.run(printer).await,
+        Command::Credential(credential) => credential.run(printer).await,
         Command::Sources(sources) => sources.run(printer).await,
         Command::Providers(providers) => providers.run(printer),
         Command::Keys(keys) => keys.run(printer),
@@ -251,6 +259,9 @@ mod tests {
             &["list", "--limit", "0"] as &[&str],
             &["list", "--url", "localhost:1"],
             &["get", "no-colon"],
+            &["kubeconfig", "no-colon"],
+            &["kubeconfig", "--force"],
+            &["credential"],
             &["serve", "--listen", "somewhere"],
             &["frobnicate"],
         ] {

@@ -61,8 +61,9 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "upstream",
         ],
     ),
-    // Commands print the catalog, read the configuration, change the keys file, choose exit codes by kind of failure, set up the log, and ask a
-    // running gateway over the guarded client: all but `app` are plain values and functions of these modules.
+    // Commands print the catalog, read the configuration, change the keys file, choose exit codes by kind of failure, set up the
+    // log, and ask a running gateway over the guarded client: all but `app` are plain values and functions of these modules. Files
+    // that they may replace are known by how `export` begins them.
     (
         "cli",
         &[
@@ -71,6 +72,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "app",
             "config",
             "domain",
+            "export",
             "provider",
             "telemetry",
             "upstream",

@@ -95,6 +95,12 @@ pub enum Code {
     WriteOutcomeUnknown,
     /// No operation has this id.
     OperationNotFound,
+    /// The vendor's kubeconfig cannot be passed on.
+    KubeconfigUnusable,
+    /// The vendor's credential can only be embedded.
+    KubeconfigNeedsEmbed,
+    /// More is selected than one answer can have.
+    SelectionTooLarge,
     /// There is more to do than the server has time for.
     Overloaded,
     /// The request took longer than allowed.
@@ -107,7 +113,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 50] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -151,6 +157,9 @@ impl Code {
         Self::UpstreamNotReady,
         Self::WriteOutcomeUnknown,
         Self::OperationNotFound,
+        Self::KubeconfigUnusable,
+        Self::KubeconfigNeedsEmbed,
+        Self::SelectionTooLarge,
         Self::Overloaded,
         Self::Timeout,
         Self::ShuttingDown,
@@ -457,6 +466,24 @@ impl Code {
                 "Operation not found",
                 StatusCode::NOT_FOUND,
                 "Neither this server nor the vendor knows an operation of this id. What only this server tracks is forgotten when it restarts.",
+            ),
+            Self::KubeconfigUnusable => (
+                "KUBECONFIG_UNUSABLE",
+                "Vendor's kubeconfig not usable",
+                StatusCode::BAD_GATEWAY,
+                "The vendor's kubeconfig cannot be passed on: it is none, names files of the machine that uses it, is not for an https server, or holds no credential where one is asked for. `detail` says which.",
+            ),
+            Self::KubeconfigNeedsEmbed => (
+                "KUBECONFIG_NEEDS_EMBED",
+                "Credential can only be embedded",
+                StatusCode::CONFLICT,
+                "The vendor's kubeconfig has a password, or a command to run on the user's machine. Neither can be handed on by `clustergate credential`; a kubeconfig with `embed=true` holds it.",
+            ),
+            Self::SelectionTooLarge => (
+                "SELECTION_TOO_LARGE",
+                "Too many clusters selected",
+                StatusCode::BAD_REQUEST,
+                "More clusters are selected than one answer can have, since each one is a call to its vendor. Use filters, or ask for parts.",
             ),
             Self::Overloaded => (
                 "OVERLOADED",

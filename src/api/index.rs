@@ -12,12 +12,13 @@ use super::query::Params;
 use super::respond;
 
 /// The entry points, by what they are.
-const LINKS: [(&str, &str); 10] = [
+const LINKS: [(&str, &str); 11] = [
     ("clusters", "/clusters"),
     ("summary", "/summary"),
     ("providers", "/providers"),
     ("sources", "/sources"),
     ("operations", "/operations"),
+    ("kubeconfig", "/kubeconfig"),
     ("openapi", "/openapi.json"),
     ("docs", "/docs/"),
     ("liveness", "/livez"),

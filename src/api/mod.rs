@@ -54,6 +54,7 @@ const NOTHING: Needs = Needs::Nothing;
 const READ: Needs = Needs::Scope(Scope::ClustersRead);
 const REFRESH: Needs = Needs::Scope(Scope::SourcesRefresh);
 const WRITE: Needs = Needs::Scope(Scope::ClustersWrite);
+const KUBECONFIG: Needs = Needs::Scope(Scope::KubeconfigRead);
 const METRICS: Needs = Needs::Scope(Scope::MetricsRead);
 
 /// Every route, on one screen, with what each method needs of the caller where access is controlled.
@@ -72,6 +73,15 @@ fn routes() -> Vec<Route> {
         ),
         route("/clusters/{id}/nodes", get(READ, live::list_nodes)),
         route("/clusters/{id}/health", get(READ, live::read_health)),
+        route(
+            "/clusters/{id}/kubeconfig",
+            get(KUBECONFIG, live::read_kubeconfig),
+        ),
+        route(
+            "/clusters/{id}/credential",
+            get(KUBECONFIG, live::read_credential),
+        ),
+        route("/kubeconfig", get(KUBECONFIG, live::read_merged_kubeconfig)),
         route(
             "/clusters/{id}/metrics",
             get(READ, live::read_cluster_metrics),

@@ -4,6 +4,7 @@ mod act;
 mod body;
 mod failure;
 mod keys;
+pub(super) mod kubeconfig;
 pub(super) mod operations;
 pub(super) mod reads;
 pub(super) mod writes;
@@ -26,6 +27,7 @@ use super::respond;
 use super::state::ApiState;
 use super::viewer::Viewer;
 
+pub(super) use kubeconfig::{read_credential, read_kubeconfig, read_merged_kubeconfig};
 pub(super) use operations::{find_operation, list_cluster_operations, list_operations};
 pub(super) use reads::{list_nodes, read_cluster_metrics, read_health};
 pub(super) use writes::{

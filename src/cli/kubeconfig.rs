@@ -123,6 +123,7 @@ fn own_hint(code: &str) -> Option<&'static str> {
         "KUBECONFIG_NEEDS_EMBED" => Some(
             "the vendor gives a password or a command, which only a file can hold: --embed puts it in",
         ),
+        "TIMEOUT" => Some("there was no time left to ask its vendor: select fewer clusters"),
         "KUBECONFIG_UNUSABLE" => Some("the vendor's file is not one that can be passed on safely"),
         _ => None,
     }

@@ -9,6 +9,7 @@ mod conformance;
 mod door;
 mod faults;
 mod kubeadapt_reads;
+mod kubeconfig;
 mod lakesail_calls;
 mod lakesail_writes;
 mod latitude_calls;

@@ -14,6 +14,8 @@ use super::wire;
 
 /// Longest text that is no certificate, key, token or argument.
 const MAX_TEXT: usize = 1_024;
+/// Longest certificates or key, decoded: the authorities of a whole system fit.
+const MAX_PEM: usize = 256 << 10;
 /// Longest token or argument.
 const MAX_SECRET: usize = 64 << 10;
 /// Most arguments, and most variables, of a vendor's command.
@@ -258,6 +260,7 @@ fn decoded(field: &'static str, data: &str) -> Result<String, Refused> {
     STANDARD
         .decode(compact)
         .ok()
+        .filter(|bytes| bytes.len() <= MAX_PEM)
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or(Refused::Certificate(field))
 }

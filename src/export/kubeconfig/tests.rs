@@ -87,6 +87,13 @@ fn what_is_known_is_taken() {
     );
     assert!(!read(&both, "token: t").unwrap().server.is_insecure);
 
+    let usual = vendor("", "token: yes").replace(
+        "current-context",
+        "preferences: {}\nextensions: null\ncurrent-context",
+    );
+    let usual = Access::read(&format!("---\n# A remark\n{usual}...\n")).unwrap();
+    assert!(matches!(usual.user.authorization, Authorization::Token(_)));
+
     let json = r#"{"clusters":[{"name":"c","cluster":{"server":"https://a/k8s/1"}}],"users":null,
         "contexts":[{"name":"x","context":{"cluster":"c","user":"","namespace":"web"}}]}"#;
     let open = Access::read(json).unwrap();
@@ -183,6 +190,9 @@ fn what_names_a_file_or_is_not_understood_is_refused() {
         encoded(&format!("{CERTIFICATE}{KEY}"))
     );
     assert!(matches!(read(&with_key, ""), Err(Refused::Certificate(_))));
+    let long = CERTIFICATE.repeat(6_000);
+    let long = format!("certificate-authority-data: {}", encoded(&long));
+    assert!(matches!(read(&long, ""), Err(Refused::Certificate(_))));
     for server in [
         "http://a",
         "https://",

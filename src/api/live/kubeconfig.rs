@@ -284,8 +284,12 @@ fn with_kubeconfig(
 
 /// Reads `embed` and `gateway`.
 fn mode(params: &Params<'_>, caller: &Caller) -> Result<UserMode, Problem> {
-    let gateway = params.one("gateway")?;
-    match (params.flag("embed")?, gateway) {
+    let embed = match params.one("embed")? {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => return Err(Problem::not_one_of("embed", other, &["true", "false"])),
+    };
+    match (embed, params.one("gateway")?) {
         (false, None) => Ok(UserMode::Ask { gateway: None }),
         (false, Some(text)) => match address(text) {
             Some(url) => Ok(UserMode::Ask { gateway: Some(url) }),
@@ -308,7 +312,11 @@ fn mode(params: &Params<'_>, caller: &Caller) -> Result<UserMode, Problem> {
 }
 
 fn address(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|_| text.len() <= MAX_URL)?;
+    // The library mends what is no address; what is mended was not meant.
+    let is_written = text.len() <= MAX_URL
+        && (text.bytes())
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/[]@!$&'()*+,;=%".contains(&byte));
+    let url = Url::parse(text).ok().filter(|_| is_written)?;
     let is_plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()

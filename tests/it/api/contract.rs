@@ -44,6 +44,7 @@ impl Contract {
             let may_be_absent = [
                 "Link",
                 "Retry-After",
+                "X-Kubeconfig-Missing",
                 "X-Source-Error",
                 "Idempotency-Replayed",
             ];
@@ -137,6 +138,21 @@ fn requests(id: &str) -> Vec<(&'static str, String)> {
     }
     for target in ["/operations/latitude:1", "/operations/x"] {
         requests.push(("/operations/{id}", target.to_owned()));
+    }
+    for below in ["kubeconfig", "kubeconfig?embed=1", "credential"] {
+        let template = match below {
+            "credential" => "/clusters/{id}/credential",
+            _ => "/clusters/{id}/kubeconfig",
+        };
+        requests.push((template, format!("/clusters/{id}/{below}")));
+    }
+    for target in [
+        "/kubeconfig",
+        "/kubeconfig?gateway=gate",
+        "/kubeconfig?source=kubeadapt",
+        "/kubeconfig?require=complete",
+    ] {
+        requests.push(("/kubeconfig", target.to_owned()));
     }
     for target in [
         "/summary",

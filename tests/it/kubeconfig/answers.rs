@@ -112,6 +112,12 @@ async fn one_cluster_has_a_file_or_a_problem() {
         ("watched:9/kubeconfig", 501, "CAPABILITY_NOT_SUPPORTED"),
         ("watched:9/credential", 501, "CAPABILITY_NOT_SUPPORTED"),
         ("main:1/kubeconfig?embed=perhaps", 400, "INVALID_PARAMETER"),
+        ("main:1/kubeconfig?embed=", 400, "INVALID_PARAMETER"),
+        (
+            "main:1/kubeconfig?gateway=https://gate%5Cx",
+            400,
+            "INVALID_PARAMETER",
+        ),
         ("main:1/kubeconfig?gateway=gate", 400, "INVALID_PARAMETER"),
         (
             "main:1/kubeconfig?gateway=https://a:b@gate",
@@ -119,7 +125,7 @@ async fn one_cluster_has_a_file_or_a_problem() {
             "INVALID_PARAMETER",
         ),
         (
-            "main:1/kubeconfig?gateway=https://gate&embed",
+            "main:1/kubeconfig?gateway=https://gate&embed=true",
             400,
             "INVALID_PARAMETER",
         ),

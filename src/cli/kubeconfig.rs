@@ -177,23 +177,21 @@ fn begins_with_mark(path: &Path) -> io::Result<bool> {
 mod tests {
     use std::fs;
 
+    use clap::Parser as _;
     use http::HeaderValue;
 
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        command: Kubeconfig,
+    }
+
     fn command(url: &str) -> Kubeconfig {
-        Kubeconfig {
-            id: None,
-            embed: false,
-            output: None,
-            force: false,
-            filters: Filters::default(),
-            target: Target {
-                url: url.parse().unwrap(),
-                direct: false,
-                config: None,
-            },
-        }
+        Line::try_parse_from(["kubeconfig", "--url", url])
+            .unwrap()
+            .command
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
-use crate::support::{PATIENCE, Reply};
+use crate::support::{PATIENCE, Reply, to_this_machine};
 
 /// What the vendor says when it is asked for a cluster's kubeconfig.
 #[derive(Clone)]
@@ -210,7 +210,7 @@ impl Stage {
     /// Asks the API in process.
     pub(super) async fn get(&self, path_and_query: &str) -> Reply {
         let request = Request::get(path_and_query).body(Body::empty()).unwrap();
-        let answered = self.0.router.clone().oneshot(request);
+        let answered = self.0.router.clone().oneshot(to_this_machine(request));
         let (parts, body) = answered.await.unwrap().into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         Reply {

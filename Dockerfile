@@ -34,6 +34,7 @@ USER 65532:65532
 ENV CLUSTERGATE_LISTEN=0.0.0.0:8650
 EXPOSE 8650
 STOPSIGNAL SIGTERM
+# It asks where and how the variables and the file of CLUSTERGATE_CONFIG have the gateway listen, over TLS as well.
 HEALTHCHECK --interval=15s --timeout=3s --start-period=5s --retries=3 \
     CMD ["/usr/local/bin/clustergate", "health"]
 ENTRYPOINT ["/usr/local/bin/clustergate"]

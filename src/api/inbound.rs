@@ -19,7 +19,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_LENGTH, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderValue, Method, Uri};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ use tower::{Layer, Service};
 use crate::access::{Access, Authentication, Denied, Principal, Question, Scope};
 use crate::telemetry::metrics::RouteMetrics;
 
+use super::armor::Armor;
 use super::body::{read_to_end, too_large};
 use super::code::Code;
 use super::guard::{Audited, Needs, Refused};
@@ -48,12 +49,14 @@ pub(super) struct Inbound(Arc<Shared>);
 
 struct Shared {
     state: ApiState,
+    armor: Armor,
     ids: Ids,
 }
 
 impl Inbound {
     pub(super) fn new(state: ApiState) -> Self {
         Self(Arc::new(Shared {
+            armor: Armor::new(state.settings.hsts),
             state,
             ids: Ids::new(),
         }))
@@ -266,7 +269,7 @@ impl Route {
         self.metrics.record(&seen.method, status, took);
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, id.clone());
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        self.shared.armor.put_on(headers);
         if tracing::enabled!(target: "access", tracing::Level::INFO) {
             tracing::info!(
                 target: "access",

@@ -4,6 +4,7 @@
 //! the command line and by tests. Every read of the inventory is answered from the current snapshot and waits for no vendor;
 //! what must reach one now is below one cluster, or a write ([`live`]).
 
+mod armor;
 mod body;
 pub mod clusters;
 pub mod code;

@@ -23,6 +23,8 @@ use super::site::Hosts;
 pub struct Settings {
     /// Whom a request may be for; one for anybody else is refused with `HOST_NOT_ALLOWED`.
     pub hosts: Hosts,
+    /// How long browsers are told to ask over TLS only; `None` where TLS is not spoken.
+    pub hsts: Option<Duration>,
     /// Requests in flight at once; one more is refused with `OVERLOADED`.
     pub max_in_flight: usize,
     /// How long what is ready may wait for its turn before some requests are refused with `OVERLOADED`; zero refuses none.
@@ -43,6 +45,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             hosts: Hosts::default(),
+            hsts: None,
             max_in_flight: 1024,
             shed_above: Duration::from_millis(100),
             max_uri_bytes: 8 << 10,

@@ -88,7 +88,7 @@ pub async fn demo(
         gateway: Some(address),
         ..demonstration(&sandbox)
     });
-    run(listener, &gateway, &config.server).await?;
+    run(listener, None, &gateway, &config.server).await?;
     gateway.stop(Duration::from_secs(5)).await;
     sandbox.stop().await;
     Ok(())

@@ -183,6 +183,7 @@ fn settings(server: &Server) -> api::Settings {
         } else {
             Hosts::Named(server.hosts.clone())
         },
+        hsts: (server.tls.is_some() && !server.hsts.is_zero()).then_some(server.hsts),
         shed_above: server.shed_above,
         // Answers come from memory: all that can take time is the request itself.
         body_timeout: server.request_timeout,

@@ -7,14 +7,16 @@ mod in_process;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::info;
 
-use crate::api::server;
-use crate::config::{Config, Mistakes, Server};
+use crate::api::server::{self, CertificateWatch};
+use crate::config::{Config, Mistakes, Server, tls_mistakes};
+use crate::tls::Served;
 
 pub use check::{Checked, Seen, check};
 pub use demo::{
@@ -58,9 +60,10 @@ pub enum AppError {
 /// Runs the gateway until it is asked to stop.
 pub async fn serve(config: Config) -> Result<(), AppError> {
     let background = Background::start()?;
+    let tls = certificate(&config.server)?;
     let listener = bind(config.server.listen).await?;
     let gateway = Gateway::start(&config, background.handle())?;
-    run(listener, &gateway, &config.server).await?;
+    run(listener, tls, &gateway, &config.server).await?;
     gateway.stop(config.server.shutdown_grace).await;
     Ok(())
 }
@@ -71,9 +74,25 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
         .map_err(|source| AppError::Listen { address, source })
 }
 
-async fn run(listener: TcpListener, gateway: &Gateway, settings: &Server) -> Result<(), AppError> {
+/// The certificate to show, if any; says everything that is wrong with it otherwise.
+fn certificate(settings: &Server) -> Result<Option<Arc<Served>>, Mistakes> {
+    let Some(files) = settings.tls.clone() else {
+        return Ok(None);
+    };
+    match Served::load(files) {
+        Ok(served) => Ok(Some(Arc::new(served))),
+        Err(faults) => Err(tls_mistakes(faults)),
+    }
+}
+
+async fn run(
+    listener: TcpListener,
+    tls: Option<Arc<Served>>,
+    gateway: &Gateway,
+    settings: &Server,
+) -> Result<(), AppError> {
     let address = listener.local_addr().map_err(AppError::Serve)?;
-    info!(server.listen = %address, sources.count = gateway.inventory.current().sources().len(), "serving");
+    info!(server.listen = %address, server.tls = tls.is_some(), sources.count = gateway.inventory.current().sources().len(), "serving");
     let state = gateway.state.clone();
     let shutdown = async move {
         asked_to_stop().await;
@@ -89,7 +108,11 @@ async fn run(listener: TcpListener, gateway: &Gateway, settings: &Server) -> Res
     };
     // Here, since this is the runtime that serves.
     let _watch = server::LagWatch::start(gateway.state.clone());
-    server::serve(listener, gateway.router.clone(), limits, shutdown)
+    let _certificate = tls.clone().map(|served| {
+        let state = gateway.state.clone();
+        CertificateWatch::start(state, served, CertificateWatch::PERIOD)
+    });
+    server::serve_with(listener, tls, gateway.router.clone(), limits, shutdown)
         .await
         .map_err(AppError::Serve)
 }

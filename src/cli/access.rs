@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clap::Args;
 use http::HeaderMap;
+use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
@@ -17,7 +18,7 @@ use super::progress::Display;
 use crate::adapters::CATALOG;
 use crate::app::InProcess;
 use crate::config::{Overrides, Process, Strings, load};
-use crate::upstream::{Fetcher, is_confidential};
+use crate::upstream::{FetchError, Fetcher, is_confidential};
 
 pub use crate::app::Reply;
 
@@ -41,6 +42,9 @@ pub struct Target {
         help = "File that holds the API key to show; without it the one in CLUSTERGATE_API_KEY is shown"
     )]
     pub api_key_file: Option<PathBuf>,
+    /// Certificates to trust instead of the system's, for a gateway at https
+    #[arg(long, env = "CLUSTERGATE_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Read the vendors directly with the configuration, without a gateway; --url is not used then
     #[arg(long)]
     pub direct: bool,
@@ -75,7 +79,8 @@ impl Access {
     pub async fn open(target: &Target) -> Result<Self, Failure> {
         if !target.direct {
             let key = api_key(target.api_key_file.as_deref(), &Process)?;
-            return Remote::new(target.url.clone())?
+            let ca_file = target.ca_file.as_deref();
+            return Remote::trusting(target.url.clone(), ca_file)?
                 .with_key(key.as_ref())
                 .map(Self::Remote);
         }
@@ -137,11 +142,29 @@ impl Access {
 impl Remote {
     /// A client for a gateway. It opens no connection yet.
     pub fn new(base: Url) -> Result<Self, Failure> {
-        let fetcher = Fetcher::new(&base).map_err(|error| Failure::Gateway {
-            gateway: shown(&base),
-            error,
-        })?;
-        Ok(Self { base, fetcher })
+        Self::trusting(base, None)
+    }
+
+    /// A client for a gateway that shows a certificate of an authority of one's own.
+    pub fn trusting(base: Url, ca_file: Option<&Path>) -> Result<Self, Failure> {
+        let fetcher = Fetcher::trusting(&base, ca_file);
+        Self::with(base, fetcher)
+    }
+
+    /// A client for a gateway that is known otherwise.
+    pub(super) fn with_tls(base: Url, tls: ClientConfig) -> Result<Self, Failure> {
+        let fetcher = Fetcher::with_tls(&base, tls);
+        Self::with(base, fetcher)
+    }
+
+    fn with(base: Url, fetcher: Result<Fetcher, FetchError>) -> Result<Self, Failure> {
+        match fetcher {
+            Ok(fetcher) => Ok(Self { base, fetcher }),
+            Err(error) => Err(Failure::Gateway {
+                gateway: shown(&base),
+                error,
+            }),
+        }
     }
 
     /// Shows a key with each request, unless others could read it on the way.

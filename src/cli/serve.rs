@@ -32,6 +32,20 @@ pub struct Configured {
     /// Its names.
     #[command(flatten)]
     pub hosts: Hosts,
+    /// Its certificate.
+    #[command(flatten)]
+    pub tls: Tls,
+}
+
+/// What the gateway shows to those who speak TLS.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Tls {
+    /// Certificate to show, as PEM; with it and its key the gateway speaks TLS only
+    #[arg(long, env = "CLUSTERGATE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, as PEM
+    #[arg(long, env = "CLUSTERGATE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
 }
 
 /// Under which names the gateway is called.
@@ -67,6 +81,8 @@ impl Configured {
             listen: self.listen,
             insecure_bind: self.insecure_bind,
             hosts: self.hosts.named(),
+            tls_cert: self.tls.tls_cert.clone(),
+            tls_key: self.tls.tls_key.clone(),
             log_filter: log.log.clone(),
             log_format: log.log_format.map(Into::into),
             keys_file: self.keys_file.clone(),

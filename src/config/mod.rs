@@ -17,6 +17,7 @@ mod access;
 mod connect;
 mod env;
 mod hosts;
+mod inbound;
 mod mistake;
 mod quantity;
 mod raw;
@@ -30,15 +31,17 @@ use std::time::Duration;
 use crate::domain::SourceName;
 use crate::provider::{Entry, Limits};
 use crate::telemetry::logs::Format;
+use crate::tls;
 use crate::upstream::{Credential, StackSettings};
 
 pub use access::keys_file;
 pub use connect::{Connected, connect};
 pub use env::{Process, Strings};
 pub use hosts::host_names;
+pub use inbound::tls_mistakes;
 pub use mistake::{Mistake, Mistakes};
 pub use quantity::duration as read_duration;
-pub use resolve::{Overrides, load, parse};
+pub use resolve::{Overrides, listening_side, load, parse};
 
 /// Everything a running gateway needs to know.
 #[derive(Debug, Clone)]
@@ -66,6 +69,10 @@ pub struct Server {
     ///
     /// Where there are any, and on loopback, it answers to no others but `localhost` and addresses.
     pub hosts: Vec<String>,
+    /// The certificate to show and its key; without them the gateway speaks plain HTTP.
+    pub tls: Option<tls::Files>,
+    /// How long browsers are told to use TLS only, where there is a certificate; zero tells them nothing.
+    pub hsts: Duration,
     /// Connections at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// How long what is ready may wait for its turn before some requests are refused; zero refuses none.
@@ -91,6 +98,8 @@ impl Default for Server {
             listen: Self::LISTEN,
             insecure_bind: false,
             hosts: Vec::new(),
+            tls: None,
+            hsts: Duration::from_hours(365 * 24),
             max_connections: 16_384,
             shed_above: Duration::from_millis(100),
             header_timeout: Duration::from_secs(10),

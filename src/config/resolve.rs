@@ -12,6 +12,7 @@ use toml::{Table, Value};
 use super::access;
 use super::env::{Strings, first_of};
 use super::hosts::host_names;
+use super::inbound;
 use super::raw::Section;
 use super::source::{self, Context};
 use super::{Config, Log, Mistake, Mistakes, Server, SourceConfig};
@@ -31,6 +32,10 @@ pub struct Overrides {
     pub insecure_bind: bool,
     /// Names under which the gateway is called.
     pub hosts: Vec<String>,
+    /// The certificate to show.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key.
+    pub tls_key: Option<PathBuf>,
     /// Which events are logged.
     pub log_filter: Option<String>,
     /// The form of a log line.
@@ -52,12 +57,7 @@ pub fn load(
         return parse("", Path::new(""), overrides, strings, catalog);
     };
     let shown = path.display().to_string();
-    let text = read(path).map_err(|error| {
-        Mistakes(vec![Mistake::new(
-            shown.clone(),
-            format!("cannot be read: {error}"),
-        )])
-    })?;
+    let text = read_or_say(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     parse(&text, folder, overrides, strings, catalog).map_err(|mut mistakes| {
         for mistake in &mut mistakes.0 {
@@ -68,6 +68,31 @@ pub fn load(
         }
         mistakes
     })
+}
+
+/// The listening side alone, whatever else is wrong: for who asks whether it is alive.
+pub fn listening_side(file: Option<&Path>, overrides: &Overrides) -> Result<Server, Mistakes> {
+    let overrides = Overrides {
+        reads_only: true,
+        ..overrides.clone()
+    };
+    let (table, folder) = match file {
+        Some(path) => {
+            let text = read_or_say(path)?;
+            let table = text.parse().map_err(|_| Mistakes(syntax(&text)))?;
+            (table, path.parent().unwrap_or(Path::new("")))
+        }
+        None => (Table::new(), Path::new("")),
+    };
+    let mut others = Vec::new();
+    let server = Section::new("", table, &mut others).table("server");
+    Ok(resolve_server(
+        server,
+        folder,
+        &overrides,
+        false,
+        &mut others,
+    ))
 }
 
 /// Resolves the text of a file. `folder` is where the file's relative file names begin.
@@ -91,7 +116,7 @@ pub fn parse(
     let written = sources_written(&mut root);
     root.finish();
     let access = access::resolve(access, overrides, context, &mut mistakes);
-    let server = resolve_server(server, overrides, access.is_wanted, &mut mistakes);
+    let server = resolve_server(server, folder, overrides, access.is_wanted, &mut mistakes);
     let log = resolve_log(log, overrides, &mut mistakes);
     let (sources, disabled) = match written {
         Some(tables) => resolve_sources(tables, context, &mut mistakes),
@@ -113,6 +138,13 @@ pub fn parse(
     } else {
         Err(Mistakes(mistakes))
     }
+}
+
+fn read_or_say(path: &Path) -> Result<String, Mistakes> {
+    read(path).map_err(|error| {
+        let reason = format!("cannot be read: {error}");
+        Mistakes(vec![Mistake::new(path.display().to_string(), reason)])
+    })
 }
 
 pub(super) fn read(path: &Path) -> std::io::Result<String> {
@@ -286,8 +318,9 @@ fn nothing_configured(catalog: &[Entry]) -> String {
     text
 }
 
-fn resolve_server(
+pub(super) fn resolve_server(
     table: Table,
+    folder: &Path,
     overrides: &Overrides,
     is_guarded: bool,
     mistakes: &mut Vec<Mistake>,
@@ -317,6 +350,7 @@ fn resolve_server(
         Ok(names) => server.hosts = names,
         Err(mistake) => section.reject("hosts", mistake.reason),
     }
+    inbound::resolve(&mut section, folder, overrides, &mut server);
     if let Some(count) = section.count("max_connections", 16..=1_000_000) {
         server.max_connections = usize::try_from(count).unwrap_or(usize::MAX);
     }

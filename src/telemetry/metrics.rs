@@ -34,6 +34,10 @@ pub mod name {
     pub const HTTP_SHED: &str = "http_requests_shed";
     /// How long what is ready waits for its turn.
     pub const HTTP_QUEUE_DELAY: &str = "http_queue_delay_seconds";
+    /// When the certificate that is shown ends; absent without TLS.
+    pub const TLS_NOT_AFTER: &str = "clustergate_tls_certificate_not_after_timestamp_seconds";
+    /// Changes of the certificate's files, by whether they could be used.
+    pub const TLS_RELOADS: &str = "clustergate_tls_certificate_reloads";
     /// Always 1; the version is a label.
     pub const BUILD_INFO: &str = "clustergate_build_info";
     /// Seconds since the process started.
@@ -86,6 +90,9 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PATCH", "OPTIONS", "DELETE",
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 type RequestLabels = [(&'static str, &'static str); 3];
+/// A family of one without labels is shown only once it has a value.
+type NoLabels = [(&'static str, &'static str); 0];
+type ReloadLabels = [(&'static str, &'static str); 1];
 type RouteLabels = [(&'static str, &'static str); 1];
 
 /// The registry and what the inbound side counts.
@@ -96,6 +103,8 @@ pub struct Metrics {
     in_flight: Gauge,
     shed: Counter,
     queue_delay: Gauge<f64, AtomicU64>,
+    tls_not_after: Family<NoLabels, Gauge>,
+    tls_reloads: Family<ReloadLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -107,6 +116,8 @@ impl Default for Metrics {
         let in_flight = Gauge::default();
         let shed = Counter::default();
         let queue_delay = Gauge::default();
+        let tls_not_after = Family::default();
+        let tls_reloads = Family::default();
         registry.register(name::HTTP_REQUESTS, "Requests answered", requests.clone());
         registry.register(
             name::HTTP_REQUEST_DURATION,
@@ -128,6 +139,16 @@ impl Default for Metrics {
             "How long what is ready waits for its turn, smoothed",
             queue_delay.clone(),
         );
+        registry.register(
+            name::TLS_NOT_AFTER,
+            "When the certificate that is shown ends, in seconds since 1970",
+            tls_not_after.clone(),
+        );
+        registry.register(
+            name::TLS_RELOADS,
+            "Changes of the certificate's files, by whether they could be used",
+            tls_reloads.clone(),
+        );
         registry.register_collector(Box::new(Process {
             started: Instant::now(),
         }));
@@ -138,11 +159,27 @@ impl Default for Metrics {
             in_flight,
             shed,
             queue_delay,
+            tls_not_after,
+            tls_reloads,
         }
     }
 }
 
 impl Metrics {
+    /// Takes note of when the certificate that is shown ends, in seconds since 1970.
+    pub fn certificate_ends(&self, at: u64) {
+        let at = i64::try_from(at).unwrap_or(i64::MAX);
+        self.tls_not_after.get_or_create(&[]).set(at);
+    }
+
+    /// Counts a change of the certificate's files.
+    pub fn certificate_changed(&self, is_usable: bool) {
+        let outcome = if is_usable { "used" } else { "refused" };
+        self.tls_reloads
+            .get_or_create(&[("outcome", outcome)])
+            .inc();
+    }
+
     /// The handles for one route; `template` is a route's pattern, never a path.
     pub fn route(&self, template: &'static str) -> RouteMetrics {
         RouteMetrics {
@@ -269,16 +306,26 @@ mod tests {
         }
         let odd = Method::from_bytes(b"BREW").unwrap();
         route.record(&odd, StatusCode::METHOD_NOT_ALLOWED, Duration::ZERO);
-        let nothing = Process {
+        let nothing = || Process {
             started: Instant::now(),
         };
-        let text = metrics.render(nothing).unwrap();
+        let text = metrics.render(nothing()).unwrap();
         assert!(text.contains(
             "http_requests_total{route=\"/clusters/{id}\",method=\"GET\",status_class=\"2xx\"} 3"
         ));
         assert!(text.contains("method=\"OTHER\",status_class=\"4xx\"} 1"));
         assert!(!text.contains("BREW"));
+        assert!(!text.contains("\nclustergate_tls_certificate_"), "{text}");
         assert!(text.contains("clustergate_build_info{version="));
         assert!(text.ends_with("# EOF\n"));
+        metrics.certificate_ends(2_209_075_200);
+        metrics.certificate_changed(false);
+        let text = metrics.render(nothing()).unwrap();
+        for line in [
+            "clustergate_tls_certificate_not_after_timestamp_seconds{} 2209075200\n",
+            "clustergate_tls_certificate_reloads_total{outcome=\"refused\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
@@ -67,19 +68,7 @@ impl Fetcher {
 
     /// A client for a host that shows a certificate of an authority of one's own.
     pub fn trusting(base: &Url, ca_file: Option<&Path>) -> Result<Self, FetchError> {
-        let builder = || {
-            let builder = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT)
-                .read_timeout(SILENCE)
-                .user_agent(concat!("clustergate/", env!("CARGO_PKG_VERSION")));
-            // A proxy of the environment cannot reach this machine's own loopback.
-            if is_loopback(base) {
-                builder.no_proxy()
-            } else {
-                builder
-            }
-        };
+        let builder = || builder(base);
         let bundled = || {
             webpki_root_certs::TLS_SERVER_ROOT_CERTS
                 .iter()
@@ -99,6 +88,14 @@ impl Fetcher {
         };
         Ok(Self {
             client: client?,
+            authorization: None,
+        })
+    }
+
+    /// A client for a host that is known otherwise.
+    pub fn with_tls(base: &Url, tls: ClientConfig) -> Result<Self, FetchError> {
+        Ok(Self {
+            client: builder(base).tls_backend_preconfigured(tls).build()?,
             authorization: None,
         })
     }
@@ -123,6 +120,20 @@ impl Fetcher {
             .await
             .map_err(|_| FetchError::Timeout)??;
         Ok(Fetched(response))
+    }
+}
+
+fn builder(base: &Url) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .user_agent(concat!("clustergate/", env!("CARGO_PKG_VERSION")));
+    // A proxy of the environment cannot reach this machine's own loopback.
+    if is_loopback(base) {
+        builder.no_proxy()
+    } else {
+        builder
     }
 }
 

@@ -9,10 +9,11 @@ use clustergate::adapters::CATALOG;
 /// What each module may name besides itself.
 ///
 /// Acyclic: every arrow points at something that changes less often.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("upstream", &[]),
     ("telemetry", &[]),
+    ("tls", &[]),
     // The simulated vendors must not share a type with the adapters that they check.
     ("sandbox", &[]),
     // Clusters' JSON and vendors' files come in, texts go out; contexts are named by ids: `domain`.
@@ -25,12 +26,20 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("inventory", &["domain", "provider", "upstream"]),
     // What calls have shown goes to a trait that the composition root joins to the inventory.
     ("live", &["domain", "provider"]),
-    // The log format and filter are configured: `telemetry`; issuers and the keys file: `access`.
+    // The log format and filter are configured: `telemetry`; issuers and the keys file: `access`. A certificate that cannot be
+    // shown is a mistake: `tls`.
     (
         "config",
-        &["access", "domain", "provider", "telemetry", "upstream"],
+        &[
+            "access",
+            "domain",
+            "provider",
+            "telemetry",
+            "tls",
+            "upstream",
+        ],
     ),
-    // Vitals and failure kinds become answers: `upstream`. Requests are counted: `telemetry`.
+    // Vitals and failure kinds become answers: `upstream`. Requests are counted: `telemetry`. The listener shows one: `tls`.
     (
         "api",
         &[
@@ -41,6 +50,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "live",
             "provider",
             "telemetry",
+            "tls",
             "upstream",
         ],
     ),
@@ -58,6 +68,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "provider",
             "sandbox",
             "telemetry",
+            "tls",
             "upstream",
         ],
     ),
@@ -75,6 +86,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "export",
             "provider",
             "telemetry",
+            "tls",
             "upstream",
         ],
     ),

@@ -22,6 +22,7 @@ mod openapi;
 mod resilience;
 mod secrets;
 mod support;
+mod tls;
 mod toolchain;
 mod walking;
 mod whole;

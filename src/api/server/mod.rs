@@ -1,9 +1,10 @@
-//! The listener: HTTP/1.1 over plain TCP, with a bound on everything a client can hold on to.
+//! The listener: HTTP/1.1 over plain TCP or over TLS, with a bound on everything a client can hold on to.
 //!
 //! This is a loop of its own because the framework's has no time limit on headers, none on idle connections, no cap on
 //! connections and no limit on shutdown. A connection costs two buffers of 8 KiB at most until it sends a larger head; a head
 //! larger than [`Limits::max_head_bytes`] is answered with 431, one that is not HTTP with 400.
 
+mod certificate;
 mod lag;
 mod refusal;
 mod timed;
@@ -22,14 +23,20 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::tls::Served;
+
 use timed::{Phase, Timed};
 
+pub use certificate::CertificateWatch;
 pub use lag::LagWatch;
 
 /// What one client, and all of them together, can hold on to.
@@ -39,7 +46,7 @@ pub struct Limits {
     pub max_connections: usize,
     /// Largest request line and headers together; at least 8 KiB.
     pub max_head_bytes: usize,
-    /// Time from the first byte of a request to the end of its headers.
+    /// Time from the first byte of a request to the end of its headers; over TLS also for the handshake before.
     pub head_timeout: Duration,
     /// Time without a request after which a connection is closed.
     pub idle_timeout: Duration,
@@ -75,6 +82,17 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    serve_with(listener, None, router, limits, shutdown).await
+}
+
+/// Does the same over TLS where there is a certificate to show. What is not TLS is closed then.
+pub async fn serve_with(
+    listener: TcpListener,
+    tls: Option<Arc<Served>>,
+    router: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let mut builder = Builder::new();
     builder
         .max_buf_size(limits.max_head_bytes.max(SMALLEST_HEAD))
@@ -85,6 +103,7 @@ pub async fn serve(
     let server = Arc::new(Server {
         builder,
         router,
+        tls,
         limits,
         stop: CancellationToken::new(),
     });
@@ -99,8 +118,11 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() >= limits.max_connections => {
-                    // Without a task and without waiting; the client may already be gone, and there is nobody to tell.
-                    let _ = stream.try_write(&over_the_cap);
+                    // Without a task and without waiting; the client may already be gone, and there is nobody to tell. One
+                    // that waits for a handshake would not understand.
+                    if server.tls.is_none() {
+                        let _ = stream.try_write(&over_the_cap);
+                    }
                 }
                 Ok((stream, peer)) => {
                     failing = false;
@@ -154,6 +176,7 @@ pub struct Peer(pub SocketAddr);
 struct Server {
     builder: Builder,
     router: Router,
+    tls: Option<Arc<Served>>,
     limits: Limits,
     stop: CancellationToken,
 }
@@ -162,6 +185,29 @@ impl Server {
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: Peer) {
         // Answers are written whole; waiting to join small ones would only delay them.
         let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            return self.speak(stream, peer).await;
+        };
+        // On the heap, since a plain connection must not be as large as one with a session.
+        Box::pin(async {
+            let shaken = tokio::select! {
+                shaken = timeout(self.limits.head_timeout, shake_hands(tls, stream)) => shaken,
+                () = self.stop.cancelled() => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => self.speak(stream, peer).await,
+                Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+                Err(_) => tracing::debug!("handshake took too long"),
+            }
+        })
+        .await;
+    }
+
+    /// Answers requests until either side has had enough.
+    async fn speak<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let phase = Arc::new(Phase::default());
         let io = TokioIo::new(Timed::new(stream, Arc::clone(&phase), self.limits));
         let service = Handler {
@@ -181,6 +227,12 @@ impl Server {
             tracing::debug!(%error, "connection ended early");
         }
     }
+}
+
+/// A client that says nothing costs no session.
+async fn shake_hands(tls: &Served, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    stream.readable().await?;
+    TlsAcceptor::from(tls.config()).accept(stream).await
 }
 
 /// The router as this protocol implementation wants it.

@@ -96,6 +96,27 @@ impl<S> Timed<S> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Called with the outcome of what hands on bytes that count as written, which has to wait where a layer below has kept some.
+    fn handed_on(
+        &mut self,
+        outcome: Poll<io::Result<()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if outcome.is_ready() {
+            self.blocked_since = None;
+            return outcome;
+        }
+        self.wait_to_write(cx)
+    }
+
+    /// Called when a write has to wait.
+    fn wait_to_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let since = *self.blocked_since.get_or_insert_with(Instant::now);
+        let deadline = since + self.limits.write_timeout;
+        ready!(wait(&mut self.write_timer, deadline, cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// Called with the outcome of each write.
     fn wrote<T>(
         &mut self,
@@ -112,10 +133,7 @@ impl<S> Timed<S> {
             let _ = wait(&mut self.read_timer, idle, cx);
             return outcome;
         }
-        let since = *self.blocked_since.get_or_insert_with(Instant::now);
-        let deadline = since + self.limits.write_timeout;
-        ready!(wait(&mut self.write_timer, deadline, cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.wait_to_write(cx)
     }
 }
 
@@ -221,11 +239,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_flush(cx);
+        this.handed_on(outcome, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.handed_on(outcome, cx)
     }
 }
 
@@ -296,6 +318,42 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed().as_secs(), 30);
         drop(client);
+    }
+
+    /// Takes what is written, and hands nothing on.
+    struct Hoard;
+
+    impl AsyncWrite for Hoard {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_layer_below_keeps_is_not_waited_for_for_ever() {
+        let phase = Arc::new(Phase::default());
+        let mut timed = Timed::new(Hoard, phase, Limits::default());
+        timed.write_all(&[0; 64]).await.unwrap();
+        for _ in 0..2 {
+            let began = Instant::now();
+            let error = timed.flush().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(began.elapsed().as_secs() <= 30);
+            let error = timed.shutdown().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
     }
 
     const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";

@@ -2,8 +2,24 @@
 
 use std::time::Duration;
 
-use http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue};
+use http::header::{
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// What may not be done with an answer by pages, whatever it is.
+///
+/// It is what it says it is, its address is told to nobody, it stands in no frame, and other sites load it only by asking as
+/// pages do that may (CORS).
+pub(super) static HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
 
 /// The headers that every answer has.
 pub(super) struct Armor {
@@ -22,7 +38,9 @@ impl Armor {
 
     /// Gives an answer the headers.
     pub(super) fn put_on(&self, headers: &mut HeaderMap) {
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        for (name, value) in &HEADERS {
+            headers.insert(name, value.clone());
+        }
         if let Some(hsts) = &self.hsts {
             headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }

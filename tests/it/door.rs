@@ -392,6 +392,7 @@ async fn what_cannot_be_understood_gets_a_problem_too() {
                 .head
                 .contains(&format!("content-length: {}", reply.body.len()))
         );
+        assert!(reply.head.contains("x-frame-options: DENY"));
     }
     assert_eq!(door.send(get("/sources", "localhost")).await.status(), 200);
     door.close().await;

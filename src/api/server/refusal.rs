@@ -3,13 +3,14 @@
 //! The protocol implementation answers a head that it cannot read by itself, with a status and nothing more, and has no place to
 //! say otherwise. So its answer is completed on its way out, into the problem document that every other refusal is.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 
 use crate::api::problem::PROBLEM_JSON;
-use crate::api::{Code, Problem};
+use crate::api::{Code, Problem, armor};
 
 /// Its answers are shorter; an answer of a handler may be of any length.
 const LONGEST: usize = 256;
@@ -53,10 +54,14 @@ pub(super) fn over_the_cap() -> Vec<u8> {
 fn parts(problem: &Problem) -> (String, String) {
     // Plain text and numbers always serialize; an empty body would still carry the right status.
     let body = serde_json::to_string(problem.document()).unwrap_or_default();
-    let headers = format!(
-        "content-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n",
+    let mut headers = format!(
+        "content-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\ncache-control: no-store\r\n",
         body.len()
     );
+    for (name, value) in &armor::HEADERS {
+        let value = value.to_str().unwrap_or_default();
+        let _ = write!(headers, "{name}: {value}\r\n");
+    }
     (headers, body)
 }
 
@@ -72,6 +77,7 @@ mod tests {
             "{head}"
         );
         assert_eq!(head.matches("content-length").count(), 1, "{head}");
+        assert!(head.contains("\r\nx-frame-options: DENY"), "{head}");
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["status"].to_string(), head[9..12]);
         body["code"].as_str().unwrap().to_owned()

@@ -9,7 +9,7 @@ use http::Request;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::{Answer, all, get, ids, quiet, send};
+use super::{ARMOR, Answer, all, get, ids, quiet, send};
 
 /// The published document, ready to judge answers.
 pub(crate) struct Contract {
@@ -39,6 +39,10 @@ impl Contract {
             "{target}: {status} is not described: {}",
             answer.text()
         );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        for (name, value) in ARMOR {
+            assert_eq!(answer.header(name), value, "{target}: {status}");
+        }
         for name in response["headers"].as_object().into_iter().flatten() {
             // Not every page has a next one, and these say something only where there is something to say.
             let may_be_absent = [

@@ -31,6 +31,7 @@ use crate::telemetry::metrics::RouteMetrics;
 use super::armor::Armor;
 use super::body::{read_to_end, too_large};
 use super::code::Code;
+use super::cors::{is_preflight, preflight};
 use super::guard::{Audited, Needs, Refused};
 use super::problem::Problem;
 use super::query::escapes_are_whole;
@@ -124,7 +125,7 @@ impl Route {
         {
             settings.hosts.admit(host)?;
         }
-        refuse_foreign(request, host)?;
+        refuse_foreign(request, host, settings)?;
         let uri = request.uri();
         let length = uri.path_and_query().map_or(0, |text| text.as_str().len());
         if length > settings.max_uri_bytes {
@@ -270,6 +271,8 @@ impl Route {
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID, id.clone());
         self.shared.armor.put_on(headers);
+        let settings = &self.shared.state.settings;
+        settings.cors.tell(headers, seen.origin.as_ref());
         if tracing::enabled!(target: "access", tracing::Level::INFO) {
             tracing::info!(
                 target: "access",
@@ -332,6 +335,8 @@ struct Seen {
     remote: Option<IpAddr>,
     caller: Option<Arc<Principal>>,
     refused: Option<Refused>,
+    /// The site that the page is of which asks, where its pages may.
+    origin: Option<HeaderValue>,
 }
 
 impl Seen {
@@ -410,9 +415,14 @@ where
             remote: request.extensions().get::<Peer>().map(|peer| peer.0.ip()),
             caller: None,
             refused: None,
+            origin: route.shared.state.settings.cors.of(&request),
         };
         if let Err(problem) = route.check(&request) {
             let response = route.refuse(problem, &id, &seen);
+            return Box::pin(std::future::ready(Ok(response)));
+        }
+        if seen.origin.is_some() && is_preflight(&request) {
+            let response = route.account(preflight(), None, &id, &seen);
             return Box::pin(std::future::ready(Ok(response)));
         }
         let caller = match route.admit(&request) {

@@ -8,6 +8,7 @@ mod armor;
 mod body;
 pub mod clusters;
 pub mod code;
+mod cors;
 pub mod docs;
 pub mod filters;
 pub mod guard;
@@ -45,6 +46,7 @@ use inbound::Inbound;
 use route::{Methods, Route, always, delete, get, patch, post, probe, route};
 
 pub use code::Code;
+pub use cors::Origins;
 pub use problem::Problem;
 pub use site::Hosts;
 pub use state::{ApiState, Settings};

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Version};
 
 use super::code::Code;
 use super::problem::{Problem, echo};
+use super::state::Settings;
 
 /// What a browser says of the page that made a request, and no page can set.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -45,11 +46,16 @@ impl<'a> Authority<'a> {
     }
 
     /// Whether an origin is this site's: the same host, and the same port or both the scheme's own.
-    fn is_origin(self, origin: &HeaderValue) -> bool {
+    ///
+    /// A site that speaks TLS has no plain pages: those that claim its name come from whoever stands in between.
+    fn is_origin(self, origin: &HeaderValue, over_tls: bool) -> bool {
         let parts = origin.to_str().ok().and_then(|text| text.split_once("://"));
         let Some((scheme, authority)) = parts else {
             return false;
         };
+        if over_tls && scheme != "https" {
+            return false;
+        }
         let usual = match scheme {
             "http" => Some(80),
             "https" => Some(443),
@@ -124,15 +130,20 @@ impl Hosts {
     }
 }
 
-/// Refuses a change that a page of another site had a browser ask for. Nothing but a browser says where a request comes from.
-pub(super) fn refuse_foreign(request: &Request, own: Option<Authority<'_>>) -> Result<(), Problem> {
-    if is_safe(request.method()) {
+/// Refuses a change that a page of another site had a browser ask for, unless pages of that origin may. Nothing but a browser says
+/// where a request comes from.
+pub(super) fn refuse_foreign(
+    request: &Request,
+    own: Option<Authority<'_>>,
+    settings: &Settings,
+) -> Result<(), Problem> {
+    if is_safe(request.method()) || settings.cors.of(request).is_some() {
         return Ok(());
     }
     let headers = request.headers();
     let is_cross_site = (headers.get_all(SEC_FETCH_SITE).iter())
         .any(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"));
-    let is_own = |origin| own.is_some_and(|own| own.is_origin(origin));
+    let is_own = |origin| own.is_some_and(|own| own.is_origin(origin, settings.over_tls));
     if is_cross_site || !headers.get_all(ORIGIN).iter().all(is_own) {
         return Err(Problem::new(Code::CrossSiteRequest));
     }
@@ -289,13 +300,22 @@ mod tests {
     }
 
     fn is_let_in(method: Method, host: &str, headers: &[(&HeaderName, &str)]) -> bool {
+        is_let_in_by(&Settings::default(), method, host, headers)
+    }
+
+    fn is_let_in_by(
+        settings: &Settings,
+        method: Method,
+        host: &str,
+        headers: &[(&HeaderName, &str)],
+    ) -> bool {
         let mut request = request(Version::HTTP_11, "/", &[host]);
         *request.method_mut() = method;
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse().unwrap());
         }
         let own = Authority::of(&request).unwrap();
-        match refuse_foreign(&request, own) {
+        match refuse_foreign(&request, own, settings) {
             Ok(()) => true,
             Err(problem) => {
                 assert_eq!(problem.code(), Code::CrossSiteRequest);
@@ -353,6 +373,26 @@ mod tests {
             assert_eq!(is_let_in(Method::DELETE, host, &headers), expected);
             assert!(is_let_in(Method::GET, host, &headers));
             assert!(is_let_in(Method::OPTIONS, host, &headers));
+        }
+    }
+
+    #[test]
+    fn a_site_that_speaks_tls_has_no_plain_pages() {
+        let settings = Settings {
+            over_tls: true,
+            ..Settings::default()
+        };
+        for (origin, expected) in [
+            ("https://clusters.example.com:8650", true),
+            ("http://clusters.example.com:8650", false),
+        ] {
+            let headers = [(&ORIGIN, origin)];
+            let host = "clusters.example.com:8650";
+            assert_eq!(
+                is_let_in_by(&settings, Method::POST, host, &headers),
+                expected
+            );
+            assert!(is_let_in(Method::POST, host, &headers));
         }
     }
 

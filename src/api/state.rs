@@ -15,6 +15,7 @@ use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
 
 use super::clusters::Pages;
+use super::cors::Origins;
 use super::load::Load;
 use super::site::Hosts;
 
@@ -23,6 +24,10 @@ use super::site::Hosts;
 pub struct Settings {
     /// Whom a request may be for; one for anybody else is refused with `HOST_NOT_ALLOWED`.
     pub hosts: Hosts,
+    /// Whose pages may ask, beside this server's own.
+    pub cors: Origins,
+    /// Whether requests come over TLS, and no others do.
+    pub over_tls: bool,
     /// How long browsers are told to ask over TLS only; `None` where TLS is not spoken.
     pub hsts: Option<Duration>,
     /// Requests in flight at once; one more is refused with `OVERLOADED`.
@@ -45,6 +50,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             hosts: Hosts::default(),
+            cors: Origins::default(),
+            over_tls: false,
             hsts: None,
             max_in_flight: 1024,
             shed_above: Duration::from_millis(100),

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::access::Access;
 use crate::adapters::CATALOG;
-use crate::api::{self, ApiState, Hosts};
+use crate::api::{self, ApiState, Hosts, Origins};
 use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::domain::SourceName;
 use crate::inventory::{Change, Control, Detailed, Inventory, Keeper, Schedule, Source};
@@ -183,6 +183,8 @@ fn settings(server: &Server) -> api::Settings {
         } else {
             Hosts::Named(server.hosts.clone())
         },
+        cors: Origins::new(&server.cors_origins),
+        over_tls: server.tls.is_some(),
         hsts: (server.tls.is_some() && !server.hsts.is_zero()).then_some(server.hsts),
         shed_above: server.shed_above,
         // Answers come from memory: all that can take time is the request itself.

@@ -1,7 +1,9 @@
-//! Keys of `[server]` about the way in: the certificate that is shown.
+//! Keys of `[server]` about the way in: the certificate that is shown, and whose pages may ask.
 
 use std::path::Path;
 use std::time::Duration;
+
+use url::Url;
 
 use super::raw::Section;
 use super::{Mistake, Mistakes, Overrides, Server};
@@ -20,6 +22,24 @@ pub(super) fn resolve(
     if let Some(duration) = section.duration("hsts", Duration::ZERO..=3650 * DAY) {
         server.hsts = duration;
     }
+    let origins = section.texts("cors_origins").unwrap_or_default();
+    if origins.iter().all(|origin| is_origin(origin)) {
+        server.cors_origins = origins;
+    } else {
+        section.reject(
+            "cors_origins",
+            "must be origins as browsers write them, in lower case and without a path, such as \"https://dash.example.com\"; there is no wildcard, since any page at all could then read the inventory",
+        );
+    }
+}
+
+/// Whether a text is an origin letter for letter as browsers send it: it is compared like that.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && !text.contains('*')
+            && url.origin().ascii_serialization() == text
+    })
 }
 
 fn tls(section: &mut Section<'_>, folder: &Path, overrides: &Overrides) -> Option<Files> {
@@ -126,6 +146,31 @@ mod tests {
             ),
         ] {
             assert_eq!(read(lines, &Overrides::default()).1, keys, "{lines}");
+        }
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_send_them() {
+        let good = "cors_origins = [\"https://dash.example.com\", \"http://localhost:3000\", \"http://[::1]\"]";
+        let (server, mistakes) = read(good, &Overrides::default());
+        assert_eq!(mistakes, [""; 0]);
+        assert_eq!(server.cors_origins.len(), 3);
+        for text in [
+            "*",
+            "null",
+            "dash.example.com",
+            "https://dash.example.com/",
+            "https://dash.example.com:443",
+            "https://Dash.example.com",
+            "https://*.example.com",
+            "https://user@dash.example.com",
+            "file:///",
+            "",
+        ] {
+            let lines = format!("cors_origins = [\"https://a.example\", \"{text}\"]");
+            let (server, mistakes) = read(&lines, &Overrides::default());
+            assert_eq!(mistakes, ["server.cors_origins"], "{text}");
+            assert!(server.cors_origins.is_empty());
         }
     }
 

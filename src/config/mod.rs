@@ -73,6 +73,8 @@ pub struct Server {
     pub tls: Option<tls::Files>,
     /// How long browsers are told to use TLS only, where there is a certificate; zero tells them nothing.
     pub hsts: Duration,
+    /// Origins of other sites whose pages may ask, as browsers write them.
+    pub cors_origins: Vec<String>,
     /// Connections at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// How long what is ready may wait for its turn before some requests are refused; zero refuses none.
@@ -100,6 +102,7 @@ impl Default for Server {
             hosts: Vec::new(),
             tls: None,
             hsts: Duration::from_hours(365 * 24),
+            cors_origins: Vec::new(),
             max_connections: 16_384,
             shed_above: Duration::from_millis(100),
             header_timeout: Duration::from_secs(10),

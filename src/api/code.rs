@@ -101,6 +101,8 @@ pub enum Code {
     KubeconfigNeedsEmbed,
     /// More is selected than one answer can have.
     SelectionTooLarge,
+    /// The client asks more often than it may.
+    RateLimited,
     /// There is more to do than the server has time for.
     Overloaded,
     /// The request took longer than allowed.
@@ -113,7 +115,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -160,6 +162,7 @@ impl Code {
         Self::KubeconfigUnusable,
         Self::KubeconfigNeedsEmbed,
         Self::SelectionTooLarge,
+        Self::RateLimited,
         Self::Overloaded,
         Self::Timeout,
         Self::ShuttingDown,
@@ -484,6 +487,12 @@ impl Code {
                 "Too many clusters selected",
                 StatusCode::BAD_REQUEST,
                 "More clusters are selected than one answer can have, since each one is a call to its vendor. Use filters, or ask for parts.",
+            ),
+            Self::RateLimited => (
+                "RATE_LIMITED",
+                "Too many requests",
+                StatusCode::TOO_MANY_REQUESTS,
+                "The client asks more often than it may: `RateLimit-Policy` says how many requests (`q`) it has in how many seconds (`w`), `RateLimit` on every answer how many are left (`r`). Ask again after `Retry-After`; asking before does not make it longer.",
             ),
             Self::Overloaded => (
                 "OVERLOADED",

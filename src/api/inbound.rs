@@ -1,8 +1,8 @@
 //! What every request passes: one hand-written layer, since each generic one costs as much as an answer from memory.
 //!
-//! It gives the request an id, refuses what is too long, too large, too many or for somebody else, finds out who asks, reads the body
-//! of what asks for a change, turns a panic into a problem, completes problems with path and id, counts, and writes the one event of
-//! the access log.
+//! It gives the request an id, refuses what is too long, too large, too many, too often or for somebody else, finds out who asks, reads
+//! the body of what asks for a change, turns a panic into a problem, completes problems with path and id, counts, and writes the one
+//! event of the access log.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use crate::access::{Access, Authentication, Denied, Principal, Question, Scope};
+use crate::access::{Access, Authentication, Denied, Principal, PrincipalKind, Question, Scope};
 use crate::telemetry::metrics::RouteMetrics;
 
 use super::armor::Armor;
@@ -35,6 +35,7 @@ use super::cors::{is_preflight, preflight};
 use super::guard::{Audited, Needs, Refused};
 use super::problem::Problem;
 use super::query::escapes_are_whole;
+use super::rate::{self, Client, Limiter, Standing};
 use super::route::Rules;
 use super::server::Peer;
 use super::site::{Authority, is_safe, refuse_foreign};
@@ -51,6 +52,7 @@ pub(super) struct Inbound(Arc<Shared>);
 struct Shared {
     state: ApiState,
     armor: Armor,
+    limiter: Option<Limiter>,
     ids: Ids,
 }
 
@@ -58,6 +60,7 @@ impl Inbound {
     pub(super) fn new(state: ApiState) -> Self {
         Self(Arc::new(Shared {
             armor: Armor::new(state.settings.hsts),
+            limiter: state.settings.rate_limit.map(Limiter::new),
             state,
             ids: Ids::new(),
         }))
@@ -170,6 +173,34 @@ impl Route {
         }
     }
 
+    /// Takes a request out of what the client may ask for.
+    fn draw(&self, request: &Request, seen: &mut Seen) -> Result<(), Problem> {
+        let state = &self.shared.state;
+        let Some(limiter) = &self.shared.limiter else {
+            return Ok(());
+        };
+        // Who watches the process asks as often as it likes, and what came over no connection is this program itself.
+        let Some(address) = state.settings.proxies.origin(request) else {
+            return Ok(());
+        };
+        if self.door == Door::Open {
+            return Ok(());
+        }
+        let client = match &seen.caller {
+            Some(caller) if caller.kind != PrincipalKind::Open => Client::caller(&caller.id),
+            Some(_) | None => Client::at(address),
+        };
+        let standing = limiter.draw(&client, seen.started);
+        seen.standing = Some(standing);
+        match standing.wait {
+            None => Ok(()),
+            Some(wait) => {
+                state.metrics.limited().inc();
+                Err(rate::refusal(wait))
+            }
+        }
+    }
+
     /// Reads a change's request to its end, then hands it on whole.
     ///
     /// Only then it is counted in: who sends a body slowly must not keep others out.
@@ -273,6 +304,9 @@ impl Route {
         self.shared.armor.put_on(headers);
         let settings = &self.shared.state.settings;
         settings.cors.tell(headers, seen.origin.as_ref());
+        if let (Some(limiter), Some(standing)) = (&self.shared.limiter, seen.standing) {
+            limiter.tell(headers, standing);
+        }
         if tracing::enabled!(target: "access", tracing::Level::INFO) {
             tracing::info!(
                 target: "access",
@@ -337,6 +371,8 @@ struct Seen {
     refused: Option<Refused>,
     /// The site that the page is of which asks, where its pages may.
     origin: Option<HeaderValue>,
+    /// What the client may still ask for.
+    standing: Option<Standing>,
 }
 
 impl Seen {
@@ -416,6 +452,7 @@ where
             caller: None,
             refused: None,
             origin: route.shared.state.settings.cors.of(&request),
+            standing: None,
         };
         if let Err(problem) = route.check(&request) {
             let response = route.refuse(problem, &id, &seen);
@@ -428,8 +465,14 @@ where
         let caller = match route.admit(&request) {
             Admission::Pass(caller) => caller,
             Admission::Refused(refused) => {
-                let response = seen.refuse(refused);
-                let response = route.leave(response, &id, &seen);
+                // Who guesses at keys is held to a rate as well.
+                let response = match route.draw(&request, &mut seen) {
+                    Ok(()) => {
+                        let response = seen.refuse(refused);
+                        route.leave(response, &id, &seen)
+                    }
+                    Err(problem) => route.refuse(problem, &id, &seen),
+                };
                 return Box::pin(std::future::ready(Ok(response)));
             }
             Admission::Ask(access, question, scope) => {
@@ -439,7 +482,10 @@ where
                     Ok(match allowed(told, scope) {
                         Ok(caller) => {
                             seen.pass(Some(caller), &mut request);
-                            route.conduct(inner, request, &id, &seen).await
+                            match route.draw(&request, &mut seen) {
+                                Ok(()) => route.conduct(inner, request, &id, &seen).await,
+                                Err(problem) => route.refuse(problem, &id, &seen),
+                            }
                         }
                         Err(refused) => {
                             let response = seen.refuse(refused);
@@ -450,6 +496,10 @@ where
             }
         };
         seen.pass(caller, &mut request);
+        if let Err(problem) = route.draw(&request, &mut seen) {
+            let response = route.refuse(problem, &id, &seen);
+            return Box::pin(std::future::ready(Ok(response)));
+        }
         if !is_safe(&seen.method) {
             let inner = self.take_ready();
             return Box::pin(async move { Ok(route.conduct(inner, request, &id, &seen).await) });

@@ -24,6 +24,7 @@ pub mod problem;
 pub mod problems;
 pub mod providers;
 pub mod query;
+pub mod rate;
 pub mod respond;
 pub mod route;
 pub mod server;

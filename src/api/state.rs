@@ -13,10 +13,12 @@ use crate::inventory::{Control, Inventory, View};
 use crate::live::Live;
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::Rate;
 
 use super::clusters::Pages;
 use super::cors::Origins;
 use super::load::Load;
+use super::rate::Proxies;
 use super::site::Hosts;
 
 /// Bounds of the inbound side.
@@ -26,6 +28,10 @@ pub struct Settings {
     pub hosts: Hosts,
     /// Whose pages may ask, beside this server's own.
     pub cors: Origins,
+    /// How often each client may ask; one that asks more often is refused with `RATE_LIMITED`.
+    pub rate_limit: Option<Rate>,
+    /// Proxies that are believed when they say whom they ask for.
+    pub proxies: Proxies,
     /// Whether requests come over TLS, and no others do.
     pub over_tls: bool,
     /// How long browsers are told to ask over TLS only; `None` where TLS is not spoken.
@@ -51,6 +57,8 @@ impl Default for Settings {
         Self {
             hosts: Hosts::default(),
             cors: Origins::default(),
+            rate_limit: None,
+            proxies: Proxies::default(),
             over_tls: false,
             hsts: None,
             max_in_flight: 1024,

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::access::Access;
 use crate::adapters::CATALOG;
+use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
 use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::domain::SourceName;
@@ -184,6 +185,8 @@ fn settings(server: &Server) -> api::Settings {
             Hosts::Named(server.hosts.clone())
         },
         cors: Origins::new(&server.cors_origins),
+        rate_limit: server.rate_limit,
+        proxies: Proxies::new(server.trusted_proxies.clone()),
         over_tls: server.tls.is_some(),
         hsts: (server.tls.is_some() && !server.hsts.is_zero()).then_some(server.hsts),
         shed_above: server.shed_above,

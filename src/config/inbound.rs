@@ -1,15 +1,21 @@
-//! Keys of `[server]` about the way in: the certificate that is shown, and whose pages may ask.
+//! Keys of `[server]` about the way in: the certificate that is shown, whose pages may ask, and how often anybody may.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::raw::Section;
-use super::{Mistake, Mistakes, Overrides, Server};
+use super::{Mistake, Mistakes, Overrides, Server, quantity};
 use crate::tls::{Fault, Files, Part};
+use crate::upstream::Rate;
 
 const DAY: Duration = Duration::from_hours(24);
+
+/// With more there might as well be no limit.
+const MOST_CALLS: u32 = 1_000_000;
 
 /// Takes the keys; relative file names of the file begin in `folder`, those of the command line where it is run.
 pub(super) fn resolve(
@@ -31,6 +37,41 @@ pub(super) fn resolve(
             "must be origins as browsers write them, in lower case and without a path, such as \"https://dash.example.com\"; there is no wildcard, since any page at all could then read the inventory",
         );
     }
+    server.rate_limit = rate_limit(section);
+    let proxies = section.texts("trusted_proxies").unwrap_or_default();
+    match proxies.iter().map(|text| network(text.trim())).collect() {
+        Some(networks) => server.trusted_proxies = networks,
+        None => section.reject(
+            "trusted_proxies",
+            "must be IP addresses or networks, such as \"10.0.0.7\" or \"10.0.0.0/8\"",
+        ),
+    }
+}
+
+/// Takes how often each client may ask; nothing means as often as it likes.
+fn rate_limit(section: &mut Section<'_>) -> Option<Rate> {
+    let Ok(rate) = quantity::rate(&section.text("rate_limit")?) else {
+        section.reject(
+            "rate_limit",
+            "must be a number of requests and a time, such as \"600/min\"",
+        );
+        return None;
+    };
+    let is_whole = rate.per.subsec_nanos() == 0;
+    if is_whole && rate.per <= DAY && rate.calls <= MOST_CALLS {
+        return Some(rate);
+    }
+    section.reject(
+        "rate_limit",
+        format!("must be at most {MOST_CALLS} requests, in whole seconds and at most a day"),
+    );
+    None
+}
+
+/// A network, or an address alone.
+fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(address)
 }
 
 /// Whether a text is an origin letter for letter as browsers send it: it is compared like that.
@@ -171,6 +212,48 @@ mod tests {
             let (server, mistakes) = read(&lines, &Overrides::default());
             assert_eq!(mistakes, ["server.cors_origins"], "{text}");
             assert!(server.cors_origins.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_limit_is_a_number_in_whole_seconds() {
+        let limit = |text: &str| {
+            let lines = format!("rate_limit = \"{text}\"");
+            let (server, mistakes) = read(&lines, &Overrides::default());
+            assert_eq!(server.rate_limit.is_some(), mistakes.is_empty(), "{text}");
+            server
+                .rate_limit
+                .map(|rate| (rate.calls, rate.per.as_secs()))
+        };
+        assert_eq!(limit("600/min"), Some((600, 60)));
+        assert_eq!(limit("10/s"), Some((10, 1)));
+        assert_eq!(limit("1/24h"), Some((1, 86_400)));
+        for text in [
+            "600",
+            "0/min",
+            "5/500ms",
+            "1/1500ms",
+            "1/25h",
+            "1000001/h",
+            "",
+        ] {
+            assert_eq!(limit(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        let lines = "trusted_proxies = [\"10.0.0.0/8\", \"127.0.0.1\", \"::1\", \"fd00::/8\"]";
+        let (server, mistakes) = read(lines, &Overrides::default());
+        assert_eq!(mistakes, [""; 0]);
+        let networks = server.trusted_proxies.iter().map(ToString::to_string);
+        let expected = ["10.0.0.0/8", "127.0.0.1/32", "::1/128", "fd00::/8"];
+        assert!(networks.eq(expected));
+        for text in ["proxy.example.com", "10.0.0.0/33", "10.0.0.1:80", "*", ""] {
+            let lines = format!("trusted_proxies = [\"127.0.0.1\", \"{text}\"]");
+            let (server, mistakes) = read(&lines, &Overrides::default());
+            assert_eq!(mistakes, ["server.trusted_proxies"], "{text}");
+            assert!(server.trusted_proxies.is_empty());
         }
     }
 

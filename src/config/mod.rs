@@ -28,11 +28,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::domain::SourceName;
 use crate::provider::{Entry, Limits};
 use crate::telemetry::logs::Format;
 use crate::tls;
-use crate::upstream::{Credential, StackSettings};
+use crate::upstream::{Credential, Rate, StackSettings};
 
 pub use access::keys_file;
 pub use connect::{Connected, connect};
@@ -75,6 +77,10 @@ pub struct Server {
     pub hsts: Duration,
     /// Origins of other sites whose pages may ask, as browsers write them.
     pub cors_origins: Vec<String>,
+    /// How often each client may ask.
+    pub rate_limit: Option<Rate>,
+    /// Proxies that are believed when they say whom they ask for.
+    pub trusted_proxies: Vec<IpNet>,
     /// Connections at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// How long what is ready may wait for its turn before some requests are refused; zero refuses none.
@@ -103,6 +109,8 @@ impl Default for Server {
             tls: None,
             hsts: Duration::from_hours(365 * 24),
             cors_origins: Vec::new(),
+            rate_limit: None,
+            trusted_proxies: Vec::new(),
             max_connections: 16_384,
             shed_above: Duration::from_millis(100),
             header_timeout: Duration::from_secs(10),

@@ -32,6 +32,8 @@ pub mod name {
     pub const HTTP_IN_FLIGHT: &str = "http_requests_in_flight";
     /// Requests refused because the server had too much to do.
     pub const HTTP_SHED: &str = "http_requests_shed";
+    /// Requests refused because their client asks too often.
+    pub const HTTP_LIMITED: &str = "http_requests_rate_limited";
     /// How long what is ready waits for its turn.
     pub const HTTP_QUEUE_DELAY: &str = "http_queue_delay_seconds";
     /// When the certificate that is shown ends; absent without TLS.
@@ -102,6 +104,7 @@ pub struct Metrics {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
     shed: Counter,
+    limited: Counter,
     queue_delay: Gauge<f64, AtomicU64>,
     tls_not_after: Family<NoLabels, Gauge>,
     tls_reloads: Family<ReloadLabels, Counter>,
@@ -115,6 +118,7 @@ impl Default for Metrics {
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let in_flight = Gauge::default();
         let shed = Counter::default();
+        let limited = Counter::default();
         let queue_delay = Gauge::default();
         let tls_not_after = Family::default();
         let tls_reloads = Family::default();
@@ -133,6 +137,11 @@ impl Default for Metrics {
             name::HTTP_SHED,
             "Requests refused because the server had too much to do",
             shed.clone(),
+        );
+        registry.register(
+            name::HTTP_LIMITED,
+            "Requests refused because their client asks too often",
+            limited.clone(),
         );
         registry.register(
             name::HTTP_QUEUE_DELAY,
@@ -158,6 +167,7 @@ impl Default for Metrics {
             durations,
             in_flight,
             shed,
+            limited,
             queue_delay,
             tls_not_after,
             tls_reloads,
@@ -198,6 +208,11 @@ impl Metrics {
     /// Requests refused because the server had too much to do.
     pub fn shed(&self) -> &Counter {
         &self.shed
+    }
+
+    /// Requests refused because their client asks too often.
+    pub fn limited(&self) -> &Counter {
+        &self.limited
     }
 
     /// How long what is ready waits for its turn, smoothed, in seconds.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use clustergate::adapters::CATALOG;
 use clustergate::api::server::{Limits, serve};
@@ -10,7 +11,7 @@ use clustergate::api::{ApiState, Hosts, Settings, router};
 use clustergate::app::{Gateway, sources};
 use clustergate::domain::SourceName;
 use clustergate::inventory::{Control, Requested};
-use clustergate::upstream::Vitals;
+use clustergate::upstream::{Rate, Vitals};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,6 +100,10 @@ impl Door {
             hosts,
             ..Settings::default()
         };
+        Self::open_with(settings).await
+    }
+
+    async fn open_with(settings: Settings) -> Self {
         let plan = Plan {
             clusters: 1,
             ..Plan::default()
@@ -342,6 +347,36 @@ async fn a_refresh_is_asked_for_by_a_whole_request_only() {
         assert_eq!(door.send(post(&rest)).await.status(), 202, "{rest:.60}");
         assert_eq!(door.asked.0.load(Ordering::SeqCst), at + 1);
     }
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_client_is_limited_over_all_of_its_connections() {
+    let limit = Rate {
+        calls: 2,
+        per: Duration::from_hours(1),
+    };
+    let door = Door::open_with(Settings {
+        rate_limit: Some(limit),
+        ..Settings::default()
+    })
+    .await;
+    for left in [1, 0] {
+        let reply = door.send(get("/sources", "localhost")).await;
+        assert_eq!(reply.status(), 200);
+        assert!(
+            reply
+                .head
+                .contains("\r\nratelimit-policy: \"default\";q=2;w=3600")
+        );
+        let left = format!("\r\nratelimit: \"default\";r={left};t=");
+        assert!(reply.head.contains(&left), "{}", reply.head);
+    }
+    let forged = "GET /sources HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n";
+    let refused = door.send(forged).await;
+    assert_eq!(refused.problem(), (429, "RATE_LIMITED".to_owned()));
+    assert!(refused.head.contains("\r\nretry-after: 1"));
+    assert_eq!(door.send(get("/livez", "localhost")).await.status(), 200);
     door.close().await;
 }
 

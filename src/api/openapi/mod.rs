@@ -72,7 +72,7 @@ use super::{clusters, health, index, live, problems, providers, sources, summary
 struct ApiDoc;
 
 /// Problems that any operation can answer with: status and why.
-const COMMON: [(&str, &str); 9] = [
+const COMMON: [(&str, &str); 10] = [
     (
         "400",
         "A parameter is unknown or cannot be used; INVALID_HOST: the request does not name its one host; INVALID_BODY: its body is cut short; MALFORMED_REQUEST: it is not HTTP/1.1",
@@ -88,11 +88,27 @@ const COMMON: [(&str, &str); 9] = [
         "HOST_NOT_ALLOWED: the request is for a host that this server does not go by",
     ),
     ("414", "URI_TOO_LONG: path and query are too long"),
+    (
+        "429",
+        "RATE_LIMITED: the client asks more often than it may",
+    ),
     ("431", "HEADERS_TOO_LARGE: the request's head is too large"),
     ("500", "INTERNAL: a fault of this server"),
     (
         "503",
         "OVERLOADED: there are more requests than the server has time for",
+    ),
+];
+
+/// What a client is told of its limit, on every answer where there is one.
+const RATE_HEADERS: [(&str, &str); 2] = [
+    (
+        "RateLimit",
+        "Requests that are left (`r`), and seconds until all of them are there again (`t`)",
+    ),
+    (
+        "RateLimit-Policy",
+        "Requests (`q`) that a client has in so many seconds (`w`)",
     ),
 ];
 
@@ -156,7 +172,15 @@ fn complete(responses: &mut Map<String, Value>) {
             "description": "The request's own id when it was well-formed, else a new one",
             "schema": { "type": "string" },
         });
-        if status == "503" {
+        if status == "429" {
+            for (name, description) in RATE_HEADERS {
+                headers[name] = json!({
+                    "description": description,
+                    "schema": { "type": "string" },
+                });
+            }
+        }
+        if ["429", "503"].contains(&status.as_str()) {
             headers["Retry-After"] = json!({
                 "description": "Seconds to wait before asking again, where they are known",
                 "schema": { "type": "integer", "minimum": 1 },
@@ -176,11 +200,11 @@ fn problem(description: &str) -> Value {
 }
 
 /// Whether an operation can answer with this of the common problems: those who watch the process are let in however busy it is,
-/// probes under any name, and reads from any page.
+/// probes under any name and as often as they like, and reads from any page.
 fn is_possible(status: &str, method: &str, path: &str) -> bool {
     match status {
         "403" | "408" => !["get", "head", "options"].contains(&method),
-        "421" => !["/livez", "/readyz"].contains(&path),
+        "421" | "429" => !["/livez", "/readyz"].contains(&path),
         "503" => !["/livez", "/readyz", "/metrics"].contains(&path),
         _ => true,
     }

@@ -14,8 +14,8 @@
 //! Before the API stands [`access`]: who may do what, by keys of a file or by tokens of an issuer, and the audit of it.
 //!
 //! Around them: [`config`] reads files and variables, [`app`] puts everything together, [`cli`] is the command line,
-//! [`telemetry`] holds logs and metrics, [`tls`] the certificate that the listener shows, and [`sandbox`] simulates the five vendors over real HTTP, for the demo, the tests and
-//! the benches. The sandbox shares no type with the adapters that it checks.
+//! [`telemetry`] holds logs and metrics, [`tls`] the certificate that the listener shows, and [`sandbox`] simulates the five vendors
+//! over real HTTP, for the demo, the tests and the benches. The sandbox shares no type with the adapters that it checks.
 //!
 //! # Three flows
 //!

@@ -152,12 +152,12 @@ struct Bench {
     router: Router,
     gateway: SocketAddr,
     server: Runtime,
-    _background: Runtime,
+    _background: app::Background,
 }
 
 impl Bench {
     fn new(size: usize) -> Self {
-        let background = runtime("refresh");
+        let background = app::Background::start().expect("threads can be started");
         let server = runtime("server");
         let fleet = server.block_on(Fleet::read(size, background.handle()));
         let state = ApiState::new(
@@ -357,7 +357,7 @@ fn listen(runtime: &Runtime, router: Router, ours: bool) -> SocketAddr {
 
 /// (e) Memory for each cluster against its JSON, in a process of its own.
 fn memory(size: usize) {
-    let background = runtime("refresh");
+    let background = app::Background::start().expect("threads can be started");
     let server = runtime("server");
     let before = resident();
     let fleet = server.block_on(Fleet::read(size, background.handle()));

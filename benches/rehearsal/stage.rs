@@ -67,6 +67,7 @@ pub(crate) struct Stage {
     pub(crate) client: Runtime,
     stop: Option<oneshot::Sender<()>>,
     serving: Runtime,
+    _watch: server::LagWatch,
     _refreshing: Runtime,
     _vendors: Runtime,
 }
@@ -75,6 +76,7 @@ pub(crate) fn runtime(name: &str) -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name(name)
+        .global_queue_interval(clustergate::app::GLOBAL_QUEUE_INTERVAL)
         .enable_all()
         .build()
         .expect("threads can be started")
@@ -132,6 +134,10 @@ impl Stage {
             refreshing.handle(),
         );
         let (stop, stopped) = oneshot::channel::<()>();
+        let watch = {
+            let _serving = serving.enter();
+            server::LagWatch::start(gateway.state.clone())
+        };
         let router = gateway.router.clone();
         let address = open(&serving, router, limits, None, async move {
             let _ = stopped.await;
@@ -155,6 +161,7 @@ impl Stage {
             client,
             stop: Some(stop),
             serving,
+            _watch: watch,
             _refreshing: refreshing,
             _vendors: vendors,
         }

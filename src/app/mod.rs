@@ -25,6 +25,12 @@ pub use demo::{
 pub use gateway::{Gateway, live, sources};
 pub use in_process::{InProcess, Progress, Reply};
 
+/// How often a serving thread looks at the queue that all threads share.
+///
+/// A thread's own queue holds 256 tasks. Where more connections have something to read, the rest waits in the shared one, and by
+/// default so long that some of them starve while others are served again and again.
+pub const GLOBAL_QUEUE_INTERVAL: u32 = 8;
+
 /// What ends the program.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -152,6 +158,7 @@ impl Background {
             .max_blocking_threads(4)
             .thread_name("clustergate-refresh")
             .thread_keep_alive(Duration::from_secs(30))
+            .on_thread_start(give_way)
             .enable_all()
             .build()
             .map_err(AppError::Runtime)?;
@@ -168,6 +175,14 @@ impl Background {
             .as_ref()
             .expect("the runtime is there until the drop")
             .handle()
+    }
+}
+
+/// Has this thread wait for processors behind those that serve. Where threads have no priority of their own nothing is changed.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "background threads keep their priority");
     }
 }
 

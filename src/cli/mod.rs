@@ -130,6 +130,7 @@ pub fn main() -> ExitCode {
     };
     let printer = Printer::new(&Process);
     let result = tokio::runtime::Builder::new_multi_thread()
+        .global_queue_interval(app::GLOBAL_QUEUE_INTERVAL)
         .enable_all()
         .build()
         .map_err(Failure::Output)

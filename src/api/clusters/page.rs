@@ -34,6 +34,8 @@ const WORTH_COMPRESSING: usize = 1_024;
 const CACHING: HeaderValue =
     HeaderValue::from_static("private, max-age=1, stale-while-revalidate=30");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Bytes of a cluster that no row holds: its links, and how fresh it is.
+const BESIDES: usize = 768;
 const VARYING: HeaderValue = HeaderValue::from_static("accept, accept-encoding, authorization");
 
 /// A page ready to be sent, as often as it is asked for.
@@ -287,9 +289,11 @@ pub(super) fn one(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let mut body = Vec::with_capacity(snapshot.row(place).json_len() + 256);
+        let mut body = Vec::with_capacity(snapshot.row(place).json_len() + BESIDES);
         append(snapshot, &[place], shape, &mut body)?;
         let mut response = Response::new(Body::from(body));
+        // What each answer has, so that the map of them is made once.
+        response.headers_mut().reserve(12);
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         response
     };

@@ -134,6 +134,18 @@ impl Book {
         Some((entry.known.clone(), entry.follow.clone()))
     }
 
+    /// A mark of what is known now, for [`Book::had`].
+    pub(super) fn mark(&self) -> u64 {
+        self.state().count
+    }
+
+    /// Whether an operation was known when a mark was made.
+    pub(super) fn had(&self, id: &OperationId, mark: u64) -> bool {
+        let state = self.state();
+        let entry = state.entries.get(id);
+        entry.is_some_and(|entry| entry.place.1 <= mark)
+    }
+
     /// Operations that nobody but the gateway tracks, of one cluster.
     pub(super) fn tracked(&self, cluster: &ClusterId) -> Vec<OperationId> {
         let state = self.state();

@@ -115,12 +115,21 @@ pub(super) fn proof(
 /// Whether an operation is of this kind and was asked for since.
 fn is_of(operation: &Operation, kind: OperationKind, began: Timestamp) -> bool {
     let since = operation.created_at.or(operation.started_at);
-    let earliest = began.checked_sub(SKEW).unwrap_or(began);
     operation.kind == kind
         && match since {
-            Some(since) => since >= earliest,
+            Some(since) => is_since(since, began),
             None => !operation.done,
         }
+}
+
+/// Whether a time of the vendor's clock may be later than one of ours.
+fn is_since(at: Timestamp, began: Timestamp) -> bool {
+    at >= began.checked_sub(SKEW).unwrap_or(began)
+}
+
+/// Whether a cluster that was found by its name may have been made since.
+pub(super) fn is_made_since(cluster: &Cluster, began: Timestamp) -> bool {
+    cluster.created_at.is_none_or(|at| is_since(at, began))
 }
 
 /// Compares what can be compared.

@@ -249,7 +249,10 @@ impl Live {
         };
         let (cluster, at) = match &seen {
             Some((cluster, at)) => (Some(cluster), *at),
-            None => (None, super::now()),
+            None => {
+                self.show_gone(connected, &known, follow).await;
+                (None, super::now())
+            }
         };
         follow.tell(&mut known.operation, cluster, at);
         known.at = at;
@@ -257,6 +260,14 @@ impl Live {
             self.0.ledger.refresh(&connected.name);
         }
         Ok(answer(known, None))
+    }
+
+    /// A cluster that was to be removed and that its vendor no longer has: readers see that before they see the work's end.
+    async fn show_gone(&self, connected: &Connected, known: &Known, follow: &Follow) {
+        let was_meant = matches!(follow.kind, OperationKind::Destroy | OperationKind::Forget);
+        if let Some(id) = known.cluster.clone().filter(|_| was_meant) {
+            self.0.ledger.seen(&connected.name, Seen::Gone(id)).await;
+        }
     }
 
     /// Looks for a cluster that was accepted and was not there yet.

@@ -3,12 +3,21 @@
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::evidence::{Look, Lookback, Proof, account, proof};
+use super::evidence::{Look, Lookback, Proof, account, is_made_since, proof};
 use super::read::log;
 use super::write::{Done, Write, WriteFailure};
 use super::{Connected, Failure, Live, Seen, Target};
-use crate::domain::State;
-use crate::provider::{Capability, ErrorKind};
+use crate::domain::{OperationId, State};
+use crate::provider::{Capability, ErrorKind, Infrastructure, Listed};
+
+/// The moment before a write was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// By our clock.
+    pub(super) at: Timestamp,
+    /// What the book knew by then: none of it is of the write.
+    pub(super) mark: u64,
+}
 
 impl Live {
     /// Looks what became of a write whose answer was lost.
@@ -16,7 +25,7 @@ impl Live {
         &self,
         connected: &Connected,
         write: &Write,
-        began: Timestamp,
+        since: Since,
         cause: &'static str,
         timed_out: bool,
     ) -> Result<Done, WriteFailure> {
@@ -32,8 +41,11 @@ impl Live {
                     spec,
                     namesakes,
                 } => match self.read(connected.provider.find_created(spec)).await {
-                    Ok(Some(listed)) if !namesakes.contains(&listed.cluster.id) => {
-                        let is_pending = listed.cluster.status.state == State::Provisioning;
+                    Ok(Some(listed))
+                        if !namesakes.contains(&listed.cluster.id)
+                            && is_made_since(&listed.cluster, since.at) =>
+                    {
+                        let is_pending = is_being_made(connected, &listed);
                         let target = self.show_listed(source, listed).await;
                         return Ok(self.done(
                             connected,
@@ -53,10 +65,10 @@ impl Live {
                 Write::Update { target, .. }
                 | Write::Provision { target, .. }
                 | Write::Destroy { target, .. }
-                | Write::Forget { target, .. } => self.look_at(connected, target).await,
+                | Write::Forget { target, .. } => self.look_at(connected, target, since).await,
             };
             let Some(look) = looked else { continue };
-            let found = proof(write.kind(), write.patch(), write.before(), &look, began);
+            let found = proof(write.kind(), write.patch(), write.before(), &look, since.at);
             let (is_pending, operation) = match found {
                 Proof::None => {
                     last = Some(look);
@@ -89,7 +101,7 @@ impl Live {
     }
 
     /// Reads a cluster and its operations; `None` when neither could be read.
-    async fn look_at(&self, connected: &Connected, target: &Target) -> Option<Look> {
+    async fn look_at(&self, connected: &Connected, target: &Target, since: Since) -> Option<Look> {
         let mut look = Look::default();
         match self
             .read(connected.provider.describe(&target.locator))
@@ -110,11 +122,28 @@ impl Live {
                 .read(connected.provider.operations(&target.locator))
                 .await
             {
-                Ok(operations) => look.operations = Some(operations),
+                Ok(mut operations) => {
+                    operations.retain(|operation| {
+                        let id = OperationId::new(&connected.name, &operation.native_id);
+                        !self.0.book.had(&id, since.mark)
+                    });
+                    look.operations = Some(operations);
+                }
                 Err(failure) => log(&target.source, Some(&target.id), "operations", &failure),
             }
         }
         let is_seen = look.cluster.is_some() || look.is_gone || look.operations.is_some();
         is_seen.then_some(look)
+    }
+}
+
+/// Whether work goes on at a cluster that was just made. One that waits may be a record, at which nobody works.
+fn is_being_made(connected: &Connected, listed: &Listed) -> bool {
+    match listed.cluster.status.state {
+        State::Provisioning => true,
+        State::Pending => {
+            connected.provider.infrastructure(&listed.cluster) == Infrastructure::Possible
+        }
+        _ => false,
     }
 }

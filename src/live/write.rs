@@ -11,6 +11,7 @@ use tracing::info;
 use super::book::Known;
 use super::evidence::Lookback;
 use super::follow::Begun;
+use super::lookback::Since;
 use super::read::log;
 use super::{Connected, Failure, Live, Seen, Target, is_of};
 use crate::domain::{
@@ -204,7 +205,11 @@ impl Live {
         {
             self.is_safe_to_forget(connected, target).await?;
         }
-        let (began, clock) = (super::now(), Instant::now());
+        let since = Since {
+            at: super::now(),
+            mark: self.0.book.mark(),
+        };
+        let clock = Instant::now();
         let sent = timeout(self.0.bounds.write_deadline, send(connected, &write)).await;
         let (lost, timed_out) = match sent {
             Ok(Ok(written)) => {
@@ -245,7 +250,7 @@ impl Live {
             | Failure::Broken => ("UPSTREAM_TIMEOUT", true),
         };
         let outcome = self
-            .look_back(connected, &write, began, cause, timed_out)
+            .look_back(connected, &write, since, cause, timed_out)
             .await;
         account_for(&write, "answer lost", &outcome, clock);
         outcome

@@ -1,5 +1,6 @@
 //! Calls to a vendor that answers as told, in paused time.
 
+mod lookback;
 mod operations;
 mod reads;
 mod writes;

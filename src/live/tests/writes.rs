@@ -17,7 +17,7 @@ fn update() -> Write {
     }
 }
 
-fn destroy() -> Write {
+pub(super) fn destroy() -> Write {
     Write::Destroy {
         target: target(),
         before: Some(Box::new(cluster(State::Running))),
@@ -39,7 +39,7 @@ fn forget(force: bool) -> Write {
     }
 }
 
-fn create(namesakes: Vec<ClusterId>) -> Write {
+pub(super) fn create(namesakes: Vec<ClusterId>) -> Write {
     Write::Create {
         source: source(),
         spec: Box::new(ClusterSpec {
@@ -50,14 +50,14 @@ fn create(namesakes: Vec<ClusterId>) -> Write {
     }
 }
 
-fn lost(script: Script) -> Rig {
+pub(super) fn lost(script: Script) -> Rig {
     rig(Script {
         write: Box::new(|_| fail(TIMEOUT)),
         ..script
     })
 }
 
-fn unknown(outcome: Result<Done, WriteFailure>) -> Lookback {
+pub(super) fn unknown(outcome: Result<Done, WriteFailure>) -> Lookback {
     match outcome {
         Err(WriteFailure::Unknown(lookback)) => lookback,
         other => panic!("{other:?}"),

@@ -1,6 +1,7 @@
 //! What reaches a vendor now: reads below one cluster, writes and operations, over a small vendor in the test's own hands.
 
 mod idempotency;
+mod life;
 mod operations;
 mod reads;
 mod simulated;

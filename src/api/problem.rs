@@ -249,6 +249,7 @@ impl Problem {
             let mut codes = ErrorKind::ALL.iter().map(|kind| kind.code());
             codes.find(|known| *known == code)
         });
+        document.providers = kept.providers;
         document.cluster_state = kept.cluster_state;
         document.retryable = kept.retryable;
         document.retry_after = kept.retry_after;
@@ -304,6 +305,7 @@ struct Kept {
     source: Option<SourceName>,
     provider: Option<Kind>,
     source_error: Option<String>,
+    providers: Vec<Kind>,
     cluster_state: Option<State>,
     retryable: Option<bool>,
     retry_after: Option<u64>,
@@ -319,6 +321,7 @@ impl Default for Kept {
             source: None,
             provider: None,
             source_error: None,
+            providers: Vec::new(),
             cluster_state: None,
             retryable: None,
             retry_after: None,
@@ -482,6 +485,7 @@ mod tests {
         )
         .with_retry_after(Duration::from_secs(3))
         .with_cluster_state(Some(State::Running))
+        .with_providers(vec![Kind::new("lakesail")])
         .with_field("name", "is taken", Some(&["a"]));
         let kept = problem.clone().at("/clusters", "r-1").to_kept();
         assert_eq!(Problem::from_kept(&kept), Some(problem));

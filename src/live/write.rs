@@ -330,6 +330,13 @@ impl Live {
                         .await
                     {
                         Ok(described) => self.show(target, described).await,
+                        Err(Failure::Provider(error))
+                            if error.kind == ErrorKind::NotFound
+                                && write.kind() == OperationKind::Destroy =>
+                        {
+                            let seen = Seen::Gone(target.id.clone());
+                            self.0.ledger.seen(&target.source, seen).await;
+                        }
                         Err(failure) => log(&target.source, Some(&target.id), "describe", &failure),
                     },
                 }

@@ -116,11 +116,11 @@ async fn a_life_goes_on_where_the_vendor_says_that_it_failed() {
 /// Requests of each kind, none of which the vendor carries out, at the same time. Looking back takes a few seconds.
 async fn lose_requests(fault: Fault, status: u16) {
     let world = World::start("lakesail").await;
-    let record = world.made("record").await;
     let (changed, doomed) = (
         world.running("changed").await,
         world.running("doomed").await,
     );
+    let record = world.made("record").await;
     let patch = json!({"node_groups": [{"max_size": 7}]});
     // A change of a moment ago is no sign of the next one.
     let begun = world.write(Request::patch(&changed), &patch).await;

@@ -247,12 +247,12 @@ impl Live {
                 Some((cluster, super::now()))
             }
         };
+        if seen.is_none() {
+            self.show_gone(connected, &known, follow).await;
+        }
         let (cluster, at) = match &seen {
             Some((cluster, at)) => (Some(cluster), *at),
-            None => {
-                self.show_gone(connected, &known, follow).await;
-                (None, super::now())
-            }
+            None => (None, super::now()),
         };
         follow.tell(&mut known.operation, cluster, at);
         known.at = at;

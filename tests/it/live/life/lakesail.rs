@@ -135,16 +135,21 @@ async fn a_cluster_lives_from_its_record_to_its_forgetting() {
     assert_eq!(work["state"], "succeeded");
     assert_eq!(world.state("one").await, "deleted");
 
+    forget(&world, &at).await;
+    assert_eq!((world.writes(), vendor.len()), (5, count));
+}
+
+/// Forgets a cluster called `one`, while no list is answered that could show that it is gone.
+async fn forget(world: &World, at: &str) {
     let before = world.rig.attempts("lakesail");
     world.break_calls(LISTS, Fault::Hang, false);
-    let forgotten = world.with(Request::delete(&at), &Value::Null).await;
+    let forgotten = world.with(Request::delete(at), &Value::Null).await;
     assert_eq!((forgotten.status.as_u16(), forgotten.body.len()), (204, 0));
     assert_eq!(world.state("one").await, "none");
-    assert_eq!(world.get(&at).await.problem(), "CLUSTER_NOT_FOUND");
-    vendor.set_fault(None);
+    assert_eq!(world.get(at).await.problem(), "CLUSTER_NOT_FOUND");
+    world.vendor().set_fault(None);
     world.rig.attempted_after("lakesail", before).await;
     assert_eq!(world.state("one").await, "none");
-    assert_eq!((world.writes(), vendor.len()), (5, count));
 }
 
 #[tokio::test]

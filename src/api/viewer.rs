@@ -9,6 +9,7 @@
 //! - The generation and `as_of` count up with every publication, also of sources that it does not see, and with them the entity
 //!   tags of its lists. That something was read can be told, not what or where.
 //! - `/metrics` counts the requests of everybody, by route.
+//! - A cursor of `/operations` counts the operations that became known before, whoever sees them.
 //! - How many walks others have under way can hasten a `CURSOR_EXPIRED`.
 //! - With a limit of projects, the sources it may see are named even where they hold nothing for it, with their state and errors:
 //!   else nobody could tell absence from not knowing. An item that could not be read has no known project, so it makes the answer
@@ -74,7 +75,12 @@ impl Viewer {
             return false;
         }
         let cluster = known.cluster.as_ref();
-        self.reach().projects.is_none() || cluster.is_some_and(|id| view.find(id).is_some())
+        self.sees_unplaced() || cluster.is_some_and(|id| view.find(id).is_some())
+    }
+
+    /// Whether the caller sees operations of which no cluster is known. Vendors do not say which cluster one is of.
+    pub(super) fn sees_unplaced(&self) -> bool {
+        self.reach().projects.is_none()
     }
 
     fn reach(&self) -> &Reach {

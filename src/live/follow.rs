@@ -75,6 +75,11 @@ impl Live {
         }
     }
 
+    /// What is known of an operation; nobody is asked.
+    pub fn known_operation(&self, id: &OperationId) -> Option<Known> {
+        self.0.book.find(id).map(|(known, _)| known)
+    }
+
     /// The operations of one cluster, the newest first.
     pub async fn operations_of(
         &self,

@@ -239,6 +239,14 @@ pub(in super::super) async fn find_operation(
         .ok_or_else(missing)?;
     let snapshot = viewer.current(&api);
     let source = snapshot.source(id.source()).ok_or_else(missing)?;
+    let is_seen = match api.live.known_operation(&id) {
+        Some(known) => viewer.sees_operation(&snapshot, &known),
+        None => viewer.sees_unplaced(),
+    };
+    // Nobody is asked, so that a vendor that fails does not tell what is hidden from what is not there.
+    if !is_seen {
+        return Err(missing());
+    }
     let read = api.live.operation(&id, wants_fresh(&headers)).await;
     let read = read.map_err(|failure| match &failure {
         Failure::Provider(error)

@@ -34,7 +34,7 @@ use super::code::Code;
 use super::cors::{is_preflight, preflight};
 use super::guard::{Audited, Needs, Refused};
 use super::problem::Problem;
-use super::query::escapes_are_whole;
+use super::query::{escapes_are_whole, for_log};
 use super::rate::{self, Client, Limiter, Standing};
 use super::route::Rules;
 use super::server::Peer;
@@ -315,7 +315,7 @@ impl Route {
                     http.method = %seen.method,
                     http.route = self.metrics.template(),
                     http.path = seen.uri.path(),
-                    http.query = seen.uri.query(),
+                    http.query = seen.uri.query().map(for_log).as_deref(),
                     http.status = status.as_u16(),
                     principal.id = seen.caller.as_ref().map(|caller| caller.id.as_str()),
                     duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

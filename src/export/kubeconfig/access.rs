@@ -40,8 +40,8 @@ pub struct User {
     pub authorization: Authorization,
 }
 
-/// A client certificate and its key, both PEM.
-#[derive(Debug, Clone)]
+/// A client certificate and its key, both PEM. Its `Debug` shows neither.
+#[derive(Clone)]
 pub struct ClientCertificate {
     /// The certificate, with its intermediates.
     pub chain: String,
@@ -83,6 +83,12 @@ pub struct Command {
     pub interactive: &'static str,
     /// Whether it is told which cluster it is for.
     pub wants_cluster: bool,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Command {

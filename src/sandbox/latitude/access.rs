@@ -45,8 +45,11 @@ impl Latitude {
 /// A file with a client certificate and its key, as the vendor's page shows one.
 fn text(record: &Record) -> String {
     let authority = STANDARD.encode(AUTHORITY);
-    let certificate = STANDARD.encode(format!("{CANARY}-client-certificate-{}", record.id));
-    let key = STANDARD.encode(format!("{CANARY}-client-key-{}", record.id));
+    let certificate = pem(
+        "CERTIFICATE",
+        &format!("{CANARY}-client-certificate-{}", record.id),
+    );
+    let key = pem("PRIVATE KEY", &format!("{CANARY}-client-key-{}", record.id));
     let (server, name) = (record.endpoint(), json!(record.name));
     let user = json!(format!("{}-admin", record.name));
     format!(
@@ -54,4 +57,12 @@ fn text(record: &Record) -> String {
          contexts:\n- context:\n    cluster: {name}\n    user: {user}\n  name: {name}\ncurrent-context: {name}\nkind: Config\n\
          preferences: {{}}\nusers:\n- name: {user}\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n"
     )
+}
+
+/// A block that is PEM in form, in the way that kubeconfigs have it. What stands before the block tells whose it is.
+fn pem(label: &str, content: &str) -> String {
+    let inner = STANDARD.encode(content);
+    STANDARD.encode(format!(
+        "{content}\n-----BEGIN {label}-----\n{inner}\n-----END {label}-----\n"
+    ))
 }

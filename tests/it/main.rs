@@ -5,6 +5,8 @@ mod access;
 mod adapter_calls;
 mod api;
 mod architecture;
+mod authorization;
+mod canary;
 mod conformance;
 mod door;
 mod faults;

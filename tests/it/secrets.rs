@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::support::{Plan, Rig};
 
 /// What the simulated vendors hide in answers that carry what nobody should see.
-const PLANTED: &str = "SECRET-CANARY";
+pub(crate) const PLANTED: &str = "SECRET-CANARY";
 /// A token that the vendor does not know.
 const WRONG: &str = "TOKEN-CANARY-that-is-wrong";
 
@@ -45,7 +45,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 /// Runs a future on a runtime of whose every thread everything is logged.
-fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
+pub(crate) fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -70,7 +70,7 @@ fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
     (result, String::from_utf8_lossy(&log).into_owned())
 }
 
-fn check(place: &str, text: &str, tokens: &[String]) {
+pub(crate) fn check(place: &str, text: &str, tokens: &[String]) {
     for secret in tokens.iter().map(String::as_str).chain([PLANTED, WRONG]) {
         if let Some(at) = text.find(secret) {
             let from = text[..at].rfind('\n').map_or(0, |at| at + 1);
@@ -127,7 +127,7 @@ async fn read_everything(rig: &Rig, tokens: &[String]) {
     }
 }
 
-fn tokens(rig: &Rig) -> Vec<String> {
+pub(crate) fn tokens(rig: &Rig) -> Vec<String> {
     rig.sandbox
         .vendors()
         .flat_map(|vendor| [Some(vendor.token()), vendor.organization()])

@@ -1,7 +1,7 @@
 //! Secrets stay where they are: neither a token nor what a vendor plants in its answers comes out anywhere.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -44,8 +44,14 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+/// With one dispatcher alone, what is first said on a thread without any is never listened to again, on no thread. Other tests
+/// run on such threads.
+static ANOTHER: LazyLock<Dispatch> =
+    LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
 /// Runs a future on a runtime of whose every thread everything is logged.
 pub(crate) fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
+    LazyLock::force(&ANOTHER);
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)

@@ -392,9 +392,12 @@ async fn a_vendor_that_fails_does_not_tell_a_hidden_operation_from_none() {
         let call = Call::new(Method::GET, format!("/operations/{id}"));
         let answer = stage.admin(Method::GET, &call.target, None).await.json();
         assert_eq!(answer["done"], has_ended, "{answer}");
-        let absent = beside(&id, &[]);
+        let mut asked = Vec::new();
         for fault in [None, Some(Fault::Http403)] {
             vendor.set_fault(fault);
+            // Another one each time: what the vendor said of one is remembered for a moment.
+            let absent = beside(&id, &asked);
+            asked.push(absent.clone());
             for key in &stage.keys[&Scope::ClustersRead].of_project {
                 let answer = stage.twins(&call, &id, &absent, key).await;
                 assert_eq!(answer.problem(), "OPERATION_NOT_FOUND");

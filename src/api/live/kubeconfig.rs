@@ -89,7 +89,7 @@ struct ExecCredentialStatus {
         ("gateway" = Option<String>, Query, description = "Where `clustergate credential` finds this gateway; without it, its variable CLUSTERGATE_URL decides", format = "uri", example = "https://clusters.example.com"),
     ),
     responses(
-        (status = 200, description = "The kubeconfig", body = String, content_type = "application/yaml"),
+        (status = 200, description = "The kubeconfig", body = serde_json::Value, content_type = "application/yaml"),
         (status = 404, description = "CLUSTER_NOT_FOUND", body = Document, content_type = "application/problem+json"),
         (status = 409, description = "KUBECONFIG_NEEDS_EMBED, UPSTREAM_CONFLICT or UPSTREAM_NOT_READY", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
@@ -154,7 +154,7 @@ pub(in super::super) async fn read_kubeconfig(
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
     ),
     responses(
-        (status = 200, description = "The kubeconfig", body = String, content_type = "application/yaml",
+        (status = 200, description = "The kubeconfig", body = serde_json::Value, content_type = "application/yaml",
             headers(("X-Kubeconfig-Missing" = String, description = "Clusters that it does not have, as `id;code, id;code`; the last part `+n` counts those that the header has no room for. Absent when all are there"))),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
         (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),

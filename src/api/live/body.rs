@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Body;
-use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
 
-use super::super::Settings;
 use super::super::code::Code;
 use super::super::problem::{Problem, echo};
 
@@ -19,23 +14,6 @@ use super::super::problem::{Problem, echo};
 pub(super) const JSON: &[&str] = &["application/json"];
 /// Media types of a change.
 pub(super) const PATCH: &[&str] = &["application/json", "application/merge-patch+json"];
-
-/// Reads a body to its end, within the bounds of size and time.
-pub(super) async fn read(body: Body, settings: &Settings) -> Result<Bytes, Problem> {
-    let most = usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX);
-    match timeout(settings.body_timeout, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(Code::PayloadTooLarge)
-                .with_detail(format!("at most {most} bytes are read here")))
-        }
-        Ok(Err(_)) => {
-            Err(Problem::new(Code::InvalidBody)
-                .with_detail("the body ended before it was complete"))
-        }
-        Err(_) => Err(Problem::new(Code::BodyTimeout)),
-    }
-}
 
 /// Refuses a body that is not of one of these media types.
 pub(super) fn is_of(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {

@@ -22,6 +22,7 @@ use crate::inventory::{Place, View};
 use crate::provider::Capability;
 
 use super::super::code::Code;
+use super::super::filters::Filters;
 use super::super::guard::Caller;
 use super::super::params::{self, FILTERS};
 use super::super::problem::{Document, Problem};
@@ -134,23 +135,7 @@ pub(in super::super) async fn read_kubeconfig(
     params(
         ("embed" = Option<bool>, Query, description = "Whether to put the vendors' own credentials in; false by default"),
         ("gateway" = Option<String>, Query, description = "Where `clustergate credential` finds this gateway; without it, its variable CLUSTERGATE_URL decides", format = "uri", example = "https://clusters.example.com"),
-        ("provider" = Option<Vec<String>>, Query, description = "Kinds of provider. As for each filter: a comma or a repeat is OR, different names are AND, `!` before a value excludes it", explode = false),
-        ("source" = Option<Vec<String>>, Query, description = "Configured accounts", explode = false),
-        ("cloud" = Option<Vec<String>>, Query, description = "Clouds", explode = false),
-        ("region" = Option<Vec<String>>, Query, description = "Regions; any region of a cluster counts", explode = false),
-        ("state" = Option<Vec<String>>, Query, description = "Normalized states", explode = false),
-        ("environment" = Option<Vec<String>>, Query, description = "Environments", explode = false),
-        ("orchestrator" = Option<Vec<String>>, Query, description = "Families of orchestrator", explode = false),
-        ("distribution" = Option<Vec<String>>, Query, description = "Distributions", explode = false),
-        ("version" = Option<Vec<String>>, Query, description = "Versions, whole (`1.34.3`) or minor (`1.34`)", explode = false),
-        ("accelerator" = Option<Vec<String>>, Query, description = "Models of accelerator", explode = false),
-        ("vantage" = Option<Vec<String>>, Query, description = "Whether the provider hosts or observes the cluster", explode = false),
-        ("presence" = Option<Vec<String>>, Query, description = "How sure the inventory is that the cluster still exists", explode = false),
-        ("stale" = Option<bool>, Query, description = "Whether what is known of the cluster is old"),
-        ("label" = Option<Vec<String>>, Query, description = "Labels, as `key` or `key=value`", explode = false),
-        ("project" = Option<Vec<String>>, Query, description = "Projects, by id or name", explode = false),
-        ("team" = Option<Vec<String>>, Query, description = "Teams", explode = false),
-        ("q" = Option<String>, Query, description = "A text in the cluster's name or id", min_length = 1, max_length = 128),
+        Filters,
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
     ),
     responses(

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{ClusterPatch, ClusterSpec, NodeGroupSpec, SourceName};
 
+use super::super::body::read_to_end;
 use super::super::code::Code;
 use super::super::problem::{Document, Problem};
 use super::super::query::Params;
@@ -340,7 +341,8 @@ async fn read(
 ) -> Result<(Parts, Bytes), Problem> {
     Params::read_only(request.uri().query(), allowed)?;
     let (parts, body) = request.into_parts();
-    let body = body::read(body, &api.settings).await?;
+    let settings = &api.settings;
+    let body = read_to_end(body, settings.max_body_bytes, settings.body_timeout).await?;
     Ok((parts, body))
 }
 

@@ -50,6 +50,17 @@ impl Principal {
         Arc::clone(&OPEN)
     }
 
+    /// What tells it from every other. Two issuers may give different people one subject, and a subject may be the id of a key; a
+    /// key keeps its id whatever it is called. Empty where nothing controls access.
+    pub fn identity(&self) -> String {
+        let Self { kind, id, name, .. } = self;
+        match kind {
+            PrincipalKind::Token => format!("token {}:{name} {id}", name.len()),
+            PrincipalKind::Key => format!("key {id}"),
+            PrincipalKind::Open => String::new(),
+        }
+    }
+
     /// Whether it may do something.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.allow(scope)
@@ -126,5 +137,41 @@ impl Denied {
             kind: DeniedKind::Unavailable,
             reason,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn one_name_is_not_one_caller() {
+        let of = |kind, name: &str, id: &str| {
+            Principal {
+                kind,
+                id: id.to_owned(),
+                name: name.to_owned(),
+                scopes: Scopes::NONE,
+                reach: Arc::new(Reach::ALL),
+            }
+            .identity()
+        };
+        let callers = [
+            of(PrincipalKind::Token, "https://a.example", "ada"),
+            of(PrincipalKind::Token, "https://b.example", "ada"),
+            of(PrincipalKind::Token, "https://a.example", "bob"),
+            of(PrincipalKind::Token, "https://a.example ada", "x"),
+            of(PrincipalKind::Token, "https://a.example", "ada x"),
+            of(PrincipalKind::Key, "ci", "ada"),
+            of(PrincipalKind::Key, "ci", "bob"),
+            Principal::open().identity(),
+        ];
+        assert_eq!(BTreeSet::from(callers.clone()).len(), callers.len());
+        assert_eq!(
+            of(PrincipalKind::Key, "renamed", "ada"),
+            of(PrincipalKind::Key, "ci", "ada")
+        );
     }
 }

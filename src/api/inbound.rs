@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use crate::access::{Access, Authentication, Denied, Principal, PrincipalKind, Question, Scope};
+use crate::access::{Access, Authentication, Denied, Principal, Question, Scope};
 use crate::telemetry::metrics::RouteMetrics;
 
 use super::armor::Armor;
@@ -186,10 +186,7 @@ impl Route {
         if self.door == Door::Open {
             return Ok(());
         }
-        let client = match &seen.caller {
-            Some(caller) if caller.kind != PrincipalKind::Open => Client::caller(&caller.id),
-            Some(_) | None => Client::at(address),
-        };
+        let client = Client::of(seen.caller.as_deref(), address);
         let standing = limiter.draw(&client, seen.started);
         seen.standing = Some(standing);
         match standing.wait {

@@ -74,7 +74,7 @@ pub(super) async fn carry_out(
 ) -> Result<Response, Problem> {
     // Keys of one caller are nothing to another.
     let caller = parts.extensions.get::<Arc<Principal>>();
-    let caller = caller.map_or_else(String::new, |principal| keys::caller(principal));
+    let caller = caller.map_or_else(String::new, |principal| principal.identity());
     let key = keys::key(wanted, &caller, &parts.method, &parts.uri, &parts.headers)?;
     let print = keys::print(&parts.uri, &parts.headers, &body);
     let live = api.live.clone();

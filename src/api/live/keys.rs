@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use crate::access::{Principal, PrincipalKind};
 use crate::live::{Finished, Key, Once, Outcome, Print, Refusal};
 
 use super::super::code::Code;
@@ -23,17 +22,6 @@ const LONGEST: usize = 255;
 pub(super) enum Wanted {
     Always,
     IfGiven,
-}
-
-/// What tells one caller's keys from another's. Two issuers may give different people one subject, and a subject may be the id of
-/// a key; a key keeps its id whatever it is called.
-pub(super) fn caller(principal: &Principal) -> String {
-    let Principal { kind, id, name, .. } = principal;
-    match kind {
-        PrincipalKind::Token => format!("token {}:{name} {id}", name.len()),
-        PrincipalKind::Key => format!("key {id}"),
-        PrincipalKind::Open => String::new(),
-    }
 }
 
 /// Reads the key of a request.
@@ -163,12 +151,8 @@ fn refused(refusal: Refusal) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use super::*;
-    use crate::access::Scopes;
-    use crate::domain::Reach;
 
     fn read(wanted: Wanted, keys: &[&str]) -> Result<Option<String>, Code> {
         let mut headers = HeaderMap::new();
@@ -209,34 +193,6 @@ mod tests {
                 "{keys:?}"
             );
         }
-    }
-
-    #[test]
-    fn one_name_is_not_one_caller() {
-        let of = |kind, name: &str, id: &str| {
-            caller(&Principal {
-                kind,
-                id: id.to_owned(),
-                name: name.to_owned(),
-                scopes: Scopes::NONE,
-                reach: Arc::new(Reach::ALL),
-            })
-        };
-        let callers = [
-            of(PrincipalKind::Token, "https://a.example", "ada"),
-            of(PrincipalKind::Token, "https://b.example", "ada"),
-            of(PrincipalKind::Token, "https://a.example", "bob"),
-            of(PrincipalKind::Token, "https://a.example ada", "x"),
-            of(PrincipalKind::Token, "https://a.example", "ada x"),
-            of(PrincipalKind::Key, "ci", "ada"),
-            of(PrincipalKind::Key, "ci", "bob"),
-            caller(&Principal::open()),
-        ];
-        assert_eq!(BTreeSet::from(callers.clone()).len(), callers.len());
-        assert_eq!(
-            of(PrincipalKind::Key, "renamed", "ada"),
-            of(PrincipalKind::Key, "ci", "ada")
-        );
     }
 
     #[test]

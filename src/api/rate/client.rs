@@ -7,6 +7,7 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 
 use super::super::server::Peer;
+use crate::access::{Principal, PrincipalKind};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -33,6 +34,14 @@ impl Client {
     /// A caller that is known.
     pub fn caller(id: &str) -> Self {
         Self::Caller(id.into())
+    }
+
+    /// Who asks from an address: the caller where one was told apart.
+    pub fn of(caller: Option<&Principal>, address: IpAddr) -> Self {
+        match caller {
+            Some(caller) if caller.kind != PrincipalKind::Open => Self::caller(&caller.identity()),
+            Some(_) | None => Self::at(address),
+        }
     }
 }
 
@@ -98,6 +107,25 @@ mod tests {
         assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
         assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
         assert_ne!(at("192.0.2.1"), Client::caller("192.0.2.1"));
+    }
+
+    #[test]
+    fn one_subject_of_two_issuers_is_two_clients() {
+        let address = "192.0.2.1".parse().unwrap();
+        let of = |name: &str| {
+            let caller = Principal {
+                kind: PrincipalKind::Token,
+                id: "ada".to_owned(),
+                name: name.to_owned(),
+                ..Principal::clone(&Principal::open())
+            };
+            Client::of(Some(&caller), address)
+        };
+        assert_ne!(of("https://a.example"), of("https://b.example"));
+        assert_eq!(of("https://a.example"), of("https://a.example"));
+        for nobody in [None, Some(&*Principal::open())] {
+            assert_eq!(Client::of(nobody, address), Client::at(address));
+        }
     }
 
     fn origin(proxies: &[&str], peer: &str, forwarded: &[&str]) -> Option<String> {

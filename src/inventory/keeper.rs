@@ -314,11 +314,13 @@ impl Writer {
             texts(&self.texts[source]).sweep();
             told.push(published);
         }
+        self.inventory.sweep();
         self.publish(super::now());
         told
     }
 
     fn look_at_ages(&mut self) {
+        self.inventory.sweep();
         let now = super::now();
         let mut changed = false;
         for shelf in &mut self.shelves {

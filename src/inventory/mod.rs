@@ -26,7 +26,7 @@ mod view;
 mod walk;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -54,6 +54,8 @@ pub struct Inventory {
     current: arc_swap::ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
     retained: Mutex<VecDeque<Arc<Snapshot>>>,
+    /// Snapshots that nobody needs any more but those who are reading them.
+    outgoing: Mutex<Vec<Arc<Snapshot>>>,
 }
 
 impl Inventory {
@@ -63,6 +65,7 @@ impl Inventory {
             current: arc_swap::ArcSwap::from_pointee(first),
             changed,
             retained: Mutex::default(),
+            outgoing: Mutex::default(),
         }
     }
 
@@ -87,7 +90,7 @@ impl Inventory {
         }
         retained.push_back(Arc::clone(snapshot));
         while retained.len() > RETAINED {
-            retained.pop_front();
+            self.outgoing().extend(retained.pop_front());
         }
     }
 
@@ -106,8 +109,22 @@ impl Inventory {
 
     fn publish(&self, next: Snapshot) {
         let generation = next.generation;
-        self.current.store(Arc::new(next));
+        let last = self.current.swap(Arc::new(next));
+        self.outgoing().push(last);
         self.changed.send_replace(generation);
+    }
+
+    /// Drops the snapshots that nobody reads any more.
+    ///
+    /// To free a large one takes dozens of milliseconds, so it is not left to the reader who happens to be the last.
+    fn sweep(&self) {
+        let unread = |snapshot: &mut Arc<Snapshot>| Arc::strong_count(snapshot) == 1;
+        let unread: Vec<_> = self.outgoing().extract_if(.., unread).collect();
+        drop(unread);
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, Vec<Arc<Snapshot>>> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Shelf {
     pub(super) content: Arc<Content>,
     /// When the entries were last read, unless one says otherwise.
     pub(super) fetched_at: Option<Timestamp>,
+    /// The same as answers have it; empty where it is not known.
+    pub(super) fetched_text: Arc<str>,
     /// Age after which clusters count as stale even if nothing failed.
     pub(super) staleness_limit: Duration,
     /// What lies below each cluster.
@@ -101,6 +103,7 @@ impl Shelf {
             report: Arc::new(report),
             content: Content::new(Vec::new()),
             fetched_at: None,
+            fetched_text: Arc::default(),
             staleness_limit,
             links: Links::default(),
             held: HashMap::new(),
@@ -327,6 +330,7 @@ impl Shelf {
             outdated: content.older_than(self.staleness_limit, now),
             content,
             fetched_at: Some(now),
+            fetched_text: now.to_string().into(),
             overdue: false,
             ..self.clone()
         }

@@ -215,22 +215,14 @@ impl Snapshot {
 
     /// Appends the JSON of clusters, separated by commas.
     pub fn append(&self, places: &[Place], raw: bool, nodes: bool, body: &mut Vec<u8>) {
-        let mut written: Option<(Option<Timestamp>, String)> = None;
         for (at, place) in places.iter().enumerate() {
             if at > 0 {
                 body.push(b',');
             }
             let shelf = &self.shelves[place.shelf];
             let entry = &shelf.content.entries[place.number as usize];
-            let fetched_at = entry.fetched_at.or(shelf.fetched_at);
-            // Most clusters of a page were read at the same time, so the text is made once.
-            if written.as_ref().is_none_or(|(at, _)| *at != fetched_at) {
-                written = Some((
-                    fetched_at,
-                    fetched_at.map(|at| at.to_string()).unwrap_or_default(),
-                ));
-            }
-            let text = written.as_ref().map_or("", |(_, text)| text);
+            let own = entry.fetched_at.map(|at| at.to_string());
+            let text = own.as_deref().unwrap_or(&shelf.fetched_text);
             let tail = Tail {
                 links: shelf.links,
                 fetched_at: text,

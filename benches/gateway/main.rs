@@ -1,7 +1,7 @@
 //! What the gateway costs, as ratios against a bare axum handler in the same run.
 //!
-//! `cargo bench` measures everything; `cargo bench -- --quick` takes a few seconds and checks that it runs. Ratios carry over
-//! to other machines, absolute figures do not.
+//! `cargo bench` measures everything, with numbers of clusters as arguments only these sizes; `cargo bench -- --quick` takes a few
+//! seconds and checks that it runs. Ratios carry over to other machines, absolute figures do not.
 
 #![expect(
     clippy::print_stdout,
@@ -75,10 +75,19 @@ fn main() {
     } else {
         FULL
     };
+    let named: Vec<usize> = arguments
+        .iter()
+        .filter_map(|size| size.parse().ok())
+        .collect();
+    let sizes: Vec<usize> = if named.is_empty() {
+        effort.sizes.to_vec()
+    } else {
+        named
+    };
     let client = runtime("client");
     let mut misses = 0;
     let mut plain_by_size = Vec::new();
-    for size in effort.sizes {
+    for size in &sizes {
         println!("\n{size} clusters");
         let bench = Bench::new(*size);
         plain_by_size.push(bench.pages(&client, effort, &mut misses));
@@ -98,7 +107,7 @@ fn main() {
         &mut misses,
     );
     println!("\nmemory");
-    let largest = effort.sizes.last().copied().unwrap_or(100);
+    let largest = sizes.last().copied().unwrap_or(100);
     let child = std::process::Command::new(std::env::current_exe().expect("this program"))
         .args(["--memory", &largest.to_string()])
         .status();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::child;
 use super::load::{Connection, get, percentile};
@@ -21,11 +21,14 @@ pub(crate) enum Manners {
     Rude,
     /// It waits as long as `Retry-After` says.
     Polite,
+    /// All of them together ask so many times in a second, whatever they are answered.
+    Steady(f64),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Rush {
     pub(crate) address: SocketAddr,
+    /// Asked for with a number at its end that no other request has.
     pub(crate) path: String,
     pub(crate) connections: usize,
     pub(crate) time: Duration,
@@ -99,12 +102,15 @@ async fn run(rush: &Rush) -> Outcome {
         let connection = Connection::open(rush.address)
             .await
             .expect("the server listens");
-        let (address, request, manners) = (rush.address, get(&rush.path), rush.manners);
+        let lane = Lane {
+            rush: rush.clone(),
+            number: number - 1,
+            connection,
+        };
         let mut gone = gone.clone();
         lanes.spawn(async move {
             let until = *gone.wait_for(Option::is_some).await.expect("it comes");
-            let until = until.expect("it was waited for");
-            ask_until(until, connection, address, &request, manners).await
+            lane.ask_until(until.expect("it was waited for")).await
         });
     }
     child::say(&Connected {
@@ -127,46 +133,68 @@ async fn run(rush: &Rush) -> Outcome {
     }
 }
 
-async fn ask_until(
-    until: Instant,
-    mut connection: Connection,
-    address: SocketAddr,
-    request: &[u8],
-    manners: Manners,
-) -> Tally {
-    let mut tally = Tally::default();
-    while Instant::now() < until {
-        let sent = Instant::now();
-        let Ok(Ok(answer)) = timeout_at(until + PATIENCE, connection.ask(request)).await else {
-            tally.errors += 1;
-            // Not at once: a server that closes every connection is not to be beaten for it.
-            sleep(Duration::from_millis(100)).await;
-            if let Ok(opened) = Connection::open(address).await {
-                connection = opened;
+struct Lane {
+    rush: Rush,
+    number: usize,
+    connection: Connection,
+}
+
+impl Lane {
+    async fn ask_until(mut self, until: Instant) -> Tally {
+        let mut tally = Tally::default();
+        let address = self.rush.address;
+        let began = until - self.rush.time;
+        let mut number = self.number;
+        loop {
+            let mut sent = Instant::now();
+            if let Manners::Steady(per_second) = self.rush.manners {
+                let due = began + Duration::from_secs_f64(number as f64 / per_second);
+                if due > sent {
+                    sleep_until(due.min(until)).await;
+                    // Timers are a millisecond late, which is not the server's doing.
+                    sent = Instant::now();
+                } else {
+                    sent = due;
+                }
             }
-            continue;
-        };
-        let ended = Instant::now();
-        let retry_after = answer
-            .field("retry-after")
-            .and_then(|text| text.parse().ok());
-        let is_in_time = ended <= until;
-        match (answer.status, retry_after) {
-            (200, _) if is_in_time => tally.good.push(ended - sent),
-            (503, Some(_)) if is_in_time => tally.shed.push(ended - sent),
-            (200, _) | (503, Some(_)) => {}
-            _ => tally.other += 1,
-        }
-        if answer.field("connection") == Some("close") {
-            match Connection::open(address).await {
-                Ok(opened) => connection = opened,
-                Err(_) => tally.errors += 1,
+            if Instant::now() >= until {
+                return tally;
             }
-        }
-        if let (Manners::Polite, 503, Some(seconds)) = (manners, answer.status, retry_after) {
-            let back = Instant::now() + Duration::from_secs(seconds);
-            tokio::time::sleep_until(back.min(until)).await;
+            let request = get(&format!("{}{number}", self.rush.path));
+            number += self.rush.connections;
+            let asked = timeout_at(until + PATIENCE, self.connection.ask(&request));
+            let Ok(Ok(answer)) = asked.await else {
+                tally.errors += 1;
+                // Not at once: a server that closes every connection is not to be beaten for it.
+                sleep(Duration::from_millis(100)).await;
+                if let Ok(opened) = Connection::open(address).await {
+                    self.connection = opened;
+                }
+                continue;
+            };
+            let ended = Instant::now();
+            let retry_after = answer
+                .field("retry-after")
+                .and_then(|text| text.parse().ok());
+            let is_in_time = ended <= until;
+            match (answer.status, retry_after) {
+                (200, _) if is_in_time => tally.good.push(ended - sent),
+                (503, Some(_)) if is_in_time => tally.shed.push(ended - sent),
+                (200, _) | (503, Some(_)) => {}
+                _ => tally.other += 1,
+            }
+            if answer.field("connection") == Some("close") {
+                match Connection::open(address).await {
+                    Ok(opened) => self.connection = opened,
+                    Err(_) => tally.errors += 1,
+                }
+            }
+            if let (Manners::Polite, 503, Some(seconds)) =
+                (self.rush.manners, answer.status, retry_after)
+            {
+                let back = Instant::now() + Duration::from_secs(seconds);
+                sleep_until(back.min(until)).await;
+            }
         }
     }
-    tally
 }

@@ -1,6 +1,7 @@
-//! Far more connections that ask as fast as they can than the server has time for.
+//! Far more requests than the server has time for: three times as many, and as many as two thousand connections make.
 //!
-//! The server, the crowd and those who measure are three processes.
+//! What is asked costs the server far more than to refuse it, which takes a request and an answer as well, and far more than the
+//! kernel, which here works for both ends. The server, the crowd and those who measure are three processes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +18,14 @@ use super::load::{get, latencies, percentile};
 use super::stage::{Served, Setting, runtime};
 use super::{Effort, Verdicts, WARM_UP};
 
+/// What those ask who measure.
 const PATH: &str = "/clusters?limit=100";
+/// What the crowd asks, a number at its end: sums over all clusters, which no answer before helps with.
+const COSTLY: &str = "/summary?team=!t";
+/// Clusters of each vendor: the more there are, the more such a request costs.
+const CLUSTERS: usize = 500;
+/// Requests that come, as a multiple of what the server can answer.
+const TIMES: f64 = 3.0;
 /// As many as it takes to keep the server busy all the time.
 const ENOUGH: usize = 64;
 const PER_SECOND: f64 = 300.0;
@@ -25,13 +33,11 @@ const PROBES: Duration = Duration::from_millis(100);
 
 pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
     println!(
-        "\noverload: {} connections, {} times as many as it takes, that ask without pause for {:?}",
-        effort.crowd,
-        effort.crowd / ENOUGH,
-        effort.rush
+        "\noverload: {} connections for {:?}, where {ENOUGH} keep the server busy",
+        effort.crowd, effort.rush
     );
     let mut server = Child::start(&Role::Server(Setting {
-        clusters: 100,
+        clusters: CLUSTERS,
         max_connections: Limits::default().max_connections,
         head_timeout: Limits::default().head_timeout,
     }));
@@ -47,52 +53,47 @@ pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
     let rush = |connections, time, manners| {
         Role::Crowd(Rush {
             address,
-            path: PATH.to_owned(),
+            path: COSTLY.to_owned(),
             connections,
             time,
             manners,
         })
     };
-    for (name, manners) in [
-        ("asking again at once", Manners::Rude),
-        ("waiting as told", Manners::Polite),
+    let time = effort.rush / 2;
+    let mut few = Child::start(&rush(ENOUGH, time, Manners::Rude));
+    let Connected { .. } = few.hear();
+    let busy = Busy::since(&server, &few);
+    let capacity: Outcome = few.hear();
+    let busy = busy.share(&server, &few, time);
+    print("capacity", ENOUGH, &capacity, &busy);
+    few.leave();
+    let three_times = Manners::Steady(TIMES * capacity.good.per_second);
+    for (name, manners, must_keep_pace) in [
+        ("three times as much", three_times, true),
+        // As many as there are connections, which is far more, and comes in waves.
+        ("waiting as told", Manners::Polite, false),
+        // The more it refuses the more it is asked, without an end.
+        ("asking again at once", Manners::Rude, false),
     ] {
-        let time = effort.rush / 2;
-        let mut few = Child::start(&rush(ENOUGH, time, manners));
-        let Connected { .. } = few.hear();
-        let busy = Busy::since(&server, &few);
-        let capacity: Outcome = few.hear();
-        print(
-            name,
-            "capacity",
-            ENOUGH,
-            &capacity,
-            &busy.share(&server, &few, time),
-        );
-        few.leave();
-
         let mut many = Child::start(&rush(effort.crowd, effort.rush, manners));
         let Connected { .. } = many.hear();
         let busy = Busy::since(&server, &many);
         let probes = client.block_on(probe(address, effort.rush));
         let pressed: Outcome = many.hear();
-        print(
-            name,
-            "pressure",
-            effort.crowd,
-            &pressed,
-            &busy.share(&server, &many, effort.rush),
-        );
+        let busy = busy.share(&server, &many, effort.rush);
+        print(name, effort.crowd, &pressed, &busy);
         many.leave();
         // What is left in sockets and queues may take this long, no longer.
         client.block_on(async { sleep(Duration::from_secs(1)).await });
         let after = p99(effort.run / 4);
 
         let share = pressed.good.per_second / capacity.good.per_second;
-        verdicts.goal(
-            share >= 0.9,
-            &format!("{name}: good answers / capacity {share:.2} (goal >= 0.9)"),
-        );
+        let text = format!("{name}: good answers / capacity {share:.2}");
+        if must_keep_pace {
+            verdicts.goal(share >= 0.9, &format!("{text} (goal >= 0.9)"));
+        } else {
+            println!("       {text}");
+        }
         verdicts.goal(
             pressed.errors == 0 && pressed.other == 0,
             &format!(
@@ -123,11 +124,11 @@ pub(crate) fn rehearse(effort: Effort, verdicts: &mut Verdicts) {
     server.leave();
 }
 
-fn print(name: &str, part: &str, connections: usize, outcome: &Outcome, busy: &str) {
-    println!("       {name}, {part}: {connections} connections; {busy}");
+fn print(name: &str, connections: usize, outcome: &Outcome, busy: &str) {
+    println!("       {name}: {connections} connections; {busy}");
     for (what, answers) in [("good", &outcome.good), ("shed", &outcome.shed)] {
         println!(
-            "       {name}, {part}: {:.0}/s {what}, p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            "       {name}: {:.0}/s {what}, p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
             answers.per_second,
             ms(answers.p50),
             ms(answers.p99),

@@ -6,13 +6,13 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -114,7 +114,7 @@ impl Route {
         let is_full = usize::try_from(before).is_ok_and(|n| n >= state.settings.max_in_flight);
         if self.door == Door::Guarded && (is_full || state.load.refuses_next()) {
             state.metrics.shed().inc();
-            return Err(Problem::new(Code::Overloaded).with_retry_after(Duration::from_secs(1)));
+            return Err(Problem::new(Code::Overloaded).with_retry_after(state.load.retry_after()));
         }
         Ok(permit)
     }
@@ -246,7 +246,22 @@ impl Route {
         permit: Permit,
         id: &HeaderValue,
     ) -> Response {
-        let answer = AssertUnwindSafe(answer).catch_unwind().await;
+        let load = &self.shared.state.load;
+        let turn = if self.door == Door::Guarded {
+            Some(load.turn().await)
+        } else {
+            None
+        };
+        let began = Instant::now();
+        let mut answer = pin!(AssertUnwindSafe(answer).catch_unwind());
+        let at_once = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+        load.spent(began.elapsed());
+        // What waits for somebody else keeps no thread busy.
+        drop(turn);
+        let answer = match at_once {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => answer.await,
+        };
         drop(permit);
         match answer {
             Ok(Ok(response)) => response,

@@ -1,56 +1,187 @@
-//! How late requests are, and how many are refused for it.
+//! How late requests are, and which are refused for it.
 //!
-//! Answers come from memory, so too many requests show themselves by how long one that has come waits for its turn, long before
-//! too many are in flight. A server that goes on taking all of them answers each one too late.
+//! Most answers are looked up in memory and cost less than to refuse them. Where handlers take most of a serving thread's time it is
+//! otherwise: then each request, once it has been read, waits in a line of its own for its turn, so that it is known how many stand
+//! there and how long the last of them will wait, and one that would wait too long is told so at once. Without the line, requests
+//! would wait unread in their sockets, and nobody would know of them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::future::poll_fn;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// All of the requests, as a share.
-const ALL: u32 = 1 << 16;
+/// The share of their time that serving threads spend in handlers, from which on requests stand in line, and below which not.
+const BUSY: f64 = 0.5;
+const IDLE: f64 = 0.3;
 
-/// The most that is refused: the rest shows when it is over, and answers those who ask again.
-const MOST: f64 = 0.9;
+/// How long the past counts for that share.
+const MEMORY: Duration = Duration::from_millis(50);
 
-/// 2³² by the golden ratio: multiples of it are spread evenly over the numbers, however few are drawn.
-const STRIDE: u32 = 0x9E37_79B9;
+/// How many requests the past counts for what one takes, as a power of two.
+const REQUESTS: u32 = 4;
 
-/// How late requests are, and how many are refused for it.
+/// How late requests are, and which are refused for it.
 pub struct Load {
     limit: Duration,
     lag: Gauge<f64, AtomicU64>,
-    /// Requests refused, of [`ALL`].
-    refused: AtomicU32,
-    turn: AtomicU32,
+    /// Nanoseconds that handlers have taken.
+    spent: AtomicU64,
+    /// Nanoseconds that one takes, lately.
+    each: AtomicU64,
+    is_in_line: AtomicBool,
+    line: Line,
+    look: Mutex<Look>,
+    refused: AtomicU64,
+}
+
+/// Requests that wait for their turn.
+struct Line {
+    turns: Semaphore,
+    threads: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+/// What the last look at the load has shown.
+#[derive(Debug, Default)]
+struct Look {
+    spent: u64,
+    busy: f64,
+}
+
+/// The right to keep a serving thread busy.
+pub(super) struct Turn<'a> {
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+/// Counts a request out of the line, however that ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Load {
-    /// Refuses requests while the lag is above the limit, none when it is zero; `lag` shows it.
+    /// Refuses requests that would wait longer than the limit, none when it is zero; `lag` shows how long what is ready waits for a
+    /// thread.
     pub(super) fn new(limit: Duration, lag: Gauge<f64, AtomicU64>) -> Self {
         Self {
             limit,
             lag,
-            refused: AtomicU32::new(0),
-            turn: AtomicU32::new(0),
+            spent: AtomicU64::new(0),
+            each: AtomicU64::new(0),
+            is_in_line: AtomicBool::new(false),
+            line: Line {
+                turns: Semaphore::new(1),
+                threads: AtomicUsize::new(1),
+                waiting: AtomicUsize::new(0),
+            },
+            look: Mutex::default(),
+            refused: AtomicU64::new(0),
         }
     }
 
-    /// Takes note of how long what is ready waits for its turn.
-    pub(super) fn report(&self, lag: Duration) {
-        self.lag.set(lag.as_secs_f64());
-        self.refused
-            .store(refused(lag, self.limit), Ordering::Relaxed);
+    /// Says how many threads serve.
+    pub(super) fn serve_on(&self, threads: usize) {
+        let threads = threads.max(1);
+        let before = self.line.threads.swap(threads, Ordering::Relaxed);
+        self.line.turns.add_permits(threads.saturating_sub(before));
     }
 
-    /// Whether the next request is one of those that are refused.
-    pub(super) fn refuses_next(&self) -> bool {
-        let refused = self.refused.load(Ordering::Relaxed);
-        // Only a server in trouble goes on from here.
-        refused > 0 && self.turn.fetch_add(STRIDE, Ordering::Relaxed) >> 16 < refused
+    /// Takes note of how long what is ready waits for a thread, so long after the last note, and looks how busy handlers are.
+    pub(super) fn report(&self, lag: Duration, since: Duration) {
+        self.lag.set(lag.as_secs_f64());
+        if self.limit.is_zero() || since.is_zero() {
+            return;
+        }
+        let spent = self.spent.load(Ordering::Relaxed);
+        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Duration::from_nanos(spent - look.spent).div_duration_f64(since);
+        look.spent = spent;
+        #[expect(clippy::cast_precision_loss, reason = "a number of threads")]
+        let now = now / self.threads() as f64;
+        look.busy += (now - look.busy) * since.div_duration_f64(since + MEMORY);
+        let bound = if self.is_in_line() { IDLE } else { BUSY };
+        self.is_in_line.store(look.busy > bound, Ordering::Relaxed);
     }
+
+    fn threads(&self) -> usize {
+        self.line.threads.load(Ordering::Relaxed)
+    }
+
+    fn is_in_line(&self) -> bool {
+        self.is_in_line.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request that comes now would wait too long for its turn.
+    pub(super) fn refuses_next(&self) -> bool {
+        if !self.is_in_line() {
+            return false;
+        }
+        let before = self.line.waiting.load(Ordering::Relaxed) / self.threads();
+        let each = self.each.load(Ordering::Relaxed);
+        let wait = u64::try_from(before)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(each);
+        let is_refused = Duration::from_nanos(wait) > self.limit;
+        if is_refused {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        is_refused
+    }
+
+    /// When those may come back that are refused now: not all at once.
+    pub(super) fn retry_after(&self) -> Duration {
+        Duration::from_secs(1 + self.refused.load(Ordering::Relaxed) % 2)
+    }
+
+    /// Waits for a turn, where there is a line.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        if !self.is_in_line() {
+            return Turn { _permit: None };
+        }
+        self.line.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting(&self.line.waiting);
+        let permit = self.line.turns.acquire().await.ok();
+        // Whoever has come in the meantime is read first, and stands in line or is refused.
+        pass_the_queue().await;
+        drop(waiting);
+        Turn { _permit: permit }
+    }
+
+    /// Takes note of how long a handler has kept a thread busy.
+    pub(super) fn spent(&self, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.spent.fetch_add(time, Ordering::Relaxed);
+        if self.is_in_line() {
+            // Two at once may lose one of many.
+            let each = self.each.load(Ordering::Relaxed);
+            let next = each - (each >> REQUESTS) + (time >> REQUESTS);
+            self.each.store(next, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Goes to the end of the thread's queue. A task that wakes itself while it runs is put there; one that yields by the runtime's own
+/// function comes back like a timer does.
+pub(super) async fn pass_the_queue() {
+    let mut is_behind = false;
+    poll_fn(|cx| {
+        if is_behind {
+            return Poll::Ready(());
+        }
+        is_behind = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl fmt::Debug for Load {
@@ -59,68 +190,97 @@ impl fmt::Debug for Load {
     }
 }
 
-/// How many requests are refused, of [`ALL`]: none up to the limit, then more and more, the most from twice the limit on.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a small number"
-)]
-fn refused(lag: Duration, limit: Duration) -> u32 {
-    if limit.is_zero() || lag <= limit {
-        return 0;
-    }
-    let over = lag.div_duration_f64(limit) - 1.0;
-    (over.min(1.0) * MOST * f64::from(ALL)) as u32
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::task::JoinSet;
+    use tokio::time::{Instant, advance};
+
     use super::*;
 
     const LIMIT: Duration = Duration::from_millis(100);
+    const LOOK: Duration = Duration::from_millis(10);
+    const EACH: Duration = Duration::from_millis(2);
 
-    fn share(lag: u64) -> f64 {
-        f64::from(refused(Duration::from_millis(lag), LIMIT)) / f64::from(ALL)
-    }
-
-    #[test]
-    fn the_later_the_more_are_refused_and_never_all() {
-        for (lag, expected) in [
-            (0, 0.0),
-            (99, 0.0),
-            (100, 0.0),
-            (110, 0.09),
-            (150, 0.45),
-            (200, 0.9),
-            (10_000, 0.9),
-        ] {
-            assert!((share(lag) - expected).abs() < 0.001, "{lag} ms");
+    /// What a look finds after handlers have taken this share of the time.
+    fn after(load: &Load, share: f64, looks: usize) {
+        for _ in 0..looks {
+            load.spent(LOOK.mul_f64(share));
+            load.report(Duration::ZERO, LOOK);
         }
-        assert!((0..300).is_sorted_by_key(share_of_millis));
-        assert_eq!(refused(Duration::MAX, LIMIT), refused(2 * LIMIT, LIMIT));
-    }
-
-    fn share_of_millis(lag: u64) -> u32 {
-        refused(Duration::from_millis(lag), LIMIT)
     }
 
     #[test]
-    fn without_a_limit_none_are_refused() {
-        assert_eq!(refused(Duration::MAX, Duration::ZERO), 0);
-    }
-
-    #[test]
-    fn the_share_is_spread_evenly() {
+    fn there_is_a_line_while_handlers_take_most_of_the_time() {
         let load = Load::new(LIMIT, Gauge::default());
-        assert!(!load.refuses_next());
-        for (lag, least, most) in [(110, 7, 11), (150, 43, 47), (400, 88, 92)] {
-            load.report(Duration::from_millis(lag));
-            for _ in 0..10 {
-                let refused = (0..100).filter(|_| load.refuses_next()).count();
-                assert!((least..=most).contains(&refused), "{refused} at {lag} ms");
-            }
+        load.serve_on(2);
+        after(&load, 0.9, 100);
+        assert!(!load.is_in_line(), "of two threads that is less than half");
+        after(&load, 1.9, 100);
+        assert!(load.is_in_line());
+        after(&load, 0.9, 100);
+        assert!(load.is_in_line(), "it does not come and go");
+        after(&load, 0.1, 100);
+        assert!(!load.is_in_line());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_wait_too_long_is_refused_before_waiting() {
+        let load = Arc::new(Load::new(LIMIT, Gauge::default()));
+        after(&load, 0.9, 100);
+        for _ in 0..200 {
+            load.spent(EACH);
         }
-        load.report(LIMIT);
-        assert!((0..1_000).all(|_| !load.refuses_next()));
+        let first = load.turn().await;
+        let mut line = JoinSet::new();
+        let mut refused = 0;
+        for _ in 0..1_000 {
+            if load.refuses_next() {
+                refused += 1;
+                continue;
+            }
+            let load = Arc::clone(&load);
+            line.spawn(async move {
+                let turn = load.turn().await;
+                advance(EACH).await;
+                drop(turn);
+                Instant::now()
+            });
+            // It reads its request and stands in line.
+            tokio::task::yield_now().await;
+        }
+        let began = Instant::now();
+        drop(first);
+        let ended = line.join_all().await;
+        let longest = ended.iter().max().map(|end| *end - began).unwrap();
+        // As many as fit into the limit.
+        assert_eq!((ended.len(), refused), (50, 950));
+        assert!(longest <= LIMIT + EACH, "{longest:?}");
+        assert_eq!(load.line.waiting.load(Ordering::Relaxed), 0);
+        assert!(!load.refuses_next());
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_leaves_the_line() {
+        let load = Load::new(LIMIT, Gauge::default());
+        after(&load, 0.9, 100);
+        let turn = load.turn().await;
+        {
+            let mut second = std::pin::pin!(load.turn());
+            assert!(futures_util::poll!(second.as_mut()).is_pending());
+            assert_eq!(load.line.waiting.load(Ordering::Relaxed), 1);
+        }
+        assert_eq!(load.line.waiting.load(Ordering::Relaxed), 0);
+        drop(turn);
+        drop(load.turn().await);
+    }
+
+    #[test]
+    fn without_a_limit_none_are_refused_and_none_stand_in_line() {
+        let load = Load::new(Duration::ZERO, Gauge::default());
+        after(&load, 1.0, 100);
+        assert!(!load.is_in_line());
+        assert!(!load.refuses_next());
     }
 }

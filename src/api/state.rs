@@ -38,7 +38,7 @@ pub struct Settings {
     pub hsts: Option<Duration>,
     /// Requests in flight at once; one more is refused with `OVERLOADED`.
     pub max_in_flight: usize,
-    /// How long what is ready may wait for its turn before some requests are refused with `OVERLOADED`; zero refuses none.
+    /// How long a request may have to wait for its turn; one that would wait longer is refused with `OVERLOADED`. Zero refuses none.
     pub shed_above: Duration,
     /// Longest path and query together; a longer one is refused with `URI_TOO_LONG`.
     pub max_uri_bytes: usize,

@@ -142,13 +142,21 @@ impl Snapshot {
             .map(Timestamp::as_microsecond)
             .unwrap_or_default();
         let presence = shelf.presence(entry) as u8;
-        let shape = shape.map(|shape| format!("-{}", &token::fingerprint(shape)[..6]));
-        format!(
-            "\"{:x}-{fetched_at:x}-{presence}{}{}\"",
-            entry.row.tag,
-            u8::from(shelf.is_old(place.number) || entry.row.contact_lost),
-            shape.as_deref().unwrap_or_default()
-        )
+        let mut tag = String::with_capacity(48);
+        tag.push('"');
+        push_hex(&mut tag, entry.row.tag);
+        tag.push('-');
+        push_hex(&mut tag, fetched_at.unsigned_abs());
+        tag.push('-');
+        tag.push(char::from(b'0' + presence));
+        let is_old = shelf.is_old(place.number) || entry.row.contact_lost;
+        tag.push(if is_old { '1' } else { '0' });
+        if let Some(shape) = shape {
+            tag.push('-');
+            tag.push_str(&token::fingerprint(shape)[..6]);
+        }
+        tag.push('"');
+        tag
     }
 
     /// Whether an entity tag stands for the cluster at a place as it is: a cluster that was only read again is the same.
@@ -230,6 +238,40 @@ impl Snapshot {
                 stale: shelf.is_old(place.number),
             };
             entry.row.append(&tail, raw, nodes, body);
+        }
+    }
+}
+
+/// Appends a number in hexadecimal digits: each answer has two of them, and formatting costs several times as much.
+fn push_hex(text: &mut String, number: u64) {
+    let digits = 16 - (number | 1).leading_zeros() / 4;
+    for digit in (0..digits).rev() {
+        let digit = (number >> (digit * 4)) & 0xf;
+        text.push(char::from_digit(digit as u32, 16).unwrap_or('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_digits_are_those_of_the_formatter() {
+        for number in [
+            0,
+            1,
+            9,
+            10,
+            15,
+            16,
+            255,
+            256,
+            0x0123_4567_89ab_cdef,
+            u64::MAX,
+        ] {
+            let mut text = String::new();
+            push_hex(&mut text, number);
+            assert_eq!(text, format!("{number:x}"));
         }
     }
 }

@@ -283,7 +283,8 @@ pub(super) fn one(
     request: &HeaderMap,
 ) -> Result<Response, Problem> {
     let shown = (*shape != Shape::default()).then(|| shape.canonical());
-    let etag = header(&snapshot.tag(place, shown.as_deref()))?;
+    let etag = HeaderValue::try_from(snapshot.tag(place, shown.as_deref()))
+        .map_err(|_| Problem::new(Code::Internal))?;
     let mut response = if request.contains_key(IF_NONE_MATCH) && respond::has(request, &etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;

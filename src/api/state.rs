@@ -20,6 +20,7 @@ use super::cors::Origins;
 use super::load::Load;
 use super::rate::Proxies;
 use super::site::Hosts;
+use super::summary;
 
 /// Bounds of the inbound side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,8 @@ pub struct Inner {
     pub load: Load,
     /// Pages that were asked for before.
     pub pages: Pages,
+    /// Summaries that were asked for before.
+    pub summaries: Pages,
     /// What controls access, and records it; `None` where everybody may do everything.
     pub access: Option<Arc<Access>>,
     /// Bounds of the inbound side.
@@ -132,6 +135,7 @@ impl ApiState {
             load: Load::new(settings.shed_above, metrics.queue_delay().clone()),
             metrics,
             pages: Pages::default(),
+            summaries: Pages::within(summary::REMEMBERED_BYTES, 1_024),
             access,
             settings,
             started: Instant::now(),

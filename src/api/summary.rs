@@ -1,25 +1,35 @@
 //! `/summary`: counts and sums over a selection. No sum silently skips what is not known.
+//!
+//! Like a page of the list it is made on a thread that serves nobody, once for each generation, query and reach.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
+use http::HeaderValue;
+use http::header::ACCEPT_ENCODING;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::Money;
-use crate::inventory::Sum;
+use crate::inventory::query::{Filter, Query};
+use crate::inventory::{Snapshot, Sum, Summary};
 
+use super::clusters::{About, Coding, Page};
+use super::code::Code;
 use super::filters::FiltersInShort;
 use super::params::{self, FILTERS};
-use super::path::Segments;
 use super::problem::{Document, Problem};
 use super::query::Params;
-use super::respond;
 use super::sources::{SourceStatus, statuses};
 use super::state::ApiState;
 use super::viewer::Viewer;
+
+/// Bytes of summaries that are remembered at most.
+pub(super) const REMEMBERED_BYTES: u64 = 8 << 20;
+const VARYING: HeaderValue = HeaderValue::from_static("accept-encoding, authorization");
 
 /// Clusters by the values of one field.
 #[derive(Debug, Serialize, ToSchema)]
@@ -131,7 +141,8 @@ struct SummaryDocument {
 
 /// Summarizes clusters
 ///
-/// Takes the same filters as the list. Each sum says how many clusters it covers and of how many the value is unknown.
+/// Takes the same filters as the list, and answers from memory like it. Each sum says how many clusters it covers and of how many
+/// the value is unknown.
 #[utoipa::path(
     get,
     path = "/summary",
@@ -142,7 +153,14 @@ struct SummaryDocument {
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
     ),
     responses(
-        (status = 200, description = "Counts and sums", body = SummaryDocument),
+        (status = 200, description = "Counts and sums", body = SummaryDocument,
+            headers(
+                ("X-Inventory-Complete" = bool, description = "Whether the answer holds everything there is"),
+                ("X-Inventory-Generation" = u64, description = "The generation that the answer is of"),
+                ("ETag" = String, description = "For `If-None-Match`"),
+                ("Age" = u64, description = "Seconds since `as_of`"),
+            )),
+        (status = 304, description = "The caller has the current answer"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
         (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
@@ -150,65 +168,115 @@ struct SummaryDocument {
 )]
 pub(super) async fn summarize(
     State(state): State<ApiState>,
-    viewer: Viewer,
-    path: Segments,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let params = Params::read(path.query())?;
+    let raw = request.uri().query().unwrap_or_default();
+    let headers = request.headers();
+    let snapshot = Viewer::of(request.extensions(), &state).current(&state);
+    let coding = Coding::accepted(headers.get(ACCEPT_ENCODING));
+    if let Some(page) = state.summaries.get(&snapshot, raw, coding) {
+        return Ok(page.answer(headers, Timestamp::now()));
+    }
+
+    let params = Params::read(Some(raw))?;
     let mut allowed = FILTERS.to_vec();
     allowed.push("require");
     params.only(&allowed)?;
-    let snapshot = viewer.current(&state);
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
-    let coverage = snapshot.coverage(&filter);
-    let mut summary = snapshot.summarize(&filter);
-    let total = summary.clusters;
-    let mut by = |name: &'static str| {
-        let values = summary.by.remove(name).unwrap_or_default();
-        Breakdown {
-            values,
-            unknown: summary.unknown.get(name).copied().unwrap_or_default(),
+    let seen = Arc::clone(snapshot.seen());
+    let made = tokio::task::spawn_blocking(move || make(&seen, filter, coding)).await;
+    let page = made.map_err(|error| {
+        tracing::error!(%error, "a summary could not be made");
+        Problem::new(Code::Internal)
+    })?;
+    let page = Arc::new(page?);
+    // What is outdated already is not asked for again.
+    if snapshot.generation == state.generation() {
+        let raw = raw.to_owned();
+        state.summaries.insert(&snapshot, raw, coding, &page);
+    }
+    Ok(page.answer(headers, Timestamp::now()))
+}
+
+fn make(snapshot: &Snapshot, filter: Filter, coding: Coding) -> Result<Page, Problem> {
+    let document = SummaryDocument::of(snapshot, &filter);
+    let body = serde_json::to_vec(&document).map_err(|error| {
+        tracing::error!(%error, "a summary could not be serialized");
+        Problem::new(Code::Internal)
+    })?;
+    let query = Query {
+        filter,
+        ..Query::default()
+    };
+    let about = About {
+        snapshot,
+        what: &format!("summary|{}", snapshot.canonical(&query)),
+        complete: document.complete,
+        varying: VARYING,
+    };
+    Page::new(body, coding, about)
+}
+
+impl SummaryDocument {
+    fn of(snapshot: &Snapshot, filter: &Filter) -> Self {
+        let coverage = snapshot.coverage(filter);
+        let Summary {
+            clusters,
+            by_provider,
+            by_source,
+            mut by,
+            unknown,
+            nodes,
+            nodes_ready,
+            accelerators,
+            accelerators_unknown,
+            cost,
+            cost_unknown,
+        } = snapshot.summarize(filter);
+        let mut by = |name: &'static str| Breakdown {
+            values: by.remove(name).unwrap_or_default(),
+            unknown: unknown.get(name).copied().unwrap_or_default(),
+        };
+        Self {
+            clusters,
+            by_state: by("state"),
+            by_cloud: by("cloud"),
+            by_region: by("region"),
+            by_environment: by("environment"),
+            by_orchestrator: by("orchestrator"),
+            by_distribution: by("distribution"),
+            by_version: by("version"),
+            by_vantage: by("vantage"),
+            by_team: by("team"),
+            by_presence: by("presence"),
+            by_provider,
+            by_source,
+            nodes: covered(nodes, clusters),
+            nodes_ready: covered(nodes_ready, clusters),
+            accelerators: Accelerators {
+                models: models(accelerators),
+                unknown: accelerators_unknown,
+            },
+            cost: CostSummary {
+                currencies: (cost.into_iter())
+                    .map(|(currency, sum)| CurrencyCost {
+                        hourly: Money {
+                            amount: sum.value,
+                            currency,
+                        },
+                        clusters: sum.clusters,
+                    })
+                    .collect(),
+                unknown: cost_unknown,
+            },
+            complete: coverage.is_complete(),
+            unreachable: coverage.unreachable().map(ToString::to_string).collect(),
+            sources: statuses(&coverage, snapshot.as_of),
+            generation: snapshot.generation,
+            as_of: snapshot.as_of,
         }
-    };
-    let document = SummaryDocument {
-        clusters: total,
-        by_state: by("state"),
-        by_cloud: by("cloud"),
-        by_region: by("region"),
-        by_environment: by("environment"),
-        by_orchestrator: by("orchestrator"),
-        by_distribution: by("distribution"),
-        by_version: by("version"),
-        by_vantage: by("vantage"),
-        by_team: by("team"),
-        by_presence: by("presence"),
-        by_provider: summary.by_provider,
-        by_source: summary.by_source,
-        nodes: covered(summary.nodes, total),
-        nodes_ready: covered(summary.nodes_ready, total),
-        accelerators: Accelerators {
-            models: models(summary.accelerators),
-            unknown: summary.accelerators_unknown,
-        },
-        cost: CostSummary {
-            currencies: (summary.cost.into_iter())
-                .map(|(currency, sum)| CurrencyCost {
-                    hourly: Money {
-                        amount: sum.value,
-                        currency,
-                    },
-                    clusters: sum.clusters,
-                })
-                .collect(),
-            unknown: summary.cost_unknown,
-        },
-        complete: coverage.is_complete(),
-        unreachable: coverage.unreachable().map(ToString::to_string).collect(),
-        sources: statuses(&coverage, snapshot.as_of),
-        generation: snapshot.generation,
-        as_of: snapshot.as_of,
-    };
-    respond::json(&document, "private, max-age=1, stale-while-revalidate=30")
+    }
 }
 
 fn covered(sum: Sum<u64>, total: u64) -> Covered {

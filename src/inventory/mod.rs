@@ -2,11 +2,13 @@
 //!
 //! One writer ([`Keeper`]) takes the outcomes of one refresh task for each source and publishes immutable [`Snapshot`]s;
 //! readers take the current one from the [`Inventory`] and never wait. What a reader would compute, the snapshot holds ready:
-//! each cluster's JSON, an order for each sort key, a bitmap for each filter value. All of it is kept for each source apart,
-//! so that a refresh of one source leaves the others' as they are.
+//! each cluster's JSON, an order for each sort key, a bitmap for each filter value, the sums of what can be added. All of it is
+//! kept for each source apart, so that a refresh of one source leaves the others' as they are.
 
 mod change;
+mod columns;
 pub mod completeness;
+mod exact;
 mod facts;
 mod index;
 mod keeper;

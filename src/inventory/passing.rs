@@ -44,6 +44,20 @@ impl Passing {
         }
     }
 
+    /// A word for each of so many clusters: whether it passes.
+    pub(super) fn mask(&self, clusters: usize) -> Vec<bool> {
+        match self {
+            Self::All => vec![true; clusters],
+            Self::Some(numbers) => {
+                let mut mask = vec![false; clusters];
+                for number in numbers {
+                    mask[number as usize] = true;
+                }
+                mask
+            }
+        }
+    }
+
     fn keep(&mut self, numbers: &RoaringBitmap) {
         match self {
             Self::All => *self = Self::Some(numbers.clone()),

@@ -7,9 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
+use super::columns::{Columns, Totals};
 use super::facts::Interner;
 use super::index::Index;
 use super::links::Links;
+use super::passing::Passing;
 use super::prepare::Prepared;
 use super::row::{Base, Detail, Entry, Row};
 use super::source::{ATTEMPTS, Attempt, Freshness, SourceReport};
@@ -19,11 +21,14 @@ use crate::provider::{Described, ErrorKind, Listing, Locator};
 /// A source of this size or more that loses more than half of its clusters at once is suspect.
 const MASS: usize = 10;
 
-/// A source's clusters by id, and their index.
+/// A source's clusters by id, their index, and what they sum up to.
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) entries: Vec<Entry>,
     pub(super) index: Index,
+    pub(super) columns: Columns,
+    /// Sums over all of them.
+    pub(super) totals: Totals,
 }
 
 /// What is known of one source.
@@ -81,7 +86,14 @@ impl Content {
     pub(super) fn new(mut entries: Vec<Entry>) -> Arc<Self> {
         entries.sort_by(|a, b| a.row.id.cmp(&b.row.id));
         let index = Index::build(&entries);
-        Arc::new(Self { entries, index })
+        let columns = Columns::build(&entries);
+        let totals = columns.totals(&Passing::All.mask(entries.len()));
+        Arc::new(Self {
+            entries,
+            index,
+            columns,
+            totals,
+        })
     }
 
     /// Clusters with a reading time of their own that is longer ago than the limit.

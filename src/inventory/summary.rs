@@ -1,14 +1,20 @@
 //! Counts and sums over a selection. A sum always says how many clusters it covers.
+//!
+//! Of each source the clusters that pass are counted by the bitmaps of its index and added up by its columns. What is selected of
+//! a source whole was added up with its listing, so that it costs nothing for each cluster.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use rust_decimal::Decimal;
 
 use super::Snapshot;
-use super::facts::Facts;
+use super::columns::Totals;
 use super::passing::{Passing, passing};
 use super::query::{Dimension, Filter};
 use super::shelf::Shelf;
+use crate::domain::Presence;
 
 /// A sum, how many clusters it covers, and of how many the value is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,96 +68,99 @@ pub(super) fn summarize(snapshot: &Snapshot, filter: &Filter) -> Summary {
     let mut summary = Summary::default();
     for shelf in &snapshot.shelves {
         if let Some(passing) = passing(shelf, filter) {
-            add(&mut summary, shelf, &passing);
+            summary.add(shelf, &passing);
         }
     }
     summary
 }
 
-fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
-    let count = passing.len(shelf);
-    if count == 0 {
-        return;
+impl Summary {
+    /// Adds the clusters of one source that pass.
+    fn add(&mut self, shelf: &Shelf, passing: &Passing) {
+        let count = passing.len(shelf);
+        if count == 0 {
+            return;
+        }
+        // A filter that everything passes is none.
+        let known = shelf.content.entries.len();
+        let passing = if count == known as u64 {
+            &Passing::All
+        } else {
+            passing
+        };
+        self.clusters += count;
+        *at(&mut self.by_provider, shelf.report.provider.as_str()) += count;
+        *at(&mut self.by_source, shelf.report.name.as_str()) += count;
+        self.add_counts(shelf, passing, count);
+        match passing {
+            Passing::All => self.add_totals(&shelf.content.totals, count),
+            Passing::Some(_) => {
+                let totals = shelf.content.columns.totals(&passing.mask(known));
+                self.add_totals(&totals, count);
+            }
+        }
     }
-    summary.clusters += count;
-    *summary
-        .by_provider
-        .entry(shelf.report.provider.as_str().to_owned())
-        .or_default() += count;
-    *summary
-        .by_source
-        .entry(shelf.report.name.as_str().to_owned())
-        .or_default() += count;
-    for dimension in COUNTED {
-        let counts = summary.by.entry(dimension.as_str()).or_default();
-        for (value, numbers) in shelf.content.index.values(dimension) {
+
+    fn add_counts(&mut self, shelf: &Shelf, passing: &Passing, count: u64) {
+        let (index, columns) = (&shelf.content.index, &shelf.content.columns);
+        for dimension in COUNTED {
+            let with = self.add_values(dimension, index.values(dimension), passing);
+            let without = match dimension {
+                Dimension::Region => passing.count(&columns.regionless),
+                Dimension::State | Dimension::Orchestrator | Dimension::Vantage => continue,
+                // A cluster has one of them at most.
+                _ => count - with,
+            };
+            *self.unknown.entry(dimension.as_str()).or_default() += without;
+        }
+        let versions = columns.versions.iter().map(|(value, own)| (value, own));
+        let with = self.add_values(Dimension::Version, versions, passing);
+        *(self.unknown.entry(Dimension::Version.as_str())).or_default() += count - with;
+
+        let presences = self.by.entry(Dimension::Presence.as_str()).or_default();
+        for (presence, numbers) in Presence::ALL.into_iter().zip(&index.presences) {
             let count = passing.count(numbers);
             if count > 0 {
-                *counts.entry(value.to_string()).or_default() += count;
+                *at(presences, shelf.shown(presence).as_str()) += count;
             }
         }
+        self.accelerators_unknown += passing.count(&columns.accelerators_unknown);
     }
-    let presences = summary.by.entry("presence").or_default();
-    for (presence, numbers) in crate::domain::Presence::ALL
-        .into_iter()
-        .zip(&shelf.content.index.presences)
-    {
-        let count = passing.count(numbers);
-        if count > 0 {
-            let shown = shelf.shown(presence);
-            *presences.entry(shown.as_str().to_owned()).or_default() += count;
-        }
-    }
-    for number in passing.iter(shelf) {
-        let facts = &shelf.content.entries[number as usize].row.facts;
-        for (dimension, is_known) in [
-            (Dimension::Cloud, facts.cloud.is_some()),
-            (Dimension::Region, !facts.regions.is_empty()),
-            (Dimension::Environment, facts.environment.is_some()),
-            (Dimension::Distribution, facts.distribution.is_some()),
-            (Dimension::Version, facts.version.is_some()),
-            (Dimension::Team, facts.team.is_some()),
-        ] {
-            *summary.unknown.entry(dimension.as_str()).or_default() += u64::from(!is_known);
-        }
-        if let Some(version) = &facts.version {
-            *at(summary.by.entry("version").or_default(), version) += 1;
-        }
-        tally(&mut summary.nodes, facts.nodes);
-        tally(&mut summary.nodes_ready, facts.nodes_ready);
-        match &facts.accelerators {
-            Some(all) if all.iter().all(|(_, count)| count.is_some()) => {}
-            _ => summary.accelerators_unknown += 1,
-        }
-        for (model, count) in by_model(facts) {
-            tally(at(&mut summary.accelerators, model), count);
-        }
-        match &facts.cost {
-            Some((amount, currency)) => {
-                let sum = at(&mut summary.cost, currency);
-                sum.value = sum.value.saturating_add(*amount);
-                sum.clusters += 1;
-            }
-            None => summary.cost_unknown += 1,
-        }
-    }
-}
 
-/// The accelerators of one cluster by model: a cluster that names one twice is still one cluster. A count is known when each
-/// of its parts is.
-fn by_model(facts: &Facts) -> Vec<(&str, Option<u64>)> {
-    let mut models: Vec<(&str, Option<u64>)> = Vec::new();
-    for (model, count) in facts.accelerators.iter().flatten() {
-        match models.iter_mut().find(|(known, _)| **known == **model) {
-            Some((_, sum)) => {
-                *sum = sum
-                    .zip(*count)
-                    .map(|(sum, count)| sum.saturating_add(count));
+    /// Adds the clusters by the values of a dimension, and says how many times one of them had a value.
+    fn add_values<'a>(
+        &mut self,
+        dimension: Dimension,
+        values: impl Iterator<Item = (&'a Arc<str>, &'a RoaringBitmap)>,
+        passing: &Passing,
+    ) -> u64 {
+        let mut with = 0;
+        let counts = self.by.entry(dimension.as_str()).or_default();
+        for (value, numbers) in values {
+            let count = passing.count(numbers);
+            if count > 0 {
+                *at(counts, value) += count;
+                with += count;
             }
-            None => models.push((model, *count)),
         }
+        with
     }
-    models
+
+    fn add_totals(&mut self, totals: &Totals, count: u64) {
+        join(&mut self.nodes, totals.nodes);
+        join(&mut self.nodes_ready, totals.nodes_ready);
+        for (model, sum) in &totals.models {
+            join(at(&mut self.accelerators, model), *sum);
+        }
+        let mut with = 0;
+        for (currency, sum) in &totals.currencies {
+            let known = at(&mut self.cost, currency);
+            known.value = known.value.saturating_add(sum.value);
+            known.clusters += sum.clusters;
+            with += sum.clusters;
+        }
+        self.cost_unknown += count - with;
+    }
 }
 
 /// The value under a key, which is copied only when it is new.
@@ -163,9 +172,7 @@ fn at<'m, T: Default>(map: &'m mut BTreeMap<String, T>, key: &str) -> &'m mut T 
     }
 }
 
-fn tally(sum: &mut Sum<u64>, value: Option<u64>) {
-    if let Some(value) = value {
-        sum.value = sum.value.saturating_add(value);
-        sum.clusters += 1;
-    }
+fn join(sum: &mut Sum<u64>, other: Sum<u64>) {
+    sum.value = sum.value.saturating_add(other.value);
+    sum.clusters += other.clusters;
 }

@@ -34,7 +34,7 @@ use super::state::ApiState;
 use super::viewer::Viewer;
 
 pub use coding::Coding;
-pub(super) use page::age;
+pub(super) use page::{About, Page, age};
 pub use pages::Pages;
 
 /// Whether the answer holds everything there is.

@@ -47,7 +47,67 @@ pub struct Page {
     as_of: Timestamp,
 }
 
+/// What the headers of a page say.
+pub(in super::super) struct About<'a> {
+    /// What the page shows a part of.
+    pub snapshot: &'a Snapshot,
+    /// What it shows of its generation: the entity tag is of nothing else.
+    pub what: &'a str,
+    pub complete: bool,
+    pub varying: HeaderValue,
+}
+
 impl Page {
+    /// Codes a body, where that is worth it, and tags it.
+    pub(in super::super) fn new(
+        body: Vec<u8>,
+        coding: Coding,
+        about: About<'_>,
+    ) -> Result<Self, Problem> {
+        let coding = if body.len() < WORTH_COMPRESSING {
+            Coding::Identity
+        } else {
+            coding
+        };
+        let body = coding
+            .code(body)
+            .ok_or_else(|| Problem::new(Code::Internal))?;
+        let About {
+            snapshot,
+            what,
+            complete,
+            varying,
+        } = about;
+        let etag = header(&format!(
+            "\"{}-{}{}\"",
+            snapshot.generation,
+            fingerprint(what),
+            coding.suffix()
+        ))?;
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(ETAG, etag.clone());
+        headers.insert(CACHE_CONTROL, CACHING);
+        headers.insert(VARY, varying);
+        headers.insert(
+            X_INVENTORY_COMPLETE,
+            HeaderValue::from_static(if complete { "true" } else { "false" }),
+        );
+        headers.insert(
+            X_INVENTORY_GENERATION,
+            HeaderValue::from(snapshot.generation),
+        );
+        if let Some(coding) = coding.header() {
+            headers.insert(CONTENT_ENCODING, coding);
+        }
+        Ok(Self {
+            body: body.into(),
+            headers,
+            etag,
+            as_of: snapshot.as_of,
+        })
+    }
+
     /// Bytes of its body.
     pub(super) fn len(&self) -> usize {
         self.body.len()
@@ -168,57 +228,27 @@ fn make(snapshot: &Snapshot, wanted: Wanted) -> Result<(Page, bool), Problem> {
     member(&mut body, "as_of", &snapshot.as_of);
     body.push(b'}');
 
-    let coding = if body.len() < WORTH_COMPRESSING {
-        Coding::Identity
-    } else {
-        coding
-    };
-    let body = coding
-        .code(body)
-        .ok_or_else(|| Problem::new(Code::Internal))?;
     let place = query
         .after
         .as_ref()
         .map(|after| format!("{after:?}"))
         .unwrap_or_default();
-    let tag = fingerprint(&format!(
+    let what = format!(
         "{canonical}|{place}|{}|{}|{with_total}",
         query.limit,
         shape.canonical()
-    ));
-    let etag = header(&format!(
-        "\"{}-{tag}{}\"",
-        snapshot.generation,
-        coding.suffix()
-    ))?;
-    let mut headers = HeaderMap::with_capacity(12);
-    headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(ETAG, etag.clone());
-    headers.insert(CACHE_CONTROL, CACHING);
-    headers.insert(VARY, VARYING);
-    headers.insert(
-        X_INVENTORY_COMPLETE,
-        HeaderValue::from_static(if complete { "true" } else { "false" }),
     );
-    headers.insert(
-        X_INVENTORY_GENERATION,
-        HeaderValue::from(snapshot.generation),
-    );
-    if let Some(coding) = coding.header() {
-        headers.insert(CONTENT_ENCODING, coding);
-    }
+    let about = About {
+        snapshot,
+        what: &what,
+        complete,
+        varying: VARYING,
+    };
+    let mut page = Page::new(body, coding, about)?;
     if let Some(next) = &next {
-        headers.insert(LINK, header(&link(&raw, next))?);
+        page.headers.insert(LINK, header(&link(&raw, next))?);
     }
-    Ok((
-        Page {
-            body: body.into(),
-            headers,
-            etag,
-            as_of: snapshot.as_of,
-        },
-        found.more,
-    ))
+    Ok((page, found.more))
 }
 
 /// The next page as a link: the same query with another cursor.

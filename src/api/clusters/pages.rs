@@ -1,4 +1,4 @@
-//! Pages that were made before, remembered under the query as it was sent.
+//! Pages that were made before, and other answers that are made like them, remembered under the query as it was sent.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -20,11 +20,16 @@ pub struct Pages(Cache<Key, Arc<Page>, Weight>);
 
 impl Default for Pages {
     fn default() -> Self {
-        Self(Cache::with_weighter(4_096, REMEMBERED_BYTES, Weight))
+        Self::within(REMEMBERED_BYTES, 4_096)
     }
 }
 
 impl Pages {
+    /// A memory of so many bytes, in which about so many pages are expected.
+    pub fn within(bytes: u64, pages: usize) -> Self {
+        Self(Cache::with_weighter(pages, bytes, Weight))
+    }
+
     /// A page of what somebody sees, under the query as it was sent.
     pub fn get(&self, seen: &Snapshot, query: &str, coding: Coding) -> Option<Arc<Page>> {
         self.0.get(&Asked {
@@ -35,7 +40,13 @@ impl Pages {
     }
 
     /// Remembers a page.
-    pub(super) fn insert(&self, seen: &Snapshot, query: String, coding: Coding, page: &Arc<Page>) {
+    pub(in super::super) fn insert(
+        &self,
+        seen: &Snapshot,
+        query: String,
+        coding: Coding,
+        page: &Arc<Page>,
+    ) {
         self.0.insert(
             Key {
                 of: Of::new(seen),

@@ -113,7 +113,7 @@ fn clusters(
         word(),
     );
     let version = option::of(select(&VERSIONS[..]));
-    let money = option::of((0_i64..3, select(vec!["USD", "EUR"])));
+    let money = option::of((0_i64..3, 0_u32..5, select(vec!["USD", "EUR"])));
     let sizes = (few(), few(), option::of(select(vec![0.5, 1.0, 8.0])), few());
     let labels = subsequence(vec![("team", "A"), ("team2", "b"), ("Env", "x=y")], 0..3);
     let owner = (word(), word(), word());
@@ -144,9 +144,9 @@ fn clusters(
             cluster.environment = environment;
             cluster.orchestrator.distribution = distribution;
             cluster.orchestrator.version = version.map(str::to_owned);
-            cluster.cost = money.map(|(amount, currency)| Cost {
+            cluster.cost = money.map(|(amount, scale, currency)| Cost {
                 hourly: Money {
-                    amount: Decimal::new(amount * 5, 1),
+                    amount: Decimal::new(amount * 5, scale),
                     currency: currency.to_owned(),
                 },
                 origin: CostOrigin::Listed,

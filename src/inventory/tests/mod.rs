@@ -9,6 +9,7 @@ mod questions;
 mod reaching;
 mod selecting;
 mod shelves;
+mod summing;
 mod tasks;
 
 use std::sync::{Arc, Mutex};

@@ -16,7 +16,7 @@ use crate::inventory::query::{Filter, Sort};
 use crate::inventory::{Attempt, View};
 
 /// Any reach over the names that the fleets have, and some that they do not.
-fn reaches() -> impl Strategy<Value = Reach> {
+pub(super) fn reaches() -> impl Strategy<Value = Reach> {
     let sources = subsequence(vec!["s", "s-a", "s1", "t", "nobody"], 0..=5)
         .prop_map(|names| names.into_iter().map(source).collect());
     let projects = subsequence(vec!["aws", "AWS", "eu-1", "EU-1", "Eu-2", "x"], 0..=6)

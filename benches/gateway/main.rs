@@ -13,6 +13,7 @@
 mod fleet;
 mod load;
 mod refresh;
+mod summary;
 mod throughput;
 
 use std::net::SocketAddr;
@@ -93,6 +94,7 @@ fn main() {
         plain_by_size.push(bench.pages(&client, effort, &mut misses));
         bench.filtered(&client, effort, &mut misses);
         bench.one(&client, effort, &mut misses);
+        summary::sums(&bench, &client, effort, &mut misses);
         refresh::again_and_again(&bench, &client, effort, &mut misses);
         refresh::once_a_second(&bench, &client, effort, &mut misses);
     }

@@ -141,8 +141,7 @@ struct SummaryDocument {
 
 /// Summarizes clusters
 ///
-/// Takes the same filters as the list, and answers from memory like it. Each sum says how many clusters it covers and of how many
-/// the value is unknown.
+/// Takes the same filters as the list. Each sum says how many clusters it covers and of how many the value is unknown.
 #[utoipa::path(
     get,
     path = "/summary",
@@ -296,4 +295,36 @@ fn models(accelerators: BTreeMap<String, Sum<u64>>) -> Vec<ModelCount> {
     let mut models: Vec<ModelCount> = accelerators.into_iter().map(row).collect();
     models.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.model.cmp(&b.model)));
     models
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::super::router;
+    use super::super::testing::{send, state};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_summary_is_made_once_for_each_query() {
+        let state = state();
+        let app = router(state.clone());
+        let current = state.whole().current();
+        let known = |query: &str| state.summaries.get(&current, query, Coding::Identity);
+        assert!(known("").is_none());
+        for target in ["/summary", "/summary?cloud=aws", "/summary?unknown=1"] {
+            send(&app, "GET", target).await;
+        }
+        assert!(known("unknown=1").is_none(), "a refusal is not remembered");
+        for query in ["", "cloud=aws"] {
+            let first = known(query).unwrap();
+            let again = send(&app, "GET", &format!("/summary?{query}")).await;
+            assert_eq!(again.status(), StatusCode::OK);
+            assert!(Arc::ptr_eq(&first, &known(query).unwrap()), "{query}");
+        }
+        assert!(!Arc::ptr_eq(
+            &known("").unwrap(),
+            &known("cloud=aws").unwrap()
+        ));
+    }
 }

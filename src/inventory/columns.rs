@@ -19,21 +19,24 @@ struct Column<T> {
     values: Box<[T]>,
 }
 
+/// One for each text of a kind.
+type ByText<T> = Box<[(Arc<str>, T)]>;
+
 /// What sums need of one source's clusters.
 #[derive(Debug)]
 pub(super) struct Columns {
     nodes: Column<u64>,
     nodes_ready: Column<u64>,
     /// Accelerators by model. A cluster that does not say how many it has of one has no count.
-    models: Box<[(Arc<str>, Column<Option<u64>>)]>,
+    models: ByText<Column<Option<u64>>>,
     /// Hourly cost by currency.
-    currencies: Box<[(Arc<str>, Column<Decimal>)]>,
+    currencies: ByText<Column<Decimal>>,
     /// Clusters whose provider does not say whether there are accelerators, or how many.
     pub(super) accelerators_unknown: RoaringBitmap,
     /// Clusters without any region. Of what has one value at most, those without a value are the rest.
     pub(super) regionless: RoaringBitmap,
     /// Clusters by their whole version: to a filter a version is also the minor of others.
-    pub(super) versions: Box<[(Arc<str>, RoaringBitmap)]>,
+    pub(super) versions: ByText<RoaringBitmap>,
 }
 
 /// Sums over some clusters of one source.

@@ -424,24 +424,31 @@ impl Texts {
     }
 
     fn find(&self, text: &str) -> RoaringBitmap {
-        let mut found = RoaringBitmap::new();
         if text.contains(BREAK) {
-            return found;
+            return RoaringBitmap::new();
         }
+        let mut found = Vec::new();
         let wanted: String = fold(text).collect();
         let finder = memmem::Finder::new(&wanted);
         let mut at = 0;
         let mut next = 0;
         while let Some(place) = finder.find(&self.all.as_bytes()[at..]) {
             let place = number(at + place);
-            let cluster = next + self.ends[next..].partition_point(|end| *end <= place);
+            // Where much is found, the cluster is one of the next few.
+            let rest = &self.ends[next..];
+            let mut near = 1;
+            while rest.get(near - 1).is_some_and(|end| *end <= place) {
+                near *= 2;
+            }
+            let near = &rest[..near.min(rest.len())];
+            let cluster = next + near.partition_point(|end| *end <= place);
             let Some(end) = self.ends.get(cluster) else {
                 break;
             };
-            found.insert(number(cluster));
+            found.push(number(cluster));
             at = *end as usize;
             next = cluster + 1;
         }
-        found
+        RoaringBitmap::from_sorted_iter(found).unwrap_or_default()
     }
 }

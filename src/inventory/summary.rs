@@ -105,11 +105,11 @@ impl Summary {
         let (index, columns) = (&shelf.content.index, &shelf.content.columns);
         for dimension in COUNTED {
             let with = self.add_values(dimension, index.values(dimension), passing);
-            let without = match dimension {
-                Dimension::Region => passing.count(&columns.regionless),
-                Dimension::State | Dimension::Orchestrator | Dimension::Vantage => continue,
-                // A cluster has one of them at most.
-                _ => count - with,
+            let without = if dimension == Dimension::Region {
+                passing.count(&columns.regionless)
+            } else {
+                // A cluster has one of the others at most.
+                count - with
             };
             *self.unknown.entry(dimension.as_str()).or_default() += without;
         }

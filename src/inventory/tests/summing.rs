@@ -73,6 +73,9 @@ fn add(summary: &mut Summary, shelf: &Shelf, passing: &Passing) {
     for number in passing.iter(shelf) {
         let facts = &shelf.content.entries[number as usize].row.facts;
         for (dimension, is_known) in [
+            (Dimension::State, true),
+            (Dimension::Orchestrator, true),
+            (Dimension::Vantage, true),
             (Dimension::Cloud, facts.cloud.is_some()),
             (Dimension::Region, !facts.regions.is_empty()),
             (Dimension::Environment, facts.environment.is_some()),
@@ -154,15 +157,15 @@ proptest! {
     }
 }
 
-fn cost(amount: Decimal, currency: &str) -> Option<Cost> {
-    Some(Cost {
+fn cost(amount: Decimal, currency: &str) -> Cost {
+    Cost {
         hourly: Money {
             amount,
             currency: currency.to_owned(),
         },
         origin: CostOrigin::Listed,
         as_of: None,
-    })
+    }
 }
 
 fn of_source(name: &str) -> Filter {
@@ -212,7 +215,7 @@ fn sums_are_exact_and_do_not_overflow() {
     let amounts = ["0.1000", "0.2", "-0.05", "12345678901234567890.12"];
     let clusters = (0..).zip(amounts).map(|(number, amount)| {
         let mut one = cluster("s", &format!("{number}"));
-        one.cost = cost(amount.parse().unwrap(), "USD");
+        one.cost = Some(cost(amount.parse().unwrap(), "USD"));
         one.nodes = Some(NodeCounts {
             total: Some(u64::MAX),
             ready: (number == 0).then_some(7),

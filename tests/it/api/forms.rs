@@ -13,6 +13,7 @@ async fn compressed_pages_are_the_plain_page_under_other_tags() {
     for target in [
         "/clusters",
         "/clusters?limit=20&sort=-cost&include=raw,nodes",
+        "/summary",
     ] {
         let plain = get(&rig, target, &[("accept-encoding", "identity")]).await;
         assert_eq!(plain.header("content-encoding"), "");

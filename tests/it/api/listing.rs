@@ -175,6 +175,8 @@ async fn a_caller_that_has_the_page_is_told_so() {
         "/clusters",
         "/clusters?limit=3&sort=name",
         "/clusters?state=running&fields=name",
+        "/summary",
+        "/summary?state=running",
     ] {
         let first = get(&rig, target, &[]).await;
         let etag = first.header("etag").to_owned();
@@ -201,12 +203,16 @@ async fn a_caller_that_has_the_page_is_told_so() {
         let other = get(&rig, target, &[("if-none-match", "\"other\"")]).await;
         assert_eq!(other.status, 200);
     }
-    let etag = get(&rig, "/clusters", &[]).await.header("etag").to_owned();
-    rig.vendor("kubeadapt").touch();
-    rig.refresh("kubeadapt").await;
-    let changed = get(&rig, "/clusters", &[("if-none-match", &etag)]).await;
-    assert_eq!(changed.status, 200);
-    assert_ne!(changed.header("etag"), etag);
+    for target in ["/clusters", "/summary"] {
+        let first = get(&rig, target, &[]).await;
+        let etag = first.header("etag");
+        rig.vendor("kubeadapt").touch();
+        rig.refresh("kubeadapt").await;
+        let changed = get(&rig, target, &[("if-none-match", etag)]).await;
+        assert_eq!(changed.status, 200, "{target}");
+        assert_ne!(changed.header("etag"), etag, "{target}");
+        assert_ne!(changed.json()["generation"], first.json()["generation"]);
+    }
 }
 
 #[tokio::test]
@@ -229,6 +235,10 @@ async fn different_questions_have_different_tags() {
     ];
     for target in targets {
         let answer = get(&rig, &format!("/clusters{target}"), &[]).await;
+        assert!(tags.insert(answer.header("etag").to_owned()), "{target}");
+    }
+    for target in ["", "?state=running", "?state=!running", "?source=latitude"] {
+        let answer = get(&rig, &format!("/summary{target}"), &[]).await;
         assert!(tags.insert(answer.header("etag").to_owned()), "{target}");
     }
     let first = rig.get("/clusters?limit=3").await.json();

@@ -23,7 +23,7 @@ const PATH: &str = "/clusters?limit=100";
 /// What the crowd asks, a number at its end: sums over all clusters, which no answer before helps with.
 const COSTLY: &str = "/summary?team=!t";
 /// Clusters of each vendor: the more there are, the more such a request costs.
-const CLUSTERS: usize = 500;
+const CLUSTERS: usize = 10_000;
 /// Requests that come, as a multiple of what the server can answer.
 const TIMES: f64 = 3.0;
 /// As many as it takes to keep the server busy all the time.

@@ -183,13 +183,7 @@ pub(super) async fn summarize(
     params.only(&allowed)?;
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
-    let seen = Arc::clone(snapshot.seen());
-    let made = tokio::task::spawn_blocking(move || make(&seen, filter, coding)).await;
-    let page = made.map_err(|error| {
-        tracing::error!(%error, "a summary could not be made");
-        Problem::new(Code::Internal)
-    })?;
-    let page = Arc::new(page?);
+    let page = Arc::new(make(snapshot.seen(), filter, coding)?);
     // What is outdated already is not asked for again.
     if snapshot.generation == state.generation() {
         let raw = raw.to_owned();

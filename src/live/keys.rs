@@ -21,6 +21,8 @@ const KEPT: Duration = Duration::from_hours(24);
 const MOST: usize = 10_000;
 /// Bytes of answers at most.
 const MOST_BYTES: usize = 32 << 20;
+/// Writes of one caller under way at once, answered or not waited for.
+pub const MOST_OF_ONE: usize = 64;
 
 /// A key in the scope in which it means something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -97,6 +99,8 @@ pub enum Refusal {
     OtherRequest,
     /// Too many keys are taken.
     Full,
+    /// The caller has too many writes under way.
+    Crowded,
     /// The program is stopping.
     Stopping,
     /// The work ended without an answer.
@@ -104,23 +108,69 @@ pub enum Refusal {
 }
 
 impl Live {
-    /// Carries out a write once for each key, in a task that outlives its caller.
-    pub async fn once<F>(&self, key: Option<(Key, Print)>, work: F) -> Result<Once, Refusal>
+    /// Carries out a caller's write once for each key, in a task that outlives the caller. One caller has at most
+    /// [`MOST_OF_ONE`] under way.
+    pub async fn once<F>(
+        &self,
+        caller: &str,
+        key: Option<(Key, Print)>,
+        work: F,
+    ) -> Result<Once, Refusal>
     where
         F: Future<Output = Finished> + Send + 'static,
     {
         if self.0.stop.is_cancelled() {
             return Err(Refusal::Stopping);
         }
+        let place = self.0.running.take(caller).ok_or(Refusal::Crowded)?;
         let (told, ended) = oneshot::channel();
         let keys = Arc::clone(&self.0.keys);
         let task = async move {
             let answer = under_key(keys.as_ref(), key, work).await;
+            drop(place);
             // The caller may be gone; the key knows the answer.
             let _ = told.send(answer);
         };
         self.0.writes.spawn_on(task, &self.0.runtime);
         ended.await.unwrap_or(Err(Refusal::Broken))
+    }
+}
+
+/// How many writes each caller has under way.
+#[derive(Default)]
+pub(super) struct Running(Arc<Mutex<HashMap<String, usize>>>);
+
+/// One write of a caller that is under way.
+struct Taken {
+    running: Arc<Mutex<HashMap<String, usize>>>,
+    caller: String,
+}
+
+impl Running {
+    /// A place for one more write of a caller, unless it has as many as it may.
+    fn take(&self, caller: &str) -> Option<Taken> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = running.entry(caller.to_owned()).or_default();
+        if *count >= MOST_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Taken {
+            running: Arc::clone(&self.0),
+            caller: caller.to_owned(),
+        })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut running = (self.running.lock()).unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = running.get_mut(&self.caller) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(&self.caller);
+            }
+        }
     }
 }
 
@@ -192,7 +242,8 @@ impl Table {
         }
     }
 
-    /// Drops what is too old, then the oldest answers until the rest fits. What still runs stays.
+    /// Drops what is too old, then answers until the rest fits, each the oldest of who holds most: nobody's writes cost the
+    /// answers of those who write less. What still runs stays.
     fn make_room(&mut self) {
         if self.entries.len() < MOST && self.bytes <= MOST_BYTES {
             return;
@@ -205,13 +256,32 @@ impl Table {
             self.remove(key);
         }
         while self.entries.len() >= MOST || self.bytes > MOST_BYTES {
-            let oldest = (self.entries.iter())
-                .filter(|(_, entry)| entry.outcome.is_some())
-                .min_by_key(|(_, entry)| entry.since)
-                .map(|(key, _)| key.clone());
-            let Some(oldest) = oldest else { return };
+            let Some(oldest) = self.first_to_go() else {
+                return;
+            };
             self.remove(&oldest);
         }
+    }
+
+    /// The oldest answer of the caller whose answers take most of what is short.
+    fn first_to_go(&self) -> Option<Key> {
+        let is_heavy = self.bytes > MOST_BYTES;
+        let ended = || {
+            (self.entries.iter()).filter_map(|(key, entry)| {
+                let outcome = entry.outcome.as_ref()?;
+                Some((key, entry, outcome))
+            })
+        };
+        let mut held: HashMap<&str, usize> = HashMap::new();
+        for (key, _, outcome) in ended() {
+            *held.entry(&key.caller).or_default() += if is_heavy { outcome.weight() } else { 1 };
+        }
+        // Where several hold as much, one that holds the oldest answer of theirs gives it up.
+        let most = held.values().copied().max()?;
+        ended()
+            .filter(|(key, ..)| held.get(key.caller.as_str()) == Some(&most))
+            .min_by_key(|(_, entry, _)| entry.since)
+            .map(|(key, ..)| key.clone())
     }
 
     fn begin(&mut self, key: Key, print: Print) -> Begun {
@@ -332,6 +402,46 @@ mod tests {
             Begun::Ended(outcome(1 << 20))
         );
         assert_eq!(table.begin(key("", "t", "0"), [0; 32]), Begun::New);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_writes_much_makes_room_from_its_own() {
+        let mut table = Table::default();
+        let quiet = key("quiet", "t", "1");
+        table.begin(quiet.clone(), [0; 32]);
+        table.end(&quiet, Some(outcome(3)));
+        for number in 0..MOST + 10 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let own = key("loud", "t", &number.to_string());
+            assert_eq!(table.begin(own.clone(), [0; 32]), Begun::New);
+            table.end(&own, Some(outcome(1)));
+        }
+        assert_eq!(
+            table.begin(quiet.clone(), [0; 32]),
+            Begun::Ended(outcome(3))
+        );
+        for number in 0..40 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let own = key("heavy", "t", &number.to_string());
+            table.begin(own.clone(), [0; 32]);
+            table.end(&own, Some(outcome(1 << 20)));
+        }
+        assert_eq!(table.begin(quiet, [0; 32]), Begun::Ended(outcome(3)));
+        assert!(table.bytes <= MOST_BYTES && table.entries.len() <= MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_caller_has_so_many_writes_under_way_and_no_more() {
+        let running = Running::default();
+        let mut taken: Vec<Taken> = (0..MOST_OF_ONE)
+            .map(|_| running.take("loud").unwrap())
+            .collect();
+        assert!(running.take("loud").is_none());
+        assert!(running.take("quiet").is_some());
+        taken.pop();
+        assert!(running.take("loud").is_some());
+        drop(taken);
+        assert!(running.0.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ use crate::provider::{Described, ErrorKind, Listed, Locator, Provider, ProviderE
 pub use book::{Known, Origin, Selection};
 pub use evidence::Lookback;
 pub use flight::Answer;
-pub use keys::{Begun, Finished, InMemory, Key, Keys, Once, Outcome, Print, Refusal};
+pub use keys::{Begun, Finished, InMemory, Key, Keys, MOST_OF_ONE, Once, Outcome, Print, Refusal};
 pub use write::{Done, Write, WriteFailure};
 
 use book::Book;
@@ -214,6 +214,7 @@ struct Inner {
     written: Arc<Mutex<HashSet<String>>>,
     /// When clusters were last written: what was read of them before is old, however late it comes.
     changed: Mutex<HashMap<ClusterId, Instant>>,
+    running: keys::Running,
     reads: TaskTracker,
     writes: TaskTracker,
     stop: CancellationToken,
@@ -250,6 +251,7 @@ impl Live {
             book: Book::new(bounds.operations),
             written: Arc::default(),
             changed: Mutex::default(),
+            running: keys::Running::default(),
             reads: TaskTracker::new(),
             writes: TaskTracker::new(),
             stop: CancellationToken::new(),

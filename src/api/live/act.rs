@@ -89,7 +89,7 @@ pub(super) async fn carry_out(
     let work = AssertUnwindSafe(work).catch_unwind().map(|finished| {
         finished.unwrap_or_else(|_| keys::refusal(&Problem::new(Code::Internal), true))
     });
-    keys::answer(live.once(key.map(|key| (key, print)), work).await)
+    keys::answer(live.once(&caller, key.map(|key| (key, print)), work).await)
 }
 
 /// Looks up what a write is about, and carries it out.

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use crate::live::{Finished, Key, Once, Outcome, Print, Refusal};
+use crate::live::{Finished, Key, MOST_OF_ONE, Once, Outcome, Print, Refusal};
 
 use super::super::code::Code;
 use super::super::problem::Problem;
@@ -143,6 +143,11 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::OtherRequest => Problem::new(Code::IdempotencyKeyReused),
         Refusal::Full => Problem::new(Code::Overloaded)
             .with_detail("as many writes are running as are allowed")
+            .with_retry_after(Duration::from_secs(1)),
+        Refusal::Crowded => Problem::new(Code::Overloaded)
+            .with_detail(format!(
+                "one caller may have {MOST_OF_ONE} writes under way at once, also those whose answers nobody waits for"
+            ))
             .with_retry_after(Duration::from_secs(1)),
         Refusal::Stopping => Problem::new(Code::ShuttingDown),
         Refusal::Broken => Problem::new(Code::Internal),

@@ -422,16 +422,16 @@ async fn a_caller_that_goes_away_does_not_end_its_write() {
     let (rig, count) = (rig(Script::default()), Arc::default());
     let gone = timeout(
         Duration::from_secs(1),
-        rig.live.once(Some(key()), work(&count, true)),
+        rig.live.once("", Some(key()), work(&count, true)),
     );
     assert!(gone.await.is_err());
     // The same request again meets the running one, then its answer.
-    let running = rig.live.once(Some(key()), work(&count, true)).await;
+    let running = rig.live.once("", Some(key()), work(&count, true)).await;
     assert_eq!(running.unwrap_err(), Refusal::Running);
     sleep(Duration::from_secs(3)).await;
     let replayed = rig
         .live
-        .once(Some(key()), work(&count, true))
+        .once("", Some(key()), work(&count, true))
         .await
         .unwrap();
     assert_eq!(
@@ -439,7 +439,7 @@ async fn a_caller_that_goes_away_does_not_end_its_write() {
         (true, b"0".to_vec())
     );
     let other = Some((key().0, [8; 32]));
-    let other = rig.live.once(other, work(&count, true)).await;
+    let other = rig.live.once("", other, work(&count, true)).await;
     assert_eq!(other.unwrap_err(), Refusal::OtherRequest);
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
@@ -450,7 +450,7 @@ async fn what_did_nothing_may_be_tried_again_under_its_key() {
     for number in 0..3_u8 {
         let once = rig
             .live
-            .once(Some(key()), work(&count, false))
+            .once("", Some(key()), work(&count, false))
             .await
             .unwrap();
         assert_eq!(
@@ -458,7 +458,7 @@ async fn what_did_nothing_may_be_tried_again_under_its_key() {
             (false, vec![b'0' + number])
         );
     }
-    rig.live.once(None, work(&count, true)).await.unwrap();
+    rig.live.once("", None, work(&count, true)).await.unwrap();
     assert_eq!(count.load(Ordering::Relaxed), 4);
 }
 
@@ -467,12 +467,12 @@ async fn work_that_breaks_leaves_its_key_taken() {
     let rig = rig(Script::default());
     let broken = rig
         .live
-        .once(Some(key()), async { panic!("on purpose") })
+        .once("", Some(key()), async { panic!("on purpose") })
         .await;
     assert_eq!(broken.unwrap_err(), Refusal::Broken);
     let again = rig
         .live
-        .once(Some(key()), work(&Arc::default(), true))
+        .once("", Some(key()), work(&Arc::default(), true))
         .await;
     assert_eq!(again.unwrap_err(), Refusal::Running);
 }
@@ -481,13 +481,13 @@ async fn work_that_breaks_leaves_its_key_taken() {
 async fn stopping_waits_for_writes_within_the_grace() {
     let (rig, count) = (rig(Script::default()), Arc::default());
     let (live, first) = (rig.live.clone(), work(&count, true));
-    let running = tokio::spawn(async move { live.once(Some(key()), first).await });
+    let running = tokio::spawn(async move { live.once("", Some(key()), first).await });
     sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
     rig.live.stop(Duration::from_secs(10)).await;
     assert_eq!(began.elapsed(), Duration::from_secs(2));
     assert!(running.await.unwrap().is_ok());
-    let late = rig.live.once(Some(key()), work(&count, true)).await;
+    let late = rig.live.once("", Some(key()), work(&count, true)).await;
     assert_eq!(late.unwrap_err(), Refusal::Stopping);
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
@@ -507,7 +507,7 @@ async fn a_write_is_read_back_also_while_the_program_stops() {
     });
     let live = rig.live.clone();
     let writing = live.clone();
-    let once = rig.live.once(Some(key()), async move {
+    let once = rig.live.once("", Some(key()), async move {
         let is_seen = writing.write(destroy()).await.is_ok();
         Finished {
             outcome: Outcome {

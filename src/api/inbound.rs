@@ -2,7 +2,7 @@
 //!
 //! It gives the request an id, refuses what is too long, too large, too many, too often or for somebody else, finds out who asks, reads
 //! the body of what asks for a change, turns a panic into a problem, completes problems with path and id, counts, and writes the one
-//! event of the access log.
+//! event of the access log. What asks for a change runs on in a task of its own when the caller hangs up.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -237,6 +237,21 @@ impl Route {
             Ok(response) => self.leave(response, id, seen),
             Err(problem) => self.refuse(problem, id, seen),
         }
+    }
+
+    /// Answers in a task that goes on when its caller hangs up: what is changed all the same is counted in, logged and told to
+    /// the audit, however few wait for it. Who stops the server awaits it.
+    fn outlast(
+        &self,
+        work: impl Future<Output = Response> + Send + 'static,
+    ) -> BoxFuture<'static, Result<Response, Infallible>> {
+        let task = self.shared.state.outlasting.spawn(work);
+        Box::pin(async move {
+            // Handlers' panics are caught within; only a runtime that ends cuts the task off.
+            Ok(task
+                .await
+                .unwrap_or_else(|_| Problem::new(Code::Internal).into_response()))
+        })
     }
 
     /// Awaits an answer, and makes one of a panic.
@@ -489,9 +504,11 @@ where
             }
             Admission::Ask(access, question, scope) => {
                 let inner = self.take_ready();
-                return Box::pin(async move {
+                let outlasting = Arc::clone(&route);
+                let is_read = is_safe(&seen.method);
+                let work = async move {
                     let told = access.ask(question, Timestamp::now()).await;
-                    Ok(match allowed(told, scope) {
+                    match allowed(told, scope) {
                         Ok(caller) => {
                             seen.pass(Some(caller), &mut request);
                             match route.draw(&request, &mut seen) {
@@ -503,8 +520,12 @@ where
                             let response = seen.refuse(refused);
                             route.leave(response, &id, &seen)
                         }
-                    })
-                });
+                    }
+                };
+                if is_read {
+                    return Box::pin(work.map(Ok));
+                }
+                return outlasting.outlast(work);
             }
         };
         seen.pass(caller, &mut request);
@@ -514,7 +535,9 @@ where
         }
         if !is_safe(&seen.method) {
             let inner = self.take_ready();
-            return Box::pin(async move { Ok(route.conduct(inner, request, &id, &seen).await) });
+            let outlasting = Arc::clone(&route);
+            let work = async move { route.conduct(inner, request, &id, &seen).await };
+            return outlasting.outlast(work);
         }
         match route.enter() {
             Ok(permit) => {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
@@ -101,6 +102,8 @@ pub struct Inner {
     pub settings: Settings,
     /// When the state was made.
     pub started: Instant,
+    /// Requests for changes, which go on when their callers hang up.
+    pub(super) outlasting: TaskTracker,
     ready: AtomicBool,
     draining: AtomicBool,
 }
@@ -139,6 +142,7 @@ impl ApiState {
             access,
             settings,
             started: Instant::now(),
+            outlasting: TaskTracker::new(),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }))
@@ -173,6 +177,19 @@ impl ApiState {
     /// Says that the server is about to stop: it is no longer ready, though it goes on answering.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits, at most so long, until every change that was asked for is accounted for, also where nobody waits for its answer.
+    pub async fn settle(&self, grace: Duration) {
+        self.0.outlasting.close();
+        let settled = self.0.outlasting.wait();
+        if tokio::time::timeout(grace, settled).await.is_err() {
+            tracing::error!(
+                grace_ms = grace.as_millis(),
+                requests.count = self.0.outlasting.len(),
+                "requests for changes did not end in time"
+            );
+        }
     }
 
     /// Whether the server is about to stop.

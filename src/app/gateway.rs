@@ -91,9 +91,10 @@ impl Gateway {
         }
     }
 
-    /// Lets writes end, then stops reading, and waits for each at most so long.
+    /// Lets writes end and be accounted for, then stops reading, and waits for each at most so long.
     pub async fn stop(&self, grace: Duration) {
         self.live.stop(grace).await;
+        self.state.settle(grace).await;
         self.keeper.stop(grace).await;
         if let Some(access) = &self.access {
             access.stop(grace).await;

@@ -99,6 +99,8 @@ pub async fn serve_with(
         // The limits on time are kept by `Timed`, which tells an idle connection from a slow one and allocates no timer
         // for each request.
         .header_read_timeout(None)
+        // Who has said everything and only listens gets its answer; what it does not read is given up after the write time.
+        .half_close(true)
         .keep_alive(true);
     let server = Arc::new(Server {
         builder,

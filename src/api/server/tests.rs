@@ -173,6 +173,32 @@ async fn a_request_that_never_ends_is_cut_off_after_the_grace_period() {
 }
 
 #[tokio::test]
+async fn who_has_said_everything_is_answered_and_closed() {
+    let (open, opened) = oneshot::channel::<()>();
+    let opened = Arc::new(tokio::sync::Mutex::new(Some(opened)));
+    let slow = move || {
+        let opened = Arc::clone(&opened);
+        async move {
+            let opened = opened.lock().await.take();
+            opened.unwrap().await.unwrap();
+            "late"
+        }
+    };
+    let router = Router::new().route("/", get(slow));
+    let running = Running::start(router, short()).await;
+    let mut stream = running.connect().await;
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    stream.shutdown().await.unwrap();
+    // The server sees the end of what is said long before it answers.
+    tokio::time::sleep(SHORT).await;
+    open.send(()).unwrap();
+    let answer = timeout(SHORT * 20, rest(&mut stream)).await.unwrap();
+    assert!(answer.ends_with("late"), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_reads_is_given_up() {
     let router = Router::new().route("/", get(async || vec![b'x'; 32 << 20]));
     let server = Running::start(router, short()).await;

@@ -1,5 +1,6 @@
 //! What reaches a vendor now: reads below one cluster, writes and operations, over a small vendor in the test's own hands.
 
+mod hung_up;
 mod idempotency;
 mod life;
 mod operations;
@@ -38,19 +39,7 @@ impl Rig {
     /// Starts a gateway and waits until it has read the vendor's list.
     pub(crate) async fn start(toy: Toy) -> Self {
         let toy = Arc::new(toy);
-        let source = Source {
-            name: toy::source(),
-            provider: Arc::clone(&toy) as Arc<dyn Provider>,
-            stack: stack(),
-            schedule: Schedule {
-                refresh_interval: Duration::from_hours(1),
-                refresh_deadline: Duration::from_mins(1),
-                staleness_limit: Duration::from_hours(10),
-                detail_interval: None,
-                limits: Limits::default(),
-                rate: None,
-            },
-        };
+        let source = source_over(Arc::clone(&toy) as Arc<dyn Provider>);
         let gateway = Gateway::over(vec![source], &Handle::current());
         let rig = Self {
             toy,
@@ -117,6 +106,23 @@ impl Rig {
             404 => "none".to_owned(),
             other => panic!("{other}: {}", answer.text()),
         }
+    }
+}
+
+/// A source called `toy` that is read once.
+fn source_over(provider: Arc<dyn Provider>) -> Source {
+    Source {
+        name: toy::source(),
+        provider,
+        stack: stack(),
+        schedule: Schedule {
+            refresh_interval: Duration::from_hours(1),
+            refresh_deadline: Duration::from_mins(1),
+            staleness_limit: Duration::from_hours(10),
+            detail_interval: None,
+            limits: Limits::default(),
+            rate: None,
+        },
     }
 }
 

@@ -356,7 +356,9 @@ fn is_nothing(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
 }
 
 fn check_name(name: &str) -> Result<(), Problem> {
-    let is_name = !name.trim().is_empty()
+    // Vendors drop surrounding blanks, so that a name with some would not be told from the same one without.
+    let is_name = !name.is_empty()
+        && name == name.trim()
         && name.chars().count() <= LONGEST_NAME
         && !name.chars().any(char::is_control);
     if is_name {
@@ -364,7 +366,7 @@ fn check_name(name: &str) -> Result<(), Problem> {
     }
     Err(Problem::new(Code::InvalidValues).with_field(
         "name",
-        format!("must be 1 to {LONGEST_NAME} printable characters"),
+        format!("must be 1 to {LONGEST_NAME} printable characters without blanks around them"),
         None,
     ))
 }

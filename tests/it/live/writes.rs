@@ -146,11 +146,13 @@ const CHANGE: &str = "PATCH /clusters/toy:a";
 const DESTROY: &str = "POST /clusters/toy:a/destroy";
 
 #[rustfmt::skip]
-const MEANINGLESS: [Case; 17] = [
+const MEANINGLESS: [Case; 20] = [
     (MAKE, r#"{"source":"toy","name":"x","nmae":1}"#, 422, "INVALID_VALUES", "nmae"),
     (MAKE, r#"{"source":"toy","name":"x","node_groups":[{},{"min_size":"2"}]}"#, 422, "INVALID_VALUES", "node_groups[1].min_size"),
     (MAKE, r#"{"source":"toy"}"#, 422, "INVALID_VALUES", "name"),
     (MAKE, r#"{"source":"toy","name":"  "}"#, 422, "INVALID_VALUES", "name"),
+    (MAKE, r#"{"source":"toy","name":" x"}"#, 422, "INVALID_VALUES", "name"),
+    (MAKE, r#"{"source":"toy","name":"x\u00a0"}"#, 422, "INVALID_VALUES", "name"),
     (MAKE, r#"{"source":"A B","name":"x"}"#, 422, "INVALID_VALUES", "source"),
     (MAKE, r#"{"source":"nobody","name":"x"}"#, 404, "SOURCE_NOT_FOUND", ""),
     (MAKE, r#"{"source":"toy","name":"x""#, 400, "INVALID_BODY", ""),
@@ -163,6 +165,7 @@ const MEANINGLESS: [Case; 17] = [
     ("DELETE /clusters/toy:c?force=maybe", "", 400, "INVALID_PARAMETER", "force"),
     (CHANGE, "{}", 422, "INVALID_VALUES", "body"),
     (CHANGE, r#"{"name":null}"#, 422, "INVALID_VALUES", "name"),
+    (CHANGE, r#"{"name":"a "}"#, 422, "INVALID_VALUES", "name"),
     (CHANGE, r#"{"name":"a\nb"}"#, 422, "INVALID_VALUES", "name"),
 ];
 

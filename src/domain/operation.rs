@@ -37,7 +37,7 @@ pub enum OperationState {
     Succeeded,
     /// Ended badly.
     Failed,
-    /// The vendor says a word that is not known; `done` still tells whether it has ended.
+    /// The vendor says a word that is not known, or nothing shows how it ended; `done` still tells whether it has ended.
     #[default]
     Unknown,
 }

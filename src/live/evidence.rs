@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{Cluster, ClusterPatch, Operation, OperationKind, State};
+use crate::domain::{Cluster, ClusterId, ClusterPatch, Operation, OperationKind, State};
+use crate::provider::Listed;
 
 /// How far a vendor's clock may be behind ours.
 const SKEW: SignedDuration = SignedDuration::from_secs(60);
@@ -102,8 +103,11 @@ pub(super) fn proof(
         OperationKind::Update => {
             let agreement = patch.map_or(Agreement::Unknown, |patch| agree(patch, before, after));
             match (agreement, is) {
-                (_, State::Updating) if is_new => Proof::UnderWay(None),
                 (Agreement::Changed, State::Updating) => Proof::UnderWay(None),
+                // Work at a cluster that is not as wanted is as likely somebody else's.
+                (Agreement::AsWanted | Agreement::Unknown, State::Updating) if is_new => {
+                    Proof::UnderWay(None)
+                }
                 (Agreement::Changed, _) => Proof::Done,
                 _ => Proof::None,
             }
@@ -127,9 +131,18 @@ fn is_since(at: Timestamp, began: Timestamp) -> bool {
     at >= began.checked_sub(SKEW).unwrap_or(began)
 }
 
-/// Whether a cluster that was found by its name may have been made since.
-pub(super) fn is_made_since(cluster: &Cluster, began: Timestamp) -> bool {
-    cluster.created_at.is_none_or(|at| is_since(at, began))
+/// A cluster that was found by its name, if a creation that began at a time may have made it: it is none of those that had the
+/// name before, and not older.
+pub(super) fn made_by(
+    found: Option<Listed>,
+    namesakes: &[ClusterId],
+    began: Timestamp,
+) -> Option<Listed> {
+    found.filter(|listed| {
+        let cluster = &listed.cluster;
+        let is_young = cluster.created_at.is_none_or(|at| is_since(at, began));
+        is_young && !namesakes.contains(&cluster.id)
+    })
 }
 
 /// Compares what can be compared.
@@ -170,6 +183,17 @@ pub(super) fn agree(patch: &ClusterPatch, before: Option<&Cluster>, after: &Clus
         (true, true, true) => Agreement::Changed,
         (true, true, false) => Agreement::AsWanted,
     }
+}
+
+/// Whether a cluster has as many workers as a change of its one group wanted. Vendors do not tell the sizes of groups, so that
+/// other counts prove nothing.
+pub(super) fn has_workers(patch: &ClusterPatch, after: &Cluster) -> bool {
+    let [group] = patch.node_groups.as_slice() else {
+        return false;
+    };
+    let workers = after.nodes.as_ref().and_then(|nodes| nodes.workers);
+    let wanted = group.desired_size.map(u64::from);
+    wanted.is_some() && workers == wanted
 }
 
 /// `1.36` is every `1.36.x`.
@@ -370,6 +394,30 @@ mod tests {
         };
         let running = cluster(State::Running);
         assert_eq!(agree(&groups, Some(&running), &running), Agreement::Unknown);
+    }
+
+    #[test]
+    fn work_at_a_cluster_that_is_not_as_wanted_is_not_of_the_change() {
+        let under_way = Proof::UnderWay(None);
+        let renamed = |name: &str| ClusterPatch {
+            name: Some(name.into()),
+            ..ClusterPatch::default()
+        };
+        let groups = ClusterPatch {
+            node_groups: vec![crate::domain::NodeGroupSpec::default()],
+            ..ClusterPatch::default()
+        };
+        for (patch, was, expected) in [
+            (&renamed("two"), State::Running, &Proof::None),
+            (&renamed("one"), State::Running, &under_way),
+            (&groups, State::Running, &under_way),
+            (&groups, State::Updating, &Proof::None),
+        ] {
+            let (kind, before) = (OperationKind::Update, cluster(was));
+            let look = seen(State::Updating);
+            let found = proof(kind, Some(patch), Some(&before), &look, at(1_000));
+            assert_eq!(found, *expected, "{patch:?} {was:?}");
+        }
     }
 
     #[test]

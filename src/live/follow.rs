@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::book::{Known, Origin, Place, Selection};
-use super::evidence::{Agreement, agree};
+use super::evidence::{Agreement, agree, has_workers, made_by};
 use super::flight::Answer;
 use super::{Connected, Failure, Live, Seen, Target};
 use crate::domain::{
@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::provider::{Capability, ErrorKind, ProviderError};
 
-/// A change that leaves no trace in the cluster's state is taken for finished when it had so much time to show one.
+/// What became of a change that cannot be seen at its cluster after so much time is not known.
 const SETTLED: Duration = Duration::from_mins(2);
 
 /// Begins the names of operations that only the gateway tracks.
@@ -38,14 +38,24 @@ pub(super) struct Follow {
 enum Subject {
     Cluster(Target),
     /// A cluster that was accepted and is not there yet.
-    Creation(Box<ClusterSpec>),
+    Creation(Creation),
+}
+
+/// A creation whose cluster is not there yet.
+#[derive(Clone)]
+pub(super) struct Creation {
+    pub(super) spec: Box<ClusterSpec>,
+    /// Clusters that had the name before: none of them is the new one.
+    pub(super) namesakes: Vec<ClusterId>,
+    /// When it was sent: what is older is not the new one either.
+    pub(super) began: Timestamp,
 }
 
 /// A write that goes on at a vendor who tells no operation.
 pub(super) struct Begun {
     pub(super) kind: OperationKind,
     pub(super) target: Option<Target>,
-    pub(super) spec: Option<ClusterSpec>,
+    pub(super) creation: Option<Creation>,
     pub(super) before: Option<Cluster>,
     pub(super) patch: Option<ClusterPatch>,
 }
@@ -184,9 +194,9 @@ impl Live {
 
     /// Begins to follow a write whose vendor tells no operation.
     pub(super) fn follow(&self, connected: &Connected, begun: Begun) -> Option<Known> {
-        let subject = match (begun.target.clone(), begun.spec) {
+        let subject = match (begun.target.clone(), begun.creation) {
             (Some(target), _) => Subject::Cluster(target),
-            (None, Some(spec)) => Subject::Creation(Box::new(spec)),
+            (None, Some(creation)) => Subject::Creation(creation),
             (None, None) => return None,
         };
         let mut name = [0; 16];
@@ -243,8 +253,8 @@ impl Live {
                 Err(Failure::Provider(error)) if error.kind == ErrorKind::NotFound => None,
                 Err(failure) => return Err(failure),
             },
-            Subject::Creation(spec) => {
-                let Some(cluster) = self.appeared(connected, follow, &spec).await? else {
+            Subject::Creation(creation) => {
+                let Some(cluster) = self.appeared(connected, follow, &creation).await? else {
                     known.at = super::now();
                     return Ok(answer(known, None));
                 };
@@ -280,13 +290,14 @@ impl Live {
         &self,
         connected: &Connected,
         follow: &Follow,
-        spec: &ClusterSpec,
+        creation: &Creation,
     ) -> Result<Option<Cluster>, Failure> {
-        let (provider, wanted) = (Arc::clone(&connected.provider), spec.clone());
+        let (provider, wanted) = (Arc::clone(&connected.provider), creation.spec.clone());
         let find = self.bounded_of(&connected.name, None, "find_created", async move {
             provider.find_created(&wanted).await
         });
-        let Some(listed) = find.await? else {
+        let found = made_by(find.await?, &creation.namesakes, creation.began);
+        let Some(listed) = found else {
             return Ok(None);
         };
         let cluster = listed.cluster.clone();
@@ -312,7 +323,7 @@ impl Follow {
         operation.state = self.state(cluster);
         operation.done = matches!(
             operation.state,
-            OperationState::Succeeded | OperationState::Failed
+            OperationState::Succeeded | OperationState::Failed | OperationState::Unknown
         );
         if operation.done {
             operation.completed_at = Some(at);
@@ -357,18 +368,29 @@ impl Follow {
             (OperationKind::Destroy, _) => OperationState::Running,
             (_, State::Deleting | State::Deleted) => OperationState::Failed,
             (OperationKind::Update, State::Running | State::Degraded | State::Stopped) => {
-                let agreement =
-                    (self.patch.as_ref()).map(|patch| agree(patch, self.before.as_ref(), cluster));
-                let is_over = has_worked
-                    || agreement == Some(Agreement::Changed)
-                    || self.began.elapsed() >= SETTLED;
-                if is_over {
-                    OperationState::Succeeded
-                } else {
-                    OperationState::Running
-                }
+                self.end_of_change(cluster, has_worked)
             }
             _ => OperationState::Running,
+        }
+    }
+
+    /// How far a change is whose cluster is not at work: it succeeded when what was asked for can be seen. That the cluster was at
+    /// work, or had time for it, does not show whose work that was.
+    fn end_of_change(&self, cluster: &Cluster, has_worked: bool) -> OperationState {
+        let had_time = self.began.elapsed() >= SETTLED;
+        let Some(patch) = &self.patch else {
+            return OperationState::Unknown;
+        };
+        let is_seen = match agree(patch, self.before.as_ref(), cluster) {
+            Agreement::Changed => true,
+            Agreement::AsWanted => has_worked || had_time,
+            Agreement::Unknown => (has_worked || had_time) && has_workers(patch, cluster),
+            Agreement::Otherwise => false,
+        };
+        match (is_seen, had_time) {
+            (true, _) => OperationState::Succeeded,
+            (false, true) => OperationState::Unknown,
+            (false, false) => OperationState::Running,
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::evidence::{Look, Lookback, Proof, account, is_made_since, proof};
+use super::evidence::{Look, Lookback, Proof, account, made_by, proof};
 use super::read::log;
 use super::write::{Done, Write, WriteFailure};
 use super::{Connected, Failure, Live, Seen, Target};
@@ -19,16 +19,30 @@ pub(super) struct Since {
     pub(super) mark: u64,
 }
 
+/// A write that was sent.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    /// To whom.
+    pub(super) connected: &'a Connected,
+    /// What.
+    pub(super) write: &'a Write,
+    /// When.
+    pub(super) since: Since,
+}
+
 impl Live {
     /// Looks what became of a write whose answer was lost.
     pub(super) async fn look_back(
         &self,
-        connected: &Connected,
-        write: &Write,
-        since: Since,
+        sent: Sent<'_>,
         cause: &'static str,
         timed_out: bool,
     ) -> Result<Done, WriteFailure> {
+        let Sent {
+            connected,
+            write,
+            since,
+        } = sent;
         if let Some(target) = write.target() {
             self.forget_answers(&target.id);
         }
@@ -41,22 +55,14 @@ impl Live {
                     spec,
                     namesakes,
                 } => match self.read(connected.provider.find_created(spec)).await {
-                    Ok(Some(listed))
-                        if !namesakes.contains(&listed.cluster.id)
-                            && is_made_since(&listed.cluster, since.at) =>
-                    {
-                        let is_pending = is_being_made(connected, &listed);
-                        let target = self.show_listed(source, listed).await;
-                        return Ok(self.done(
-                            connected,
-                            write,
-                            Some(target),
-                            None,
-                            is_pending,
-                            true,
-                        ));
-                    }
-                    Ok(_) => Some(Look::default()),
+                    Ok(found) => match made_by(found, namesakes, since.at) {
+                        Some(listed) => {
+                            let is_pending = is_being_made(connected, &listed);
+                            let target = Some(self.show_listed(source, listed).await);
+                            return Ok(self.done(sent, target, None, is_pending, true));
+                        }
+                        None => Some(Look::default()),
+                    },
                     Err(failure) => {
                         log(source, None, "find_created", &failure);
                         None
@@ -87,7 +93,7 @@ impl Live {
                 let seen = Seen::Gone(target.id.clone());
                 self.0.ledger.seen(&target.source, seen).await;
             }
-            return Ok(self.done(connected, write, target, operation, is_pending, true));
+            return Ok(self.done(sent, target, operation, is_pending, true));
         }
         self.0.ledger.refresh(&connected.name);
         Err(WriteFailure::Unknown(Lookback {

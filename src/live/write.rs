@@ -5,13 +5,14 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::book::Known;
-use super::evidence::Lookback;
-use super::follow::Begun;
-use super::lookback::Since;
+use super::evidence::{Lookback, made_by};
+use super::follow::{Begun, Creation};
+use super::lookback::{Sent, Since};
 use super::read::log;
 use super::{Connected, Failure, Live, Seen, Target, is_of};
 use crate::domain::{
@@ -157,9 +158,16 @@ impl Write {
         }
     }
 
-    fn spec(&self) -> Option<&ClusterSpec> {
+    /// What is looked for where a creation that began at a time shows no cluster yet.
+    fn creation(&self, began: Timestamp) -> Option<Creation> {
         match self {
-            Self::Create { spec, .. } => Some(spec),
+            Self::Create {
+                spec, namesakes, ..
+            } => Some(Creation {
+                spec: spec.clone(),
+                namesakes: namesakes.clone(),
+                began,
+            }),
             Self::Update { .. }
             | Self::Provision { .. }
             | Self::Destroy { .. }
@@ -209,11 +217,16 @@ impl Live {
             at: super::now(),
             mark: self.0.book.mark(),
         };
+        let sent = Sent {
+            connected,
+            write: &write,
+            since,
+        };
         let clock = Instant::now();
-        let sent = timeout(self.0.bounds.write_deadline, send(connected, &write)).await;
-        let (lost, timed_out) = match sent {
+        let answer = timeout(self.0.bounds.write_deadline, send(connected, &write)).await;
+        let (lost, timed_out) = match answer {
             Ok(Ok(written)) => {
-                let done = self.carried_out(connected, &write, written).await;
+                let done = self.carried_out(sent, written).await;
                 account_for(&write, "carried out", &Ok(done.clone()), clock);
                 return Ok(done);
             }
@@ -249,9 +262,7 @@ impl Live {
             | Failure::Stopping
             | Failure::Broken => ("UPSTREAM_TIMEOUT", true),
         };
-        let outcome = self
-            .look_back(connected, &write, since, cause, timed_out)
-            .await;
+        let outcome = self.look_back(sent, cause, timed_out).await;
         account_for(&write, "answer lost", &outcome, clock);
         outcome
     }
@@ -290,7 +301,12 @@ impl Live {
     }
 
     /// What a write that its vendor accepted comes to. Readers see it before it is answered.
-    async fn carried_out(&self, connected: &Connected, write: &Write, written: Written) -> Done {
+    async fn carried_out(&self, sent: Sent<'_>, written: Written) -> Done {
+        let Sent {
+            connected,
+            write,
+            since,
+        } = sent;
         let Written {
             cluster,
             operation,
@@ -305,12 +321,18 @@ impl Live {
                 self.0.ledger.seen(&target.source, seen).await;
                 Some(target.clone())
             }
-            Write::Create { source, spec, .. } => {
+            Write::Create {
+                source,
+                spec,
+                namesakes,
+            } => {
                 let listed = match cluster {
                     Some(listed) => Some(listed),
-                    None => (self.read(connected.provider.find_created(spec)).await)
-                        .inspect_err(|failure| log(source, None, "find_created", failure))
-                        .unwrap_or_default(),
+                    None => {
+                        let found = (self.read(connected.provider.find_created(spec)).await)
+                            .inspect_err(|failure| log(source, None, "find_created", failure));
+                        made_by(found.unwrap_or_default(), namesakes, since.at)
+                    }
                 };
                 match listed {
                     Some(listed) => Some(self.show_listed(source, listed).await),
@@ -343,18 +365,22 @@ impl Live {
                 Some(target.clone())
             }
         };
-        self.done(connected, write, target, operation, is_pending, false)
+        self.done(sent, target, operation, is_pending, false)
     }
 
     pub(super) fn done(
         &self,
-        connected: &Connected,
-        write: &Write,
+        sent: Sent<'_>,
         target: Option<Target>,
         operation: Option<Operation>,
         is_pending: bool,
         was_read_back: bool,
     ) -> Done {
+        let Sent {
+            connected,
+            write,
+            since,
+        } = sent;
         let cluster = target.as_ref().map(|target| target.id.clone());
         // What was accepted without a trace goes on somewhere.
         let is_pending = is_pending || cluster.is_none();
@@ -367,7 +393,7 @@ impl Live {
                 Begun {
                     kind: write.kind(),
                     target,
-                    spec: write.spec().cloned(),
+                    creation: write.creation(since.at),
                     before: write.before().cloned(),
                     patch: write.patch().cloned(),
                 },

@@ -105,17 +105,22 @@ async fn an_operation_that_no_vendor_tracks_follows_from_the_cluster() {
         write: pending_write(),
         // Read once after the write and once by each look.
         describe: Box::new(|call| {
-            fine(described(match call {
+            let mut read = described(match call {
                 2 => State::Updating,
                 _ => State::Running,
-            }))
+            });
+            // Somebody else's work shows first.
+            if call > 3 {
+                read.cluster.name = "two".into();
+            }
+            fine(read)
         }),
         ..Script::default()
     });
     let done = rig.live.write(update()).await.unwrap();
     let id = done.operation.unwrap().id;
     let mut states = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         let known = rig.live.operation(&id, true).await.unwrap();
         assert_eq!(
             (known.value.origin, known.value.cluster.clone()),
@@ -124,14 +129,14 @@ async fn an_operation_that_no_vendor_tracks_follows_from_the_cluster() {
         states.push(known.value.operation.state);
         advance(Duration::from_secs(6)).await;
     }
-    // The state from before the work has begun is no sign of its end.
-    assert_eq!(states, [Running, Running, Succeeded, Succeeded]);
-    assert_eq!(rig.script.count("describe"), 4);
+    // Neither the state from before the work has begun nor the end of any work is a sign of its end.
+    assert_eq!(states, [Running, Running, Running, Succeeded, Succeeded]);
+    assert_eq!(rig.script.count("describe"), 5);
     assert_eq!(rig.notes.count("refresh s"), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_without_a_trace_is_over_after_a_while() {
+async fn what_became_of_a_change_without_a_trace_is_not_known_after_a_while() {
     let rig = rig(Script {
         capabilities: &SILENT,
         write: pending_write(),
@@ -146,17 +151,13 @@ async fn a_change_without_a_trace_is_over_after_a_while() {
         .unwrap()
         .id;
     let state = || async {
-        rig.live
-            .operation(&id, true)
-            .await
-            .unwrap()
-            .value
-            .operation
-            .state
+        let known = rig.live.operation(&id, true).await.unwrap();
+        let operation = &known.value.operation;
+        (operation.state, operation.done)
     };
-    assert_eq!(state().await, OperationState::Running);
+    assert_eq!(state().await, (Running, false));
     advance(Duration::from_secs(125)).await;
-    assert_eq!(state().await, OperationState::Succeeded);
+    assert_eq!(state().await, (OperationState::Unknown, true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,6 +266,40 @@ async fn a_creation_without_a_cluster_is_followed_by_its_name() {
     let known = rig.live.operation(&id, true).await.unwrap();
     assert_eq!(known.value.operation.state, OperationState::Succeeded);
     assert_eq!(rig.script.count("find_created"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_is_never_somebody_elses_cluster() {
+    let old = || {
+        let mut old = listed(State::Running);
+        old.cluster.created_at = Some(Timestamp::now() - jiff::SignedDuration::from_hours(1));
+        old
+    };
+    type Case = (Vec<ClusterId>, fn() -> Listed);
+    let cases: [Case; 2] = [
+        (vec![target().id], || listed(State::Running)),
+        (Vec::new(), old),
+    ];
+    for (namesakes, found) in cases {
+        let rig = rig(Script {
+            capabilities: &SILENT,
+            write: pending_write(),
+            find_created: Box::new(move |_| fine(Some(found()))),
+            ..Script::default()
+        });
+        let done = rig
+            .live
+            .write(super::writes::create(namesakes))
+            .await
+            .unwrap();
+        assert!(done.is_pending && done.cluster.is_none());
+        let id = done.operation.unwrap().id;
+        let known = rig.live.operation(&id, true).await.unwrap();
+        assert!(known.value.cluster.is_none() && !known.value.operation.done);
+        // Looked for after the write and by the look.
+        assert_eq!(rig.script.count("find_created"), 2);
+        assert_eq!(rig.notes.count("listed c running"), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Uri;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -16,7 +17,7 @@ use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Rate;
 
-use super::clusters::Pages;
+use super::clusters::{self, Pages};
 use super::cors::Origins;
 use super::load::Load;
 use super::rate::Proxies;
@@ -156,6 +157,11 @@ impl ApiState {
     /// Clusters of a source that have a name already, whoever may see them.
     pub(super) fn named(&self, source: &SourceName, name: &str) -> Vec<ClusterId> {
         self.whole().current().named(source, name)
+    }
+
+    /// The id that a path means, whoever may see the cluster.
+    pub(super) fn meant(&self, uri: &Uri) -> Option<ClusterId> {
+        clusters::meant(uri, &self.whole().current())
     }
 
     /// The generation that is published now.

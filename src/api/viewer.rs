@@ -24,7 +24,7 @@ use axum::extract::FromRequestParts;
 use http::Extensions;
 use http::request::Parts;
 
-use crate::domain::Reach;
+use crate::domain::{ClusterId, Reach};
 use crate::inventory::View;
 use crate::live::Known;
 
@@ -81,6 +81,21 @@ impl Viewer {
     /// Whether the caller sees operations of which no cluster is known. Vendors do not say which cluster one is of.
     pub(super) fn sees_unplaced(&self) -> bool {
         self.reach().projects.is_none()
+    }
+
+    /// Stands for how far the caller sees.
+    pub(super) fn fingerprint(&self) -> u128 {
+        self.reach().fingerprint()
+    }
+
+    /// Whether a cluster is seen, or was before it went: what is gone is seen by who sees all of its source.
+    pub(super) fn sees_or_saw(&self, state: &ApiState, id: &ClusterId) -> bool {
+        let whole = state.whole().current();
+        let is_gone = whole.find(id).is_none();
+        let view = View::new(whole, self.reach());
+        let source = id.as_str().split_once(':').map(|(source, _)| source);
+        let sees_source = source.is_some_and(|source| view.source(source).is_some());
+        view.find(id).is_some() || (is_gone && sees_source && self.sees_unplaced())
     }
 
     fn reach(&self) -> &Reach {

@@ -29,7 +29,7 @@ pub const MOST_OF_ONE: usize = 64;
 pub struct Key {
     /// Who asks; empty where nobody is told from anybody.
     pub caller: String,
-    /// The method and path that were asked for.
+    /// What was asked for: the method, and what it is about however its path was written.
     pub target: String,
     /// The caller's key.
     pub key: String,
@@ -44,6 +44,8 @@ pub struct Outcome {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The fingerprint of how far the caller saw: who sees otherwise now may not see this answer.
+    pub reach: u128,
 }
 
 /// A write that has ended.
@@ -351,6 +353,7 @@ mod tests {
             status: 201,
             headers: Vec::new(),
             body: vec![b'x'; bytes],
+            reach: 0,
         }
     }
 

@@ -17,7 +17,7 @@ mod read;
 mod weigh;
 mod write;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -211,7 +211,7 @@ struct Inner {
     operations: Arc<Flights<OperationId, Operation>>,
     book: Book,
     /// Clusters, and names of clusters to be, that are being written.
-    written: Arc<Mutex<HashSet<String>>>,
+    written: write::UnderWay,
     /// When clusters were last written: what was read of them before is old, however late it comes.
     changed: Mutex<HashMap<ClusterId, Instant>>,
     running: keys::Running,
@@ -280,6 +280,7 @@ impl Live {
                 writes.count = self.0.writes.len(),
                 "calls to vendors did not end in time"
             );
+            self.abandon();
         }
     }
 

@@ -1,13 +1,13 @@
 //! Writes: sent once, never repeated, read back where their answer is lost.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
-use tracing::info;
+use tracing::{error, info};
 
 use super::book::Known;
 use super::evidence::{Lookback, made_by};
@@ -92,6 +92,9 @@ pub enum WriteFailure {
     /// Another write of this cluster is running.
     #[error("another write is running")]
     Busy,
+    /// The cluster is no longer as it was wanted to be.
+    #[error("the cluster has changed since")]
+    Changed,
     /// It was not carried out.
     #[error("the write was not carried out")]
     Refused(#[source] Failure),
@@ -178,7 +181,10 @@ impl Write {
     /// What no second write may touch meanwhile. A slash is in no id, so no cluster has the name of one to be.
     fn subject(&self) -> String {
         match self {
-            Self::Create { source, spec, .. } => format!("{source}/{}", spec.name),
+            // Who makes one in another project must not be told of this one.
+            Self::Create { source, spec, .. } => {
+                format!("{source}/{:?}/{}", spec.project, spec.name)
+            }
             Self::Update { target, .. }
             | Self::Provision { target, .. }
             | Self::Destroy { target, .. }
@@ -187,9 +193,19 @@ impl Write {
     }
 }
 
+/// A write that is running.
+pub(super) struct Held {
+    kind: OperationKind,
+    source: SourceName,
+    cluster: Option<ClusterId>,
+}
+
+/// Writes that are running, by what no second one may touch meanwhile.
+pub(super) type UnderWay = Arc<Mutex<HashMap<String, Held>>>;
+
 /// The right to write one cluster.
 struct Turn {
-    written: Arc<Mutex<HashSet<String>>>,
+    written: UnderWay,
     subject: String,
 }
 
@@ -203,8 +219,20 @@ impl Drop for Turn {
 impl Live {
     /// Carries out a write. It is sent once; [`Live::once`] runs it in a task that outlives its caller.
     pub async fn write(&self, write: Write) -> Result<Done, WriteFailure> {
+        self.write_if(write, || true).await
+    }
+
+    /// The same, if something is still so when no other write of the cluster is running.
+    pub async fn write_if(
+        &self,
+        write: Write,
+        still: impl FnOnce() -> bool + Send,
+    ) -> Result<Done, WriteFailure> {
         let connected = (self.connected(write.source())).map_err(WriteFailure::Refused)?;
-        let _turn = self.turn(write.subject()).ok_or(WriteFailure::Busy)?;
+        let _turn = self.turn(&write).ok_or(WriteFailure::Busy)?;
+        if !still() {
+            return Err(WriteFailure::Changed);
+        }
         if let Write::Forget {
             target,
             force: false,
@@ -267,12 +295,35 @@ impl Live {
         outcome
     }
 
-    fn turn(&self, subject: String) -> Option<Turn> {
+    fn turn(&self, write: &Write) -> Option<Turn> {
+        let subject = write.subject();
         let mut written = (self.0.written.lock()).unwrap_or_else(PoisonError::into_inner);
-        written.insert(subject.clone()).then(|| Turn {
+        if written.contains_key(&subject) {
+            return None;
+        }
+        let held = Held {
+            kind: write.kind(),
+            source: write.source().clone(),
+            cluster: write.target().map(|target| target.id.clone()),
+        };
+        written.insert(subject.clone(), held);
+        Some(Turn {
             written: Arc::clone(&self.0.written),
             subject,
         })
+    }
+
+    /// Writes a line for each write that is running and that nobody will await any longer: what becomes of it is not known.
+    pub(super) fn abandon(&self) {
+        let written = (self.0.written.lock()).unwrap_or_else(PoisonError::into_inner);
+        for held in written.values() {
+            error!(
+                source.name = %held.source,
+                cluster.id = held.cluster.as_ref().map(ClusterId::as_str),
+                write.kind = name(held.kind),
+                "write abandoned: whether it was carried out is not known"
+            );
+        }
     }
 
     /// A fresh look at whether forgetting a record leaves infrastructure behind.

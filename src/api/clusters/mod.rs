@@ -340,11 +340,22 @@ pub(super) fn locate(uri: &Uri, snapshot: &Snapshot) -> Result<Place, Problem> {
     }
 }
 
-fn find_decoded(uri: Uri, snapshot: &Snapshot) -> Result<Place, Problem> {
-    let path = Segments::from(uri);
-    let as_sent = ClusterId::parse(path.raw(1));
+/// The id that the path means, however its escapes are written; `None` where it names no cluster.
+pub(super) fn meant(uri: &Uri, snapshot: &Snapshot) -> Option<ClusterId> {
+    let path = Segments::from(uri.clone());
+    match snapshot.find_text(path.raw(1)) {
+        Some(place) => Some(snapshot.row(place).id.clone()),
+        None => unescaped(&path),
+    }
+}
+
+fn unescaped(path: &Segments) -> Option<ClusterId> {
     let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
-    let id = decoded.or(as_sent).ok_or_else(|| {
+    decoded.or_else(|| ClusterId::parse(path.raw(1)))
+}
+
+fn find_decoded(uri: Uri, snapshot: &Snapshot) -> Result<Place, Problem> {
+    let id = unescaped(&Segments::from(uri)).ok_or_else(|| {
         Problem::new(Code::InvalidId)
             .with_detail("a cluster's id is <source>:<native id>, as lists show it")
     })?;

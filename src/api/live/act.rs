@@ -16,10 +16,12 @@ use utoipa::ToSchema;
 
 use crate::access::Principal;
 use crate::domain::{ClusterId, ClusterPatch, Kind, OperationKind, SourceName};
+use crate::inventory::View;
 use crate::live::{Done, Finished, Write, WriteFailure};
 use crate::provider::Capability;
 
 use super::super::code::Code;
+use super::super::path::Segments;
 use super::super::problem::Problem;
 use super::super::respond;
 use super::super::state::ApiState;
@@ -75,21 +77,91 @@ pub(super) async fn carry_out(
     // Keys of one caller are nothing to another.
     let caller = parts.extensions.get::<Arc<Principal>>();
     let caller = caller.map_or_else(String::new, |principal| principal.identity());
-    let key = keys::key(wanted, &caller, &parts.method, &parts.uri, &parts.headers)?;
+    let about = About::of(&api, &parts, &asked);
+    let target = about.target(&parts);
+    let key = keys::key(wanted, &caller, &target, &parts.headers)?;
     let print = keys::print(&parts.uri, &parts.headers, &body);
-    let live = api.live.clone();
+    let viewer = Viewer::of(&parts.extensions, &api);
+    let reach = viewer.fingerprint();
+    let given = api.clone();
     let work = Box::pin(async move {
-        match act(&api, &parts, asked).await {
+        match act(&given, &parts, asked).await {
             Ok(finished) => finished,
             // What is refused before a write is sent does not bind its key.
             Err(problem) => keys::refusal(&problem, false),
         }
     });
     // What broke in the middle of a write must not be tried again under its key.
-    let work = AssertUnwindSafe(work).catch_unwind().map(|finished| {
-        finished.unwrap_or_else(|_| keys::refusal(&Problem::new(Code::Internal), true))
+    let work = AssertUnwindSafe(work).catch_unwind().map(move |finished| {
+        let broken = || keys::refusal(&Problem::new(Code::Internal), true);
+        let mut finished = finished.unwrap_or_else(|_| broken());
+        finished.outcome.reach = reach;
+        finished
     });
-    keys::answer(live.once(&caller, key.map(|key| (key, print)), work).await)
+    let key = key.map(|key| (key, print));
+    let once = api.live.once(&caller, key, work).await;
+    let once = once.map_err(keys::refused)?;
+    if once.is_replayed && once.outcome.reach != reach {
+        about.check(&api, &viewer)?;
+    }
+    keys::answer(once)
+}
+
+/// What a write is about, as far as the request alone tells.
+enum About {
+    /// A cluster to be made.
+    Creation {
+        source: SourceName,
+        project: Option<String>,
+    },
+    /// A cluster, where the path names one.
+    Cluster(Option<ClusterId>),
+}
+
+impl About {
+    fn of(api: &ApiState, parts: &Parts, asked: &Asked) -> Self {
+        match asked {
+            Asked::Create(new) => {
+                let (source, project) = new.place();
+                Self::Creation { source, project }
+            }
+            Asked::Update(_) | Asked::Provision | Asked::Destroy(_) | Asked::Forget { .. } => {
+                Self::Cluster(api.meant(&parts.uri))
+            }
+        }
+    }
+
+    /// What a key is given for: one cluster is one target, however its id is escaped.
+    fn target(&self, parts: &Parts) -> String {
+        let (method, path) = (&parts.method, Segments::from(parts.uri.clone()));
+        match self {
+            Self::Cluster(Some(id)) => format!("{method} /clusters/{id}/{}", path.raw(2)),
+            Self::Cluster(None) | Self::Creation { .. } => format!("{method} {}", parts.uri.path()),
+        }
+    }
+
+    /// Refuses an earlier answer to a caller who sees otherwise now, as a new request would be.
+    fn check(&self, api: &ApiState, viewer: &Viewer) -> Result<(), Problem> {
+        match self {
+            Self::Creation { source, project } => {
+                if viewer.current(api).source(source.as_str()).is_none() {
+                    return Err(Problem::source_not_found(source.as_str()));
+                }
+                may_create_in(viewer, project.as_deref())
+            }
+            Self::Cluster(Some(id)) if viewer.sees_or_saw(api, id) => Ok(()),
+            Self::Cluster(_) => Err(Problem::new(Code::ClusterNotFound)),
+        }
+    }
+}
+
+fn may_create_in(viewer: &Viewer, project: Option<&str>) -> Result<(), Problem> {
+    if viewer.may_create_in(project) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Forbidden)
+        .with_detail("clusters can be created in the caller's own projects only")
+        .with_field("project", "is none of the caller's projects", None))
 }
 
 /// Looks up what a write is about, and carries it out.
@@ -110,11 +182,7 @@ async fn act(api: &ApiState, parts: &Parts, asked: Asked) -> Result<Finished, Pr
             .ok_or_else(|| Problem::source_not_found(source.as_str()))?;
         let kind = report.provider.clone();
         require(api, &source, &kind, &[capability])?;
-        if !viewer.may_create_in(spec.project.as_deref()) {
-            return Err(Problem::new(Code::Forbidden)
-                .with_detail("clusters can be created in the caller's own projects only")
-                .with_field("project", "is none of the caller's projects", None));
-        }
+        may_create_in(&viewer, spec.project.as_deref())?;
         let namesakes = api.named(&source, &spec.name);
         let write = Write::Create {
             source: source.clone(),
@@ -126,7 +194,11 @@ async fn act(api: &ApiState, parts: &Parts, asked: Asked) -> Result<Finished, Pr
     }
     let found = Found::locate(api, &viewer, &parts.uri)?;
     found.require(api, capability)?;
-    check_condition(&found, &parts.headers)?;
+    let is_met = |view: &View| is_met(&parts.headers, view, &found.target.id);
+    if !is_met(&found.snapshot) {
+        return Err(Problem::new(Code::PreconditionFailed)
+            .with_source(&found.target.source, &found.provider));
+    }
     let before = found.row().cluster().map(Box::new);
     let target = found.target.clone();
     let write = match asked {
@@ -153,31 +225,30 @@ async fn act(api: &ApiState, parts: &Parts, asked: Asked) -> Result<Finished, Pr
         },
         Asked::Create(_) => return Err(Problem::new(Code::Internal)),
     };
-    let outcome = api.live.write(write).await;
+    // Another write may have ended between the look above and this one's turn.
+    let still = || is_met(&viewer.current(api));
+    let outcome = api.live.write_if(write, still).await;
     let Found {
         target, provider, ..
     } = found;
     Ok(finish(api, &viewer, outcome, &target.source, &provider))
 }
 
-/// Refuses a write of a cluster that is not as the caller has read it.
-fn check_condition(found: &Found, headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether a cluster is as the caller has read it, where that was asked for.
+fn is_met(headers: &HeaderMap, view: &View, id: &ClusterId) -> bool {
     if !headers.contains_key(IF_MATCH) {
-        return Ok(());
+        return true;
     }
-    let mut tags = headers
+    let Some(place) = view.find(id) else {
+        return false;
+    };
+    headers
         .get_all(IF_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(str::trim);
-    let is_so = tags.any(|tag| tag == "*" || found.snapshot.is_tag_of(found.place, tag));
-    if is_so {
-        Ok(())
-    } else {
-        Err(Problem::new(Code::PreconditionFailed)
-            .with_source(&found.target.source, &found.provider))
-    }
+        .map(str::trim)
+        .any(|tag| tag == "*" || view.is_tag_of(place, tag))
 }
 
 /// The answer to a write.

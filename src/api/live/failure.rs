@@ -97,6 +97,7 @@ pub(super) fn of_write(failure: &WriteFailure, source: &SourceName, provider: &K
         WriteFailure::Busy => Problem::new(Code::ClusterBusy)
             .with_retry_after(SHORTLY)
             .with_source(source, provider),
+        WriteFailure::Changed => Problem::new(Code::PreconditionFailed).with_source(source, provider),
         WriteFailure::Refused(failure) => problem(failure, source, provider),
         WriteFailure::Unread(failure) => problem(failure, source, provider).with_detail(
             "whether the cluster has infrastructure could not be read, so its record was not removed",
@@ -134,6 +135,7 @@ pub(super) fn is_final(failure: &WriteFailure) -> bool {
         }
         WriteFailure::Refused(_)
         | WriteFailure::Busy
+        | WriteFailure::Changed
         | WriteFailure::InfrastructureMayExist(_)
         | WriteFailure::Unread(_) => false,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::live::{Finished, Key, MOST_OF_ONE, Once, Outcome, Print, Refusal};
 
@@ -30,8 +30,7 @@ pub(super) enum Wanted {
 pub(super) fn key(
     wanted: Wanted,
     caller: &str,
-    method: &Method,
-    uri: &Uri,
+    target: &str,
     headers: &HeaderMap,
 ) -> Result<Option<Key>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -57,7 +56,7 @@ pub(super) fn key(
     }
     Ok(Some(Key {
         caller: caller.to_owned(),
-        target: format!("{method} {}", uri.path()),
+        target: target.to_owned(),
         key: bare.to_owned(),
     }))
 }
@@ -91,6 +90,7 @@ pub(super) fn success(
             status: status.as_u16(),
             headers,
             body,
+            reach: 0,
         },
         is_final: true,
     }
@@ -103,17 +103,18 @@ pub(super) fn refusal(problem: &Problem, is_final: bool) -> Finished {
             status: problem.status().as_u16(),
             headers: Vec::new(),
             body: problem.to_kept(),
+            reach: 0,
         },
         is_final,
     }
 }
 
 /// Answers with what a write came to.
-pub(super) fn answer(once: Result<Once, Refusal>) -> Result<Response, Problem> {
+pub(super) fn answer(once: Once) -> Result<Response, Problem> {
     let Once {
         outcome,
         is_replayed,
-    } = once.map_err(refused)?;
+    } = once;
     let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = if status.is_success() {
         let mut response = Response::new(Body::from(outcome.body));
@@ -135,7 +136,8 @@ pub(super) fn answer(once: Result<Once, Refusal>) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn refused(refusal: Refusal) -> Problem {
+/// Why a write was not begun.
+pub(super) fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::Running => {
             Problem::new(Code::IdempotencyInProgress).with_retry_after(Duration::from_secs(2))
@@ -164,8 +166,7 @@ mod tests {
         for key in keys {
             headers.append(IDEMPOTENCY_KEY, key.parse().unwrap());
         }
-        let uri = Uri::from_static("/clusters?x=1");
-        match key(wanted, "me", &Method::POST, &uri, &headers) {
+        match key(wanted, "me", "POST /clusters", &headers) {
             Ok(found) => Ok(found.map(|found| {
                 assert_eq!((&*found.caller, &*found.target), ("me", "POST /clusters"));
                 found.key

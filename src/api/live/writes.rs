@@ -69,6 +69,11 @@ pub(in super::super) struct Destruction {
 struct Nothing {}
 
 impl NewCluster {
+    /// The source and the project that it is made in.
+    pub(super) fn place(&self) -> (SourceName, Option<String>) {
+        (self.source.clone(), self.project.clone())
+    }
+
     pub(super) fn parts(self) -> (SourceName, ClusterSpec) {
         let spec = ClusterSpec {
             name: self.name,

@@ -309,6 +309,117 @@ async fn one_cluster_has_one_write_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_creation_is_not_told_from_outside_of_its_project() {
+    let rig = rig(Script {
+        write: Box::new(|_| after(5, Written::default())),
+        ..Script::default()
+    });
+    let within = |project: &str| {
+        let mut write = create(Vec::new());
+        if let Write::Create { spec, .. } = &mut write {
+            spec.project = Some(project.to_owned());
+        }
+        write
+    };
+    let (live, write) = (rig.live.clone(), within("hidden"));
+    let hidden = tokio::spawn(async move { live.write(write).await.is_ok() });
+    sleep(Duration::from_secs(1)).await;
+    let again = rig.live.write(within("hidden")).await;
+    assert!(matches!(again, Err(WriteFailure::Busy)));
+    assert!(rig.live.write(within("own")).await.is_ok());
+    assert!(hidden.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_write_depends_on_is_looked_at_when_no_other_one_is_running() {
+    let rig = rig(Script {
+        write: Box::new(|_| after(5, Written::default())),
+        ..Script::default()
+    });
+    let live = rig.live.clone();
+    let first = tokio::spawn(async move { live.write(update()).await.is_ok() });
+    sleep(Duration::from_secs(1)).await;
+    let never = || panic!("looked at while another write is running");
+    let busy = rig.live.write_if(update(), never).await;
+    assert!(matches!(busy, Err(WriteFailure::Busy)));
+    assert!(first.await.unwrap());
+    let changed = rig.live.write_if(update(), || false).await;
+    assert!(matches!(changed, Err(WriteFailure::Changed)));
+    assert_eq!(rig.script.count("write"), 1);
+    assert!(rig.live.write_if(update(), || true).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_outlasts_the_grace_is_logged_with_its_cluster() {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(Log(Arc::clone(&log)))
+        .finish();
+    // With a single dispatcher tracing asks only the thread that comes to an event first, which may be another test's.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let rig = rig(Script {
+        write: Box::new(|_| pending().boxed()),
+        ..Script::default()
+    });
+    let live = rig.live.clone();
+    let work = async move {
+        let _ = live.write(destroy()).await;
+        keys_end()
+    };
+    let live = rig.live.clone();
+    let _caller = tokio::spawn(async move { live.once("", None, work).await });
+    sleep(Duration::from_secs(1)).await;
+    rig.live.stop(Duration::from_secs(1)).await;
+    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let line = log.lines().find(|line| line.contains("write abandoned"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    for part in [
+        "source.name=s",
+        "cluster.id=\"s:c\"",
+        "write.kind=\"destroy\"",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+/// What a write came to that nobody looks at.
+fn keys_end() -> Finished {
+    Finished {
+        outcome: Outcome {
+            status: 200,
+            headers: Vec::new(),
+            body: Vec::new(),
+            reach: 0,
+        },
+        is_final: true,
+    }
+}
+
+#[derive(Clone)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_goes_only_when_no_infrastructure_is_left_or_by_force() {
     let possible = || Script {
         infrastructure: Infrastructure::Possible,
@@ -410,6 +521,7 @@ fn work(count: &Arc<AtomicUsize>, is_final: bool) -> BoxFuture<'static, Finished
                 status: 201,
                 headers: Vec::new(),
                 body: number.to_string().into_bytes(),
+                reach: 0,
             },
             is_final,
         }
@@ -514,6 +626,7 @@ async fn a_write_is_read_back_also_while_the_program_stops() {
                 status: if is_seen { 200 } else { 500 },
                 headers: Vec::new(),
                 body: Vec::new(),
+                reach: 0,
             },
             is_final: true,
         }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use clustergate::domain::State;
+use clustergate::api::Viewer;
+use clustergate::domain::{Reach, SourceName, State};
 use clustergate::provider::ErrorKind;
 use http::Request;
-use serde_json::json;
+use http::request::Builder;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::toy::{Toy, Trouble};
 use super::{Rig, post};
+use crate::api::send;
 
 fn toy() -> Toy {
     Toy::new(&[("a", State::Running), ("c", State::Deleted)])
@@ -75,6 +78,70 @@ async fn what_the_first_request_has_changed_does_not_refuse_the_second() {
         );
     }
     assert_eq!(rig.toy.writes(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_given_for_a_cluster_however_its_id_is_written() {
+    let rig = Rig::start(toy()).await;
+    for (target, replayed) in [
+        ("/clusters/toy:a/destroy", ""),
+        ("/clusters/toy%3Aa/destroy", "true"),
+        ("/clusters/toy:%61/destroy", "true"),
+    ] {
+        let answer = rig.with(post(target, "k"), &json!({"name": "a"})).await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.header("idempotency-replayed")
+            ),
+            (202, replayed),
+            "{target}"
+        );
+    }
+    assert_eq!(rig.toy.writes(), 1);
+}
+
+#[tokio::test]
+async fn an_earlier_answer_is_not_given_to_who_sees_less_now() {
+    let rig = Rig::start(toy()).await;
+    let seeing = |sources: Option<&str>, projects: Option<&str>| Reach {
+        sources: sources.map(|name| [SourceName::new(name).unwrap()].into()),
+        projects: projects.map(|project| [project.to_owned()].into()),
+    };
+    let destroy = || (post("/clusters/toy:a/destroy", "k"), json!({"name": "a"}));
+    let create = || {
+        (
+            post("/clusters", "k"),
+            json!({"source": "toy", "name": "x"}),
+        )
+    };
+    let forget = || (post("/clusters/toy:c", "k").method("DELETE"), json!({}));
+    for (asked, narrowed) in [
+        (&destroy as &dyn Fn() -> _, [404, 404]),
+        (&create, [404, 403]),
+        (&forget, [404, 404]),
+    ] {
+        let ask = async |reach: Reach| {
+            let (request, body): (Builder, Value) = asked();
+            let viewer = Viewer::new(Arc::new(reach));
+            let request = request
+                .extension(viewer)
+                .header("content-type", "application/json");
+            let request = request.body(Body::from(body.to_string())).unwrap();
+            send(&rig.gateway.router, request).await
+        };
+        let first = ask(Reach::ALL).await;
+        assert!(first.status.is_success(), "{}", first.text());
+        let elsewhere = ask(seeing(Some("other"), None)).await;
+        let within = ask(seeing(None, Some("p"))).await;
+        let statuses = [elsewhere.status.as_u16(), within.status.as_u16()];
+        assert_eq!(statuses, narrowed, "{}", within.text());
+        // Who sees all of it still gets the answer, also to what is gone.
+        let again = ask(seeing(Some("toy"), None)).await;
+        assert_eq!(again.status, first.status);
+        assert_eq!(again.header("idempotency-replayed"), "true");
+    }
+    assert_eq!(rig.toy.writes(), 3);
 }
 
 #[tokio::test]

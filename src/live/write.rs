@@ -377,13 +377,12 @@ impl Live {
                 spec,
                 namesakes,
             } => {
-                let listed = match cluster {
-                    Some(listed) => Some(listed),
-                    None => {
-                        let found = (self.read(connected.provider.find_created(spec)).await)
-                            .inspect_err(|failure| log(source, None, "find_created", failure));
-                        made_by(found.unwrap_or_default(), namesakes, since.at)
-                    }
+                let listed = if cluster.is_some() {
+                    cluster
+                } else {
+                    let found = (self.read(connected.provider.find_created(spec)).await)
+                        .inspect_err(|failure| log(source, None, "find_created", failure));
+                    made_by(found.unwrap_or_default(), namesakes, since.at)
                 };
                 match listed {
                     Some(listed) => Some(self.show_listed(source, listed).await),

@@ -104,7 +104,7 @@ pub(super) async fn carry_out(
     if once.is_replayed && once.outcome.reach != reach {
         about.check(&api, &viewer)?;
     }
-    keys::answer(once)
+    Ok(keys::answer(once))
 }
 
 /// What a write is about, as far as the request alone tells.

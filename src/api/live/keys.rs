@@ -110,7 +110,7 @@ pub(super) fn refusal(problem: &Problem, is_final: bool) -> Finished {
 }
 
 /// Answers with what a write came to.
-pub(super) fn answer(once: Once) -> Result<Response, Problem> {
+pub(super) fn answer(once: Once) -> Response {
     let Once {
         outcome,
         is_replayed,
@@ -133,7 +133,7 @@ pub(super) fn answer(once: Once) -> Result<Response, Problem> {
     if is_replayed {
         headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 /// Why a write was not begun.

@@ -270,21 +270,19 @@ async fn a_creation_without_a_cluster_is_followed_by_its_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_creation_is_never_somebody_elses_cluster() {
-    let old = || {
-        let mut old = listed(State::Running);
-        old.cluster.created_at = Some(Timestamp::now() - jiff::SignedDuration::from_hours(1));
-        old
-    };
-    type Case = (Vec<ClusterId>, fn() -> Listed);
-    let cases: [Case; 2] = [
-        (vec![target().id], || listed(State::Running)),
-        (Vec::new(), old),
-    ];
-    for (namesakes, found) in cases {
+    let hour = jiff::SignedDuration::from_hours(1);
+    for (namesakes, made_at) in [
+        (vec![target().id], None),
+        (Vec::new(), Some(Timestamp::now() - hour)),
+    ] {
         let rig = rig(Script {
             capabilities: &SILENT,
             write: pending_write(),
-            find_created: Box::new(move |_| fine(Some(found()))),
+            find_created: Box::new(move |_| {
+                let mut found = listed(State::Running);
+                found.cluster.created_at = made_at;
+                fine(Some(found))
+            }),
             ..Script::default()
         });
         let done = rig

@@ -19,6 +19,9 @@ use super::prepare::{Prepared, Preparing};
 use super::shelf::{Detailed, Outcome};
 use crate::domain::ClusterId;
 use crate::provider::{Capability, ErrorKind, Listing, Locator, ProviderError, walk_into};
+use crate::upstream::FailureKind;
+
+const CIRCUIT_OPEN: ErrorKind = ErrorKind::Call(FailureKind::CircuitOpen);
 
 /// Details are published together, at most so many and not sooner than this.
 const BATCH: usize = 500;
@@ -153,7 +156,12 @@ impl Task {
         let was_read = result.is_ok();
         // A vendor that asks to wait is not asked before; otherwise the rhythm is the same in good and bad times.
         let not_before = Instant::now() + wait.unwrap_or_default();
-        let due = not_before.max(started + schedule.refresh_interval);
+        let is_refused = matches!(&result, Err((kind, _)) if *kind == CIRCUIT_OPEN);
+        let due = match wait {
+            // Nobody was asked: the rhythm begins with the first call that is let through.
+            Some(_) if is_refused => not_before,
+            Some(_) | None => not_before.max(started + schedule.refresh_interval),
+        };
         let until_due = due.saturating_duration_since(Instant::now());
         let next_attempt_at = super::now().checked_add(until_due).ok();
         self.publish(Event::Refreshed(Outcome {

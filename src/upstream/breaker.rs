@@ -1,4 +1,6 @@
 //! Leaves a vendor alone that fails again and again.
+//!
+//! Only listings and writes count: one cluster that cannot be read must not keep a caller from all others.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use http::Request;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
+use super::call::OfOne;
 use super::layer::{Pass, Within};
 use super::moment::later;
 use super::{Answer, FailureKind, UpstreamError, jitter};
@@ -33,6 +36,8 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 struct Admission {
     probe: Option<Instant>,
+    /// Whether its failure counts.
+    counts: bool,
 }
 
 /// How an attempt bears on the vendor's health.
@@ -60,24 +65,26 @@ impl Switch {
         self.lock().open_until
     }
 
-    /// Lets an attempt through, or says how long to wait.
-    fn admit(&self, now: Instant) -> Result<Admission, Duration> {
+    /// Lets an attempt through, or says how long to wait. One that does not count takes no probe's turn.
+    fn admit(&self, counts: bool, now: Instant) -> Result<Admission, Duration> {
         let mut state = self.lock();
-        match state.open_until {
-            None => Ok(Admission { probe: None }),
-            Some(until) if until > now => Err(until - now),
-            Some(_) => {
+        let probe = match state.open_until {
+            Some(until) if until > now => return Err(until - now),
+            Some(_) if counts => {
                 state.open_until = Some(later(now, self.cooldown()));
-                Ok(Admission {
-                    probe: state.open_until,
-                })
+                state.open_until
             }
-        }
+            Some(_) | None => None,
+        };
+        Ok(Admission { probe, counts })
     }
 
     fn record(&self, admission: Admission, result: &Result<Answer, UpstreamError>, now: Instant) {
         let mut state = self.lock();
         match evidence(result) {
+            // Between failed listings and writes, one thing that can be read is no sign that those go well.
+            Evidence::Alive if !admission.counts && state.open_until.is_none() => {}
+            Evidence::Down if !admission.counts => {}
             Evidence::Alive => *state = State::default(),
             Evidence::Down => {
                 state.consecutive = state.consecutive.saturating_add(1);
@@ -142,7 +149,8 @@ fn refusal(wait: Duration) -> UpstreamError {
 /// The layer: refuses while the switch is open.
 impl<S: Within> Pass<S> for Arc<Switch> {
     async fn pass(self, within: S, request: Request<Bytes>) -> Result<Answer, UpstreamError> {
-        let admission = self.admit(Instant::now()).map_err(refusal)?;
+        let counts = request.extensions().get::<OfOne>().is_none();
+        let admission = self.admit(counts, Instant::now()).map_err(refusal)?;
         let result = within.oneshot(request).await;
         self.record(admission, &result, Instant::now());
         result

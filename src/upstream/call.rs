@@ -17,6 +17,7 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
 pub struct Target {
     path: String,
     query: String,
+    names_one: bool,
 }
 
 impl Target {
@@ -25,6 +26,7 @@ impl Target {
         Self {
             path: path.to_owned(),
             query: String::new(),
+            names_one: false,
         }
     }
 
@@ -33,12 +35,14 @@ impl Target {
         Self {
             path: path.to_owned(),
             query: String::new(),
+            names_one: false,
         }
     }
 
     /// Adds one percent-encoded segment; `.` and `..` are encoded too, so that no id climbs out of its place.
     #[must_use]
     pub fn segment(mut self, segment: &str) -> Self {
+        self.names_one = true;
         self.path.push('/');
         if matches!(segment, "." | "..") {
             self.path.push_str(&segment.replace('.', "%2E"));
@@ -72,6 +76,12 @@ impl Target {
     }
 }
 
+/// Marks a request that reads one thing.
+///
+/// That one thing cannot be read says little of the rest of its vendor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OfOne;
+
 /// One call to a vendor, before authorization.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -90,6 +100,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether it reads one thing: its target names it by a segment of its own.
+    pub(super) fn is_of_one(&self) -> bool {
+        self.repeatable && self.target.names_one
+    }
+
     /// A read.
     pub fn get(operation: &'static str, target: Target) -> Self {
         Self {

@@ -9,6 +9,7 @@ use tower::{Service, ServiceExt};
 use tracing::debug;
 
 use super::address::Address;
+use super::call::OfOne;
 use super::layer::Within;
 use super::meter::Repeated;
 use super::{Answer, Call, FailureKind, UpstreamError, jitter};
@@ -133,6 +134,9 @@ impl<S> Retry<S> {
 impl<S: Within> Retry<S> {
     async fn send(self, call: Call) -> Result<Answer, UpstreamError> {
         let mut request = self.address.request(&call)?;
+        if call.is_of_one() {
+            request.extensions_mut().insert(OfOne);
+        }
         let mut progress = Progress::default();
         let mut last: Option<UpstreamError> = None;
         loop {

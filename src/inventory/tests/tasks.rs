@@ -266,6 +266,27 @@ async fn a_vendor_that_asks_to_wait_is_not_asked_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_whose_circuit_is_open_is_read_again_as_soon_as_it_lets_a_call_through() {
+    let began = Instant::now();
+    let (script, _inventory, _keeper) = start(
+        Script::new(|call| match call {
+            0 => {
+                let mut open = UpstreamError::new(FailureKind::CircuitOpen);
+                open.attempts = 0;
+                open.wait = Some(Duration::from_secs(20));
+                refuse(ProviderError::call("list", open))
+            }
+            _ => answer(page(1)),
+        }),
+        schedule(),
+    );
+    sleep(Duration::from_secs(21)).await;
+    assert_eq!(script.times(began), [0, 20]);
+    sleep(PERIOD).await;
+    assert_eq!(script.times(began), [0, 20, 80]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn wishes_during_a_refresh_are_one_more_refresh() {
     let slow = |_| {
         async {

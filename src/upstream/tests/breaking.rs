@@ -131,3 +131,36 @@ async fn an_open_breaker_is_not_retried_and_the_cause_is_kept() {
     assert!(error.wait.is_some());
     assert_eq!(witness.count(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_thing_that_cannot_be_read_keeps_nobody_from_the_rest() {
+    let one = || Call::get("find", Target::new("/v1/things").segment("broken"));
+    let (stack, witness) = stack(breaking(), |n| Reply::status(if n < 6 { 503 } else { 200 }));
+    for _ in 0..6 {
+        stack.send(one()).await.unwrap_err();
+    }
+    assert_eq!(stack.vitals().breaker, BreakerState::Closed);
+    stack.send(read()).await.unwrap();
+    stack.send(write()).await.unwrap();
+    assert_eq!(witness.count(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_one_thing_neither_delays_the_probe_nor_hides_failures() {
+    let (stack, witness) = stack(breaking(), |n| {
+        Reply::status(if matches!(n, 0 | 2 | 4) { 503 } else { 200 })
+    });
+    let one = || Call::get("find", Target::new("/v1/things").segment("fine"));
+    for _ in 0..2 {
+        stack.send(read()).await.unwrap_err();
+        stack.send(one()).await.unwrap();
+    }
+    stack.send(read()).await.unwrap_err();
+    let refused = stack.send(one()).await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::CircuitOpen);
+    assert_eq!(witness.count(), 5);
+    // Whatever answers after the cool-down shows that the vendor is there.
+    tokio::time::sleep(refused.wait.unwrap()).await;
+    stack.send(one()).await.unwrap();
+    assert_eq!(stack.vitals().breaker, BreakerState::Closed);
+}

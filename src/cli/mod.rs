@@ -22,6 +22,7 @@ mod progress;
 pub mod providers;
 pub mod serve;
 pub mod sources;
+mod switch;
 mod table;
 mod text;
 mod view;

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
 
 use super::exit::{Exit, Failure};
 use super::log::LogArgs;
 use super::printer::Printer;
+use super::switch::switch;
 use crate::adapters::CATALOG;
 use crate::app::{self, DemoOptions, Demonstration, SandboxOptions};
 use crate::config::{Config, Log, Mistakes, Overrides, Process, Server, host_names, load};
@@ -24,7 +24,7 @@ pub struct Configured {
     #[arg(long, env = "CLUSTERGATE_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// Allow an address that others can reach, although nothing controls their access
-    #[arg(long, env = "CLUSTERGATE_INSECURE_BIND", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "CLUSTERGATE_INSECURE_BIND", value_parser = switch)]
     pub insecure_bind: bool,
     /// File of API keys; with it nobody is let in without one
     #[arg(long, env = "CLUSTERGATE_KEYS_FILE", value_name = "FILE")]

@@ -369,10 +369,20 @@ fn brief(line: &str) -> String {
 
 /// Runs the program with a keys file and nothing of this environment.
 fn clustergate(file: &KeysFile, arguments: &[&str]) -> (Option<i32>, String, String) {
+    clustergate_with(file, &[], arguments)
+}
+
+/// Does the same with these variables.
+fn clustergate_with(
+    file: &KeysFile,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_clustergate"))
         .args(arguments)
         .env_clear()
         .env("CLUSTERGATE_KEYS_FILE", file.path())
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -473,4 +483,30 @@ fn an_open_address_wants_access_control_and_a_broken_keys_file_stops_the_start()
     let (code, _, words) = check(&open);
     assert_eq!(code, Some(2));
     assert!(words.contains("not a keys file"), "{words}");
+}
+
+#[test]
+fn only_a_yes_opens_an_address_without_access_control() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeysFile::at(folder.path().join("keys.json"));
+    let open = ["check", "--listen", "0.0.0.0:0"];
+    for text in ["\"false\"", "disabled", "none", "'true'"] {
+        let variables = [("CLUSTERGATE_INSECURE_BIND", text)];
+        let (code, _, words) = clustergate_with(&file, &variables, &open);
+        assert_eq!(code, Some(2), "{text}: {words}");
+        assert!(
+            words.contains("--insecure-bind") && words.contains("must be true or false"),
+            "{words}"
+        );
+    }
+    for text in ["", "false ", "off"] {
+        let variables = [
+            ("CLUSTERGATE_INSECURE_BIND", text),
+            ("KUBEADAPT_API_KEY", "k"),
+            ("CLUSTERGATE_KEYS_FILE", ""),
+        ];
+        let (code, _, words) = clustergate_with(&file, &variables, &open);
+        assert_eq!(code, Some(2), "{text}: {words}");
+        assert!(!words.contains("must be true or false"), "{words}");
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::super::code::Code;
 use super::super::problem::{Problem, echo};
+use super::objects::Objects;
 
 /// Media types of a whole thing.
 pub(super) const JSON: &[&str] = &["application/json"];
@@ -36,7 +37,7 @@ pub(super) fn is_of(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Proble
 /// Reads JSON into what it must be; a field that is not known, missing or of another type is named by its path.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let reader = &mut serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Objects(&mut *reader)).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
         match error.classify() {
@@ -150,6 +151,32 @@ mod tests {
         assert_eq!(errors, ["name is missing"]);
         let (_, errors) = refusal::<ClusterSpec>("[]");
         assert!(errors[0].starts_with("body invalid"), "{errors:?}");
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let whole = r#"["edge",null,null,null,[],null,{}]"#;
+        let (code, errors) = refusal::<ClusterSpec>(whole);
+        assert_eq!(code, Code::InvalidValues);
+        assert_eq!(
+            errors,
+            ["body invalid type: sequence, expected struct ClusterSpec"]
+        );
+        let groups = r#"{"name":"a","node_groups":[{},["pool",null,1,2,3,4]]}"#;
+        for refused in [
+            refusal::<ClusterSpec>(groups),
+            refusal::<ClusterPatch>(groups),
+        ] {
+            assert_eq!(refused.0, Code::InvalidValues);
+            assert_eq!(
+                refused.1,
+                ["node_groups[1] invalid type: sequence, expected struct NodeGroupSpec"]
+            );
+        }
+        let good = r#"{"name":"a","node_groups":[{"min_size":1}],"public_access_cidrs":["::/0"],"options":{"x":[1,{"y":[null,1.5]}]}}"#;
+        let read = parse::<ClusterSpec>(good.as_bytes()).unwrap();
+        let plain: ClusterSpec = serde_json::from_str(good).unwrap();
+        assert_eq!(read, plain);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod body;
 mod failure;
 mod keys;
 pub(super) mod kubeconfig;
+mod objects;
 pub(super) mod operations;
 pub(super) mod reads;
 pub(super) mod writes;

@@ -5,7 +5,9 @@
 //! larger than [`Limits::max_head_bytes`] is answered with 431, one that is not HTTP with 400.
 
 mod certificate;
+mod connections;
 mod lag;
+mod phase;
 mod refusal;
 mod timed;
 
@@ -25,8 +27,7 @@ use hyper::server::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,9 @@ use tower::Service as _;
 
 use crate::tls::Served;
 
-use timed::{Phase, Timed};
+use connections::Connections;
+use phase::{Answering, Phase, Underway};
+use timed::Timed;
 
 pub use certificate::CertificateWatch;
 pub use lag::LagWatch;
@@ -42,7 +45,8 @@ pub use lag::LagWatch;
 /// What one client, and all of them together, can hold on to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; one more is answered with 503 and closed.
+    /// Connections at once; for one more the one that has been idle longest is closed. Where each has a request under way, one more
+    /// is answered with 503 and closed.
     pub max_connections: usize,
     /// Largest request line and headers together; at least 8 KiB.
     pub max_head_bytes: usize,
@@ -109,7 +113,8 @@ pub async fn serve_with(
         limits,
         stop: CancellationToken::new(),
     });
-    let mut connections = JoinSet::new();
+    let began = Instant::now();
+    let mut connections = Connections::new(limits.max_connections);
     let mut shutdown = pin!(shutdown);
     let over_the_cap = refusal::over_the_cap();
     let mut failing = false;
@@ -117,9 +122,9 @@ pub async fn serve_with(
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Some(()) = connections.ended() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() >= limits.max_connections => {
+                Ok((stream, _)) if !connections.have_room() => {
                     // Without a task and without waiting; the client may already be gone, and there is nobody to tell. One
                     // that waits for a handshake would not understand.
                     if server.tls.is_none() {
@@ -128,7 +133,9 @@ pub async fn serve_with(
                 }
                 Ok((stream, peer)) => {
                     failing = false;
-                    connections.spawn(Arc::clone(&server).connection(stream, Peer(peer)));
+                    let phase = Arc::new(Phase::new(began));
+                    let serving = Arc::clone(&server).connection(stream, Peer(peer), Arc::clone(&phase));
+                    connections.spawn(phase, serving);
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
@@ -143,22 +150,8 @@ pub async fn serve_with(
     }
     drop(listener);
     server.stop.cancel();
-    drain(connections, limits.grace).await;
+    connections.drain(limits.grace).await;
     Ok(())
-}
-
-/// Awaits every connection, and cuts off those that outlast the grace period.
-async fn drain(mut connections: JoinSet<()>, grace: Duration) {
-    let deadline = Instant::now() + grace;
-    while !connections.is_empty() {
-        if timeout_at(deadline, connections.join_next()).await.is_err() {
-            tracing::warn!(
-                connections = connections.len(),
-                "requests cut off by shutdown"
-            );
-            connections.shutdown().await;
-        }
-    }
 }
 
 /// Whether only this one connection failed, before it was accepted.
@@ -184,20 +177,21 @@ struct Server {
 }
 
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: Peer) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: Peer, phase: Arc<Phase>) {
         // Answers are written whole; waiting to join small ones would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            return self.speak(stream, peer).await;
+            return self.speak(stream, peer, phase).await;
         };
         // On the heap, since a plain connection must not be as large as one with a session.
         Box::pin(async {
             let shaken = tokio::select! {
                 shaken = timeout(self.limits.head_timeout, shake_hands(tls, stream)) => shaken,
                 () = self.stop.cancelled() => return,
+                () = phase.asked_to_leave() => return,
             };
             match shaken {
-                Ok(Ok(stream)) => self.speak(stream, peer).await,
+                Ok(Ok(stream)) => self.speak(stream, peer, phase).await,
                 Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
                 Err(_) => tracing::debug!("handshake took too long"),
             }
@@ -206,21 +200,24 @@ impl Server {
     }
 
     /// Answers requests until either side has had enough.
-    async fn speak<S>(&self, stream: S, peer: Peer)
+    async fn speak<S>(&self, stream: S, peer: Peer, phase: Arc<Phase>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let phase = Arc::new(Phase::default());
         let io = TokioIo::new(Timed::new(stream, Arc::clone(&phase), self.limits));
         let service = Handler {
             router: self.router.clone(),
-            phase,
+            phase: Arc::clone(&phase),
             peer,
         };
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
             () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = phase.asked_to_leave() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -245,15 +242,15 @@ struct Handler {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Handler {
-    type Response = Response;
+    type Response = Response<Underway>;
     type Error = std::convert::Infallible;
-    type Future = axum::routing::future::RouteFuture<Self::Error>;
+    type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.phase.head_complete();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
-        self.router.clone().call(request)
+        Answering::new(self.router.clone().call(request), Arc::clone(&self.phase))
     }
 }
 

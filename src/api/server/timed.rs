@@ -3,34 +3,13 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::phase::Phase;
 use super::{Limits, refusal};
-
-/// What only the service knows: whether the bytes read so far were a whole head.
-#[derive(Debug, Default)]
-pub(super) struct Phase {
-    answering: AtomicBool,
-}
-
-impl Phase {
-    /// The head is complete and a handler has it; from here on its own limits count.
-    pub(super) fn head_complete(&self) {
-        self.answering.store(true, Ordering::Relaxed);
-    }
-
-    fn is_answering(&self) -> bool {
-        self.answering.load(Ordering::Relaxed)
-    }
-
-    fn answered(&self) {
-        self.answering.store(false, Ordering::Relaxed);
-    }
-}
 
 /// A stream whose reads and writes fail when the client takes too long.
 ///
@@ -89,6 +68,9 @@ impl<S> Timed<S> {
 
     /// Called when a read has to wait.
     fn wait_to_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.phase.is_over() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let Some(deadline) = self.read_deadline() else {
             return Poll::Pending;
         };
@@ -111,6 +93,7 @@ impl<S> Timed<S> {
 
     /// Called when a write has to wait.
     fn wait_to_write<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.phase.blocked();
         let since = *self.blocked_since.get_or_insert_with(Instant::now);
         let deadline = since + self.limits.write_timeout;
         ready!(wait(&mut self.write_timer, deadline, cx));
@@ -127,7 +110,7 @@ impl<S> Timed<S> {
             self.blocked_since = None;
             self.idle_since = Instant::now();
             self.head_since = None;
-            self.phase.answered();
+            self.phase.answered(self.idle_since);
             // The read that waits for the next request may have begun before this write, when it had no limit.
             let idle = self.idle_since + self.limits.idle_timeout;
             let _ = wait(&mut self.read_timer, idle, cx);
@@ -195,8 +178,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(outcome) => {
-                if buffer.filled().len() > before && !this.phase.is_answering() {
-                    this.head_since.get_or_insert_with(Instant::now);
+                if buffer.filled().len() > before
+                    && !this.phase.is_answering()
+                    && this.head_since.is_none()
+                {
+                    let now = Instant::now();
+                    this.head_since = Some(now);
+                    this.phase.moved_at(now);
                 }
                 Poll::Ready(outcome)
             }
@@ -261,7 +249,7 @@ mod tests {
 
     fn timed() -> (DuplexStream, Timed<DuplexStream>, Arc<Phase>) {
         let (client, server) = duplex(16);
-        let phase = Arc::new(Phase::default());
+        let phase = Arc::new(Phase::new(Instant::now()));
         let timed = Timed::new(server, Arc::clone(&phase), Limits::default());
         (client, timed, phase)
     }
@@ -343,7 +331,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_a_layer_below_keeps_is_not_waited_for_for_ever() {
-        let phase = Arc::new(Phase::default());
+        let phase = Arc::new(Phase::new(Instant::now()));
         let mut timed = Timed::new(Hoard, phase, Limits::default());
         timed.write_all(&[0; 64]).await.unwrap();
         for _ in 0..2 {

@@ -18,12 +18,12 @@ const METHODS: HeaderValue =
 
 /// What a page may send beside what needs no asking.
 const SENT: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, if-match, if-none-match, x-request-id",
+    "authorization, cache-control, content-type, idempotency-key, if-match, if-none-match, x-request-id",
 );
 
 /// What a page may read beside what needs no allowing.
 const READ: HeaderValue = HeaderValue::from_static(
-    "age, etag, link, location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-inventory-complete, x-inventory-generation, x-request-id",
+    "age, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-inventory-complete, x-inventory-generation, x-kubeconfig-missing, x-request-id, x-source-error",
 );
 
 /// How long a browser need not ask again, in seconds.
@@ -149,7 +149,14 @@ mod tests {
                 let allowed = told(&response, "access-control-allow-origin");
                 assert_eq!(allowed, if expected { origin } else { "" }, "{target}");
                 let exposed = told(&response, "access-control-expose-headers");
-                assert_eq!(exposed.contains("x-request-id"), expected);
+                for name in [
+                    "idempotency-replayed",
+                    "x-kubeconfig-missing",
+                    "x-request-id",
+                    "x-source-error",
+                ] {
+                    assert_eq!(exposed.contains(name), expected, "{name}");
+                }
                 assert_eq!(told(&response, "access-control-allow-credentials"), "");
                 assert!(varies(&response), "{target} {origin}");
             }
@@ -172,7 +179,7 @@ mod tests {
             assert_eq!(told(&response, "access-control-allow-origin"), OWN);
             assert!(told(&response, "access-control-allow-methods").contains("POST"));
             let sent = told(&response, "access-control-allow-headers");
-            assert!(sent.contains("authorization") && sent.contains("idempotency-key"));
+            assert!(sent.contains("authorization") && sent.contains("cache-control"));
             assert_eq!(told(&response, "access-control-max-age"), "600");
             assert!(varies(&response));
         }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::code::Code;
 use super::problem::Problem;
+use super::scrub;
 use super::state::ApiState;
 use crate::access::audit::{Action, Actor, Audit, Event, Outcome};
 use crate::access::{Denied, DeniedKind, Principal, Scope};
@@ -169,7 +170,7 @@ fn target(template: &str, path: &str) -> Option<String> {
         .split('/')
         .position(|segment| segment.starts_with('{'))?;
     let segment = path.split('/').nth(at)?;
-    Some(segment.chars().take(MAX_TARGET).collect())
+    Some(scrub::path(segment).chars().take(MAX_TARGET).collect())
 }
 
 #[cfg(test)]
@@ -195,6 +196,10 @@ mod tests {
             Some("main")
         );
         assert_eq!(target("/clusters", "/clusters"), None);
+        assert_eq!(
+            target("/clusters/{id}", "/clusters/c%67_0123456789_s").as_deref(),
+            Some("[hidden]")
+        );
         let long = format!("/clusters/{}", "é".repeat(1_000));
         assert_eq!(
             target("/clusters/{id}", &long).unwrap().chars().count(),

@@ -34,9 +34,10 @@ use super::code::Code;
 use super::cors::{is_preflight, preflight};
 use super::guard::{Audited, Needs, Refused};
 use super::problem::Problem;
-use super::query::{escapes_are_whole, for_log};
+use super::query::escapes_are_whole;
 use super::rate::{self, Client, Limiter, Standing};
 use super::route::Rules;
+use super::scrub;
 use super::server::Peer;
 use super::site::{Authority, is_safe, refuse_foreign};
 use super::state::ApiState;
@@ -341,8 +342,8 @@ impl Route {
                     request.id = id.to_str().unwrap_or_default(),
                     http.method = %seen.method,
                     http.route = self.metrics.template(),
-                    http.path = seen.uri.path(),
-                    http.query = seen.uri.query().map(for_log).as_deref(),
+                    http.path = &*scrub::path(seen.uri.path()),
+                    http.query = seen.uri.query().map(scrub::query).as_deref(),
                     http.status = status.as_u16(),
                     principal.id = seen.caller.as_ref().map(|caller| caller.id.as_str()),
                     duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -574,7 +575,7 @@ impl Ids {
         Self(AtomicU64::new(u64::from_le_bytes(seed)))
     }
 
-    /// The caller's id when it is well-formed, else a new one.
+    /// The caller's id when it is well-formed and no credential, else a new one.
     fn of(&self, request: &Request) -> HeaderValue {
         if let Some(given) = request.headers().get(X_REQUEST_ID)
             && is_well_formed(given.as_bytes())
@@ -593,4 +594,5 @@ fn is_well_formed(id: &[u8]) -> bool {
         && id
             .iter()
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+        && !str::from_utf8(id).is_ok_and(scrub::looks_secret)
 }

@@ -27,6 +27,7 @@ pub mod query;
 pub mod rate;
 pub mod respond;
 pub mod route;
+mod scrub;
 pub mod server;
 mod site;
 mod source_metrics;

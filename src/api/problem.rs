@@ -18,6 +18,7 @@ use crate::provider::ErrorKind;
 use crate::upstream::FailureKind;
 
 use super::code::Code;
+use super::scrub;
 
 /// The content type of every problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -259,7 +260,7 @@ impl Problem {
     /// Completes the problem with what only the edge knows.
     #[must_use]
     pub(super) fn at(mut self, path: &str, request_id: &str) -> Self {
-        self.0.instance = Some(as_reference(path));
+        self.0.instance = Some(as_reference(&scrub::path(path)));
         self.0.request_id = Some(request_id.to_owned());
         self
     }

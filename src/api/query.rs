@@ -7,45 +7,6 @@ use percent_encoding::percent_decode;
 use super::code::Code;
 use super::problem::Problem;
 
-/// Under which callers put into a query what belongs into a header. No operation has such a parameter.
-const CREDENTIALS: [&str; 12] = [
-    "access_token",
-    "api-key",
-    "api_key",
-    "apikey",
-    "auth",
-    "authorization",
-    "id_token",
-    "jwt",
-    "key",
-    "password",
-    "secret",
-    "token",
-];
-/// How API keys and JWTs begin.
-const BEGINNINGS: [&str; 2] = ["cg_", "eyJ"];
-
-/// A query as the log may have it: without what looks like a credential.
-pub(super) fn for_log(raw: &str) -> Cow<'_, str> {
-    if !raw.split('&').any(is_credential) {
-        return Cow::Borrowed(raw);
-    }
-    let pairs = raw.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if is_credential(pair) => format!("{name}=[hidden]"),
-        None if is_credential(pair) => "[hidden]".to_owned(),
-        _ => pair.to_owned(),
-    });
-    Cow::Owned(pairs.collect::<Vec<_>>().join("&"))
-}
-
-fn is_credential(pair: &str) -> bool {
-    let (name, value) = pair.split_once('=').unwrap_or(("", pair));
-    CREDENTIALS
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
-        || BEGINNINGS.iter().any(|start| value.contains(start))
-}
-
 /// The parameters of one query, decoded, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -157,22 +118,6 @@ pub(super) fn escapes_are_whole(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_looks_like_a_credential_is_not_for_the_log() {
-        for plain in ["", "limit=5&q=keys", "label=token", "sort=-name&&x"] {
-            assert_eq!(for_log(plain), plain);
-        }
-        for (query, expected) in [
-            ("limit=5&access_token=s", "limit=5&access_token=[hidden]"),
-            ("Token=s&q=a", "Token=[hidden]&q=a"),
-            ("x=cg_0123456789_s", "x=[hidden]"),
-            ("cg_0123456789_s", "[hidden]"),
-            ("x=Bearer%20eyJhbGciOiJ9.e.s&limit=5", "x=[hidden]&limit=5"),
-        ] {
-            assert_eq!(for_log(query), expected);
-        }
-    }
 
     #[test]
     fn names_and_values_are_decoded() {

@@ -53,7 +53,7 @@ pub use manage::{KeysFile, Made, NewKey};
 pub use principal::{Denied, DeniedKind, Principal, PrincipalKind};
 pub use scope::{Scope, Scopes, UnknownScope};
 
-/// Requests that may wait for an issuer at once: callers nobody knows must not take every place.
+/// Requests that may wait for one issuer at once: callers nobody knows must not take every place.
 const WAITING: usize = 64;
 /// Tokens that are remembered as checked.
 const REMEMBERED: usize = 4096;
@@ -106,7 +106,6 @@ pub struct Access {
     keyring: Option<Arc<Keyring>>,
     issuers: Vec<Issuer>,
     checked: Cache<[u8; 32], Remembered>,
-    waiting: Semaphore,
     audit: Option<Audit>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -115,6 +114,8 @@ pub struct Access {
 struct Issuer {
     settings: Arc<IssuerSettings>,
     keys: Keys,
+    /// Places of its own: tokens that name one issuer must not keep those of another waiting.
+    waiting: Semaphore,
 }
 
 #[derive(Clone)]
@@ -176,7 +177,11 @@ impl Access {
             let settings = Arc::new(settings.clone());
             let (reader, keys) = Reader::new(Arc::clone(&settings), network(&settings)?);
             readers.push(reader);
-            issuers.push(Issuer { settings, keys });
+            issuers.push(Issuer {
+                settings,
+                keys,
+                waiting: Semaphore::new(WAITING),
+            });
         }
         let audit =
             (settings.audit.as_ref().map(Audit::start).transpose()).map_err(AccessError::Audit)?;
@@ -196,7 +201,6 @@ impl Access {
             keyring,
             issuers,
             checked: Cache::new(REMEMBERED),
-            waiting: Semaphore::new(WAITING),
             audit,
             tasks,
             stop,
@@ -242,10 +246,11 @@ impl Access {
     /// Asks the issuer, and says who the caller is.
     pub async fn ask(&self, question: Question, now: Timestamp) -> Result<Arc<Principal>, Denied> {
         let Question { token, issuer } = question;
-        let Ok(_place) = self.waiting.try_acquire() else {
-            return Err(Denied::unavailable("too many wait for an issuer"));
+        let asked = &self.issuers[issuer];
+        let Ok(_place) = asked.waiting.try_acquire() else {
+            return Err(Denied::unavailable("too many wait for the issuer"));
         };
-        self.issuers[issuer].keys.clone().ask().await;
+        asked.keys.clone().ask().await;
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
         match self.tell(&token, hash, now, false) {
             Authentication::Done(told) => told,
@@ -264,7 +269,7 @@ impl Access {
         let Some(at) = found else {
             return Authentication::Done(Err(Denied::invalid("unknown issuer")));
         };
-        let Issuer { settings, keys } = &self.issuers[at];
+        let Issuer { settings, keys, .. } = &self.issuers[at];
         if !settings.algorithms.contains(&token.algorithm) {
             let denied = Denied::invalid("token is signed in a way that is not taken");
             return Authentication::Done(Err(denied));

@@ -483,6 +483,8 @@ where
             standing: None,
         };
         if let Err(problem) = route.check(&request) {
+            // Nobody asks for nothing, whatever is wrong with it.
+            let problem = route.draw(&request, &mut seen).err().unwrap_or(problem);
             let response = route.refuse(problem, &id, &seen);
             return Box::pin(std::future::ready(Ok(response)));
         }
@@ -504,6 +506,11 @@ where
                 return Box::pin(std::future::ready(Ok(response)));
             }
             Admission::Ask(access, question, scope) => {
+                // Until the issuer has answered only the address is known, and whoever makes up keys must not ask for nothing.
+                if let Err(problem) = route.draw(&request, &mut seen) {
+                    let response = route.refuse(problem, &id, &seen);
+                    return Box::pin(std::future::ready(Ok(response)));
+                }
                 let inner = self.take_ready();
                 let outlasting = Arc::clone(&route);
                 let is_read = is_safe(&seen.method);

@@ -159,13 +159,18 @@ pub(crate) fn state() -> ApiState {
 
 /// The same for callers that access control lets in.
 pub(crate) fn guarded(access: Option<Arc<Access>>) -> ApiState {
+    guarded_with(access, Settings::default())
+}
+
+/// The same, bounded as told.
+pub(crate) fn guarded_with(access: Option<Arc<Access>>, settings: Settings) -> ApiState {
     let inventory = Arc::new(Inventory::with_reports(7, instant(30), reports()));
     ApiState::guarded(
         inventory,
         Arc::new(Fake),
         idle(),
         &CATALOG,
-        Settings::default(),
+        settings,
         access,
     )
 }

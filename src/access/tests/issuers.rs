@@ -81,6 +81,20 @@ async fn only_so_many_wait_for_an_issuer_and_the_others_are_answered_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_wait_for_one_issuer_leave_room_at_another() {
+    let (mallory, ada) = (Signer::ed("invented"), Signer::ed("key-1"));
+    let (slow, other) = (ISSUER, "https://other.example");
+    let script = Script::default();
+    script.say(&format!("{other}/keys"), &jwks(&[&ada]));
+    let access = start(vec![issuer(slow), issuer(other)], &script);
+    let guess = mallory.token(&claims());
+    let good = ada.token(&claims_with("iss", json!(other)));
+    let guesses = join_all((0..1_000).map(|_| show(&access, &guess, at(0))));
+    let (_, told) = tokio::join!(guesses, show(&access, &good, at(0)));
+    assert_eq!(kind(told), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_of_an_issuer_that_is_down_are_used_for_some_hours() {
     let signer = Signer::ed("key-1");
     let (access, script) = one_issuer(&[&signer]);

@@ -9,14 +9,19 @@ use http::Request;
 use tokio::time::advance;
 
 use super::super::server::Peer;
-use super::super::testing::{json, reports, send_request, state_of};
+use super::super::testing::{guarded_with, json, reports, send_request, state_of};
 use super::super::{Origins, Settings, router};
 use super::*;
+use crate::access::{Access, IssuerSettings, Settings as Guard};
 
 const PAGE: &str = "https://dash.example.com";
 
 fn app(calls: u32) -> Router {
-    let settings = Settings {
+    router(state_of(reports(), settings(calls)))
+}
+
+fn settings(calls: u32) -> Settings {
+    Settings {
         cors: Origins::new(&[PAGE]),
         rate_limit: Some(Rate {
             calls,
@@ -24,8 +29,7 @@ fn app(calls: u32) -> Router {
         }),
         proxies: Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
         ..Settings::default()
-    };
-    router(state_of(reports(), settings))
+    }
 }
 
 fn request(method: &str, target: &str, from: &str) -> Request<Body> {
@@ -129,6 +133,45 @@ async fn probes_and_what_a_browser_asks_first_take_nothing() {
     let refused = send_request(&app, late).await;
     assert_eq!(refused.status(), 429);
     assert_eq!(told(&refused, "access-control-allow-origin"), PAGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_before_it_is_known_what_it_wants_is_held_to_the_rate_too() {
+    let app = app(2);
+    let ask = async |host: &'static str, target: &str| {
+        let mut request = request("GET", target, "192.0.2.1");
+        let host = HeaderValue::from_static(host);
+        request.headers_mut().insert("host", host);
+        send_request(&app, request).await.status().as_u16()
+    };
+    assert_eq!(ask("rebound.example", "/sources").await, 421);
+    assert_eq!(ask("localhost", "/sources/%zz").await, 400);
+    assert_eq!(ask("rebound.example", "/sources").await, 429);
+    assert_eq!(ask("localhost", "/sources/%zz").await, 429);
+    assert_eq!(ask("localhost", "/livez").await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_makes_up_keys_of_an_issuer_asks_it_no_more_often_than_anything_else() {
+    // {"alg":"RS256","kid":"a"}.{"iss":"http://127.0.0.1:1"}
+    const TOKEN: &str =
+        "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjEifQ.AAAA";
+    let mut issuer = IssuerSettings::new("http://127.0.0.1:1", "clustergate");
+    issuer.jwks_uri = Some("http://127.0.0.1:1/keys".parse().unwrap());
+    let guard = Guard {
+        issuers: vec![issuer],
+        ..Guard::default()
+    };
+    let access = Access::start(&guard, &tokio::runtime::Handle::current()).unwrap();
+    let app = router(guarded_with(access, settings(1)));
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let mut request = request("GET", "/sources", "192.0.2.1");
+        let shown = HeaderValue::from_static(TOKEN);
+        request.headers_mut().insert("authorization", shown);
+        statuses.push(send_request(&app, request).await.status().as_u16());
+    }
+    assert_eq!(statuses, [503, 429, 429]);
 }
 
 #[tokio::test(start_paused = true)]

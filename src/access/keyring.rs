@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct Keyring {
     table: ArcSwap<Table>,
     complaint: Mutex<Complaint>,
     is_read_only: AtomicBool,
+    /// How often the file could not be used.
+    refusals: AtomicU64,
 }
 
 /// What was said about the file, so that it is said once.
@@ -68,7 +70,13 @@ impl Keyring {
             table: ArcSwap::from_pointee(Table::of(document, stamp, None)),
             complaint: Mutex::new(Complaint::Nothing),
             is_read_only: AtomicBool::new(false),
+            refusals: AtomicU64::new(0),
         })
+    }
+
+    /// How often the file had changed and could not be used.
+    pub(super) fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// Keys that open something now.
@@ -137,6 +145,7 @@ impl Keyring {
             }
             Err(error) => {
                 tracing::error!(%error, keys.file = %self.path.display(), "keys file cannot be used; the keys read before stay");
+                self.refusals.fetch_add(1, Ordering::Relaxed);
                 *complaint = Complaint::Unusable(stamp);
             }
         }

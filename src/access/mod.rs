@@ -69,6 +69,8 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// Where it is written who did what.
     pub audit: Option<Destination>,
+    /// Whether what the audit must be told of is refused while it cannot be written.
+    pub audit_required: bool,
 }
 
 impl Settings {
@@ -107,6 +109,7 @@ pub struct Access {
     issuers: Vec<Issuer>,
     checked: Cache<[u8; 32], Remembered>,
     audit: Option<Audit>,
+    audit_required: bool,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -202,6 +205,7 @@ impl Access {
             issuers,
             checked: Cache::new(REMEMBERED),
             audit,
+            audit_required: settings.audit_required,
             tasks,
             stop,
         })))
@@ -215,6 +219,16 @@ impl Access {
     /// Where it is recorded who did what.
     pub fn audit(&self) -> Option<&Audit> {
         self.audit.as_ref()
+    }
+
+    /// Whether what the audit must be told of has to wait until it can be written again.
+    pub fn lacks_audit(&self) -> bool {
+        self.audit_required && self.audit.as_ref().is_some_and(Audit::is_failing)
+    }
+
+    /// How often the keys file had changed and could not be used; `None` without one.
+    pub fn refused_keys_files(&self) -> Option<u64> {
+        self.keyring.as_ref().map(|keyring| keyring.refusals())
     }
 
     /// Says who a caller is, unless its issuer has to be asked first.

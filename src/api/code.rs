@@ -45,6 +45,8 @@ pub enum Code {
     Forbidden,
     /// It cannot be told who asks.
     AuthUnavailable,
+    /// It cannot be recorded who does this.
+    AuditUnavailable,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -115,7 +117,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -134,6 +136,7 @@ impl Code {
         Self::Unauthenticated,
         Self::Forbidden,
         Self::AuthUnavailable,
+        Self::AuditUnavailable,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -319,6 +322,12 @@ impl Code {
                 "Authentication unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The token names an issuer whose keys cannot be read now, so it cannot be told whether it is good. API keys do not depend on issuers. Ask again after `Retry-After`.",
+            ),
+            Self::AuditUnavailable => (
+                "AUDIT_UNAVAILABLE",
+                "Audit unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This server is set to change nothing and to show no kubeconfig while it cannot write down who did it (`access.audit_required`), and its audit cannot be written now. Nothing was done. Ask again after `Retry-After`; the server's log says what is wrong.",
             ),
             Self::NotFound => (
                 "NOT_FOUND",

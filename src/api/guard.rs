@@ -33,6 +33,11 @@ pub enum Needs {
 }
 
 impl Needs {
+    /// Whether it is nothing to do while the audit cannot be written, where that is required.
+    pub(super) fn wants_audit(self) -> bool {
+        matches!(self.action(), Some(Action::Write | Action::KubeconfigRead))
+    }
+
     /// How the audit calls what is done with it; `None` where it is not told.
     fn action(self) -> Option<Action> {
         match self {

@@ -124,6 +124,14 @@ pub(super) async fn read_metrics(
 ) -> Result<Response, Problem> {
     Params::read_only(path.query(), &[])?;
     let seen = Arc::clone(viewer.current(&api).seen());
+    if let Some(access) = &api.access {
+        if let Some(audit) = access.audit() {
+            api.metrics.audit_has_lost(audit.lost());
+        }
+        if let Some(times) = access.refused_keys_files() {
+            api.metrics.keys_were_refused(times);
+        }
+    }
     let sources = SourceCollector::new(seen, Arc::clone(&api.control));
     let text = api.metrics.render(sources).map_err(|error| {
         tracing::error!(%error, "metrics could not be rendered");

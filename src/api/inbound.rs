@@ -13,6 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -45,6 +46,9 @@ use super::viewer::Viewer;
 
 /// The header that carries a request's id, in both directions.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// When to ask again where the audit cannot be written.
+const AUDIT_RETRY: Duration = Duration::from_secs(5);
 
 /// Makes the gates of all routes, which share what they know of the server's load.
 #[derive(Clone)]
@@ -108,8 +112,9 @@ struct Route {
 
 impl Route {
     /// Counts the request in, unless there are too many.
-    fn enter(self: &Arc<Self>) -> Result<Permit, Problem> {
+    fn enter(self: &Arc<Self>, method: &Method) -> Result<Permit, Problem> {
         let state = &self.shared.state;
+        self.can_be_audited(method)?;
         let before = state.metrics.in_flight().inc();
         let permit = Permit(Arc::clone(&self.shared));
         let is_full = usize::try_from(before).is_ok_and(|n| n >= state.settings.max_in_flight);
@@ -118,6 +123,19 @@ impl Route {
             return Err(Problem::new(Code::Overloaded).with_retry_after(state.load.retry_after()));
         }
         Ok(permit)
+    }
+
+    /// Refuses what must be written down while that is not possible.
+    fn can_be_audited(&self, method: &Method) -> Result<(), Problem> {
+        let access = self.shared.state.access.as_ref();
+        if !access.is_some_and(|access| access.lacks_audit()) {
+            return Ok(());
+        }
+        let needs = self.rules.as_ref().and_then(|rules| rules.of(method));
+        if needs.is_some_and(Needs::wants_audit) {
+            return Err(Problem::new(Code::AuditUnavailable).with_retry_after(AUDIT_RETRY));
+        }
+        Ok(())
     }
 
     /// Refuses what no handler should see.
@@ -219,7 +237,7 @@ impl Route {
             let body = read_to_end(body, settings.max_body_bytes, settings.body_timeout).await?;
             Request::from_parts(parts, Body::from(body))
         };
-        let permit = self.enter()?;
+        let permit = self.enter(request.method())?;
         Ok(self.run(inner.call(request), permit, id).await)
     }
 
@@ -547,7 +565,7 @@ where
             let work = async move { route.conduct(inner, request, &id, &seen).await };
             return outlasting.outlast(work);
         }
-        match route.enter() {
+        match route.enter(&seen.method) {
             Ok(permit) => {
                 let answer = self.inner.call(request);
                 Box::pin(async move {

@@ -118,7 +118,10 @@ impl Failure {
     /// The exit code it stands for.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Configuration(_) | Self::Usage(_) | Self::Log(_) => Exit::Usage,
+            Self::Configuration(_)
+            | Self::Usage(_)
+            | Self::Log(_)
+            | Self::App(AppError::Config(_)) => Exit::Usage,
             Self::Gateway { error, .. } => match error {
                 FetchError::Connect(_) | FetchError::Timeout => Exit::Unreachable,
                 FetchError::Client(_) | FetchError::Interrupted(_) | FetchError::TooLarge(_) => {
@@ -132,7 +135,10 @@ impl Failure {
             Self::Problem(problem) => problem.exit(),
             // The reader of a pipe went away, as `head` does: it has what it wanted.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
-            Self::App(_) | Self::Answer(_) | Self::Output(_) | Self::Keys { .. } => Exit::Failure,
+            Self::App(_)
+            | Self::Answer(_)
+            | Self::Output(_)
+            | Self::Keys { .. } => Exit::Failure,
         }
     }
 

@@ -43,6 +43,19 @@ pub(super) fn resolve(
         "stdout" => Destination::Stdout,
         file => Destination::File(context.folder.join(file)),
     });
+    let audit_required = section.flag("audit_required").unwrap_or(false);
+    if audit_required && audit.is_none() && !section.was_rejected("audit") {
+        section.reject(
+            "audit_required",
+            "needs an audit: say where it goes with access.audit",
+        );
+    }
+    if !overrides.reads_only
+        && let Some(destination) = &audit
+        && let Err(error) = destination.check()
+    {
+        section.reject("audit", format!("cannot be written: {error}"));
+    }
     let issuers = issuers_written(&mut section);
     let keys_file =
         named.or_else(|| default_keys_file(context.strings).filter(|file| exists(file)));
@@ -59,6 +72,7 @@ pub(super) fn resolve(
         keys_file,
         issuers: Vec::new(),
         audit,
+        audit_required,
     };
     for (index, table) in issuers.unwrap_or_default() {
         let found = issuer(index, table, context, mistakes);

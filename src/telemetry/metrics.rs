@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -38,6 +38,10 @@ pub mod name {
     pub const HTTP_QUEUE_DELAY: &str = "http_queue_delay_seconds";
     /// When the certificate that is shown ends; absent without TLS.
     pub const TLS_NOT_AFTER: &str = "clustergate_tls_certificate_not_after_timestamp_seconds";
+    /// Events that could not be written to the audit; absent without one.
+    pub const AUDIT_LOST: &str = "clustergate_audit_events_lost";
+    /// Changes of the keys file that could not be used; absent without one.
+    pub const KEYS_REFUSED: &str = "clustergate_keys_file_reloads_refused";
     /// Changes of the certificate's files, by whether they could be used.
     pub const TLS_RELOADS: &str = "clustergate_tls_certificate_reloads";
     /// Always 1; the version is a label.
@@ -108,6 +112,8 @@ pub struct Metrics {
     queue_delay: Gauge<f64, AtomicU64>,
     tls_not_after: Family<NoLabels, Gauge>,
     tls_reloads: Family<ReloadLabels, Counter>,
+    audit_lost: Family<NoLabels, Counter>,
+    keys_refused: Family<NoLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -122,6 +128,18 @@ impl Default for Metrics {
         let queue_delay = Gauge::default();
         let tls_not_after = Family::default();
         let tls_reloads = Family::default();
+        let audit_lost = Family::default();
+        let keys_refused = Family::default();
+        registry.register(
+            name::AUDIT_LOST,
+            "Events that could not be written to the audit",
+            audit_lost.clone(),
+        );
+        registry.register(
+            name::KEYS_REFUSED,
+            "Changes of the keys file that could not be used",
+            keys_refused.clone(),
+        );
         registry.register(name::HTTP_REQUESTS, "Requests answered", requests.clone());
         registry.register(
             name::HTTP_REQUEST_DURATION,
@@ -171,6 +189,8 @@ impl Default for Metrics {
             queue_delay,
             tls_not_after,
             tls_reloads,
+            audit_lost,
+            keys_refused,
         }
     }
 }
@@ -188,6 +208,18 @@ impl Metrics {
         self.tls_reloads
             .get_or_create(&[("outcome", outcome)])
             .inc();
+    }
+
+    /// Takes note of how many events the audit has lost.
+    pub fn audit_has_lost(&self, events: u64) {
+        let lost: &Counter = &self.audit_lost.get_or_create(&[]);
+        lost.inner().store(events, Ordering::Relaxed);
+    }
+
+    /// Takes note of how often the keys file had changed and could not be used.
+    pub fn keys_were_refused(&self, times: u64) {
+        let refused: &Counter = &self.keys_refused.get_or_create(&[]);
+        refused.inner().store(times, Ordering::Relaxed);
     }
 
     /// The handles for one route; `template` is a route's pattern, never a path.

@@ -510,3 +510,70 @@ fn only_a_yes_opens_an_address_without_access_control() {
         assert!(!words.contains("must be true or false"), "{words}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn where_the_audit_is_required_nothing_is_done_that_it_cannot_be_told_of() {
+    let closed = Closed::start(|settings, _, _| {
+        settings.audit = Some(Destination::File("/dev/full".into()));
+        settings.audit_required = true;
+    })
+    .await;
+    let admin = closed.admin.clone();
+    let write = "/clusters/kubeadapt:nothing";
+    let ask = async |method: &str, target: &str| {
+        let answer = closed.ask(method, target, Some(&admin)).await;
+        (answer.status.as_u16(), answer)
+    };
+    // The first is what shows that nothing can be written.
+    assert_ne!(ask("DELETE", write).await.0, 503);
+    let noticed = async {
+        while ask("DELETE", write).await.0 != 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.unwrap();
+    for (method, target) in [
+        ("DELETE", write),
+        ("POST", "/clusters"),
+        ("GET", "/kubeconfig"),
+    ] {
+        let (status, answer) = ask(method, target).await;
+        assert_eq!(
+            (status, answer.problem().as_str()),
+            (503, "AUDIT_UNAVAILABLE"),
+            "{target}"
+        );
+        assert_eq!(answer.header("retry-after"), "5");
+    }
+    assert_eq!(ask("GET", "/clusters").await.0, 200);
+    let (_, metrics) = ask("GET", "/metrics").await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    let line = "clustergate_audit_events_lost_total{} ";
+    let lost = text.lines().find_map(|text| text.strip_prefix(line));
+    assert!(lost.is_some_and(|lost| lost != "0"), "{text}");
+    closed.stop().await;
+}
+
+#[test]
+fn an_audit_that_cannot_be_written_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeysFile::at(folder.path().join("keys.json"));
+    make(&file, "first", Scopes::ADMIN, None);
+    std::fs::write(folder.path().join("token"), "t").unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(
+        &path,
+        "[access]\naudit = 'nowhere/audit.jsonl'\n[[sources]]\nname = 'one'\nprovider = 'kubeadapt'\ntoken_file = 'token'\nbase_url = 'http://127.0.0.1:1'\n",
+    )
+    .unwrap();
+    for command in ["check", "serve"] {
+        let arguments = [command, "--config", path.to_str().unwrap()];
+        let (code, _, words) = clustergate(&file, &arguments);
+        assert_eq!(code, Some(2), "{command}: {words}");
+        assert!(
+            words.contains("access.audit") && words.contains("cannot be written"),
+            "{words}"
+        );
+    }
+}

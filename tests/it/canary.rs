@@ -126,6 +126,7 @@ impl Stage {
             keys_file: Some(file.path().to_owned()),
             issuers: vec![issuer.settings()],
             audit: Some(Destination::File(folder.path().join("audit.jsonl"))),
+            audit_required: false,
         };
         let plan = Plan {
             quirks: false,

@@ -8,6 +8,7 @@
 mod failures;
 mod writer;
 
+use std::fs::OpenOptions;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -37,6 +38,28 @@ pub enum Destination {
     Stdout,
     /// The end of a file; one that is moved away is begun anew.
     File(PathBuf),
+}
+
+impl Destination {
+    /// Says why it could not be written. Nothing is left behind where nothing was.
+    pub fn check(&self) -> io::Result<()> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        match std::fs::metadata(path) {
+            // A pipe may be without a reader yet, for whom opening it would wait.
+            Ok(found) if !found.is_file() && !found.is_dir() => Ok(()),
+            Ok(_) => OpenOptions::new().append(true).open(path).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                OpenOptions::new()
+                    .append(true)
+                    .create_new(true)
+                    .open(path)?;
+                std::fs::remove_file(path)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// What happened.
@@ -150,7 +173,11 @@ pub struct Audit {
 
 #[derive(Default)]
 struct Shared {
+    /// Events that were lost since the last line that says so.
     lost: AtomicU64,
+    /// Events that were ever lost.
+    lost_ever: AtomicU64,
+    is_failing: AtomicBool,
     is_over: AtomicBool,
     failures: Mutex<Failures>,
 }
@@ -185,7 +212,19 @@ impl Audit {
     pub fn record(&self, event: Event) {
         if self.queue.try_send(event).is_err() {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            self.shared.lost_ever.fetch_add(1, Ordering::Relaxed);
+            self.shared.is_failing.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether events are lost now. It is tried all the time whether they can be written again.
+    pub fn is_failing(&self) -> bool {
+        self.shared.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// Events that could not be written since the start.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost_ever.load(Ordering::Relaxed)
     }
 
     /// Hands a failed authentication over, or counts it where there are many.

@@ -124,9 +124,13 @@ async fn what_cannot_be_written_is_counted_and_the_count_is_written() {
         }
     };
     tokio::time::timeout(GRACE, accounted).await.unwrap();
+    assert!(audit.is_failing());
+    assert_eq!(audit.lost(), 20_000);
     lines.refuse(false);
     audit.record(event(1));
     audit.close(GRACE).await;
+    assert!(!audit.is_failing());
+    assert_eq!(audit.lost(), 20_000);
     let written = lines.read();
     assert!(
         written.contains(&json!({
@@ -141,6 +145,22 @@ async fn what_cannot_be_written_is_counted_and_the_count_is_written() {
             .count(),
         1
     );
+}
+
+#[test]
+fn a_file_that_could_not_be_written_is_noticed_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |path: &str| Destination::File(folder.path().join(path)).check();
+    assert!(check("audit.jsonl").is_ok());
+    assert!(!folder.path().join("audit.jsonl").exists());
+    std::fs::write(folder.path().join("old.jsonl"), "{}\n").unwrap();
+    assert!(check("old.jsonl").is_ok());
+    let kept = std::fs::read_to_string(folder.path().join("old.jsonl")).unwrap();
+    assert_eq!(kept, "{}\n");
+    assert!(check("").is_err(), "a folder is no file");
+    assert!(check("nowhere/audit.jsonl").is_err());
+    assert!(check("old.jsonl/audit.jsonl").is_err());
+    assert!(Destination::Stdout.check().is_ok());
 }
 
 #[test]

@@ -141,6 +141,7 @@ impl Writer {
         }
         match self.sink.write(&lines) {
             Ok(()) => {
+                self.shared.is_failing.store(false, Ordering::Relaxed);
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("audit can be written again");
                 }
@@ -149,12 +150,14 @@ impl Writer {
                 }
             }
             Err(error) => {
+                self.shared.is_failing.store(true, Ordering::Relaxed);
                 if !std::mem::replace(&mut self.is_failing, true) {
                     tracing::error!(%error, "audit cannot be written");
                 }
                 // The line about those that were lost before is not one of them.
                 let events = events.len() as u64 - u64::from(lost > 0);
                 self.shared.lost.fetch_add(lost + events, Ordering::Relaxed);
+                self.shared.lost_ever.fetch_add(events, Ordering::Relaxed);
             }
         }
     }

@@ -57,7 +57,7 @@ impl Security {
                     .get_mut("responses")
                     .and_then(Value::as_object_mut)
                 {
-                    refusals(responses, scope.as_str());
+                    refusals(responses, scope.as_str(), Needs::Scope(scope).wants_audit());
                 }
             }
         }
@@ -65,7 +65,7 @@ impl Security {
 }
 
 /// What a caller is told that is not let in.
-fn refusals(responses: &mut Map<String, Value>, scope: &str) {
+fn refusals(responses: &mut Map<String, Value>, scope: &str, is_audited: bool) {
     let challenge = json!({
         "WWW-Authenticate": {
             "description": "What to show instead (RFC 6750)",
@@ -90,6 +90,13 @@ fn refusals(responses: &mut Map<String, Value>, scope: &str) {
         "503",
         "AUTH_UNAVAILABLE: the keys of the token's issuer cannot be read",
     );
+    if is_audited {
+        join(
+            responses,
+            "503",
+            "AUDIT_UNAVAILABLE: the audit is required and cannot be written",
+        );
+    }
 }
 
 /// Adds a reason to the answers of a status.

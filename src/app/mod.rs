@@ -123,28 +123,47 @@ async fn run(
         .map_err(AppError::Serve)
 }
 
-/// Ends when the process is asked to stop, by a terminal or by who started it.
+/// Ends when the process is asked to stop, by a terminal, its end, or by who started it.
 async fn asked_to_stop() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    _ = interrupt => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            Err(_) => {
-                let _ = interrupt.await;
-            }
+        use tokio::signal::unix::SignalKind;
+
+        let hangup = (!hangup_is_ignored()).then(SignalKind::hangup);
+        tokio::select! {
+            _ = interrupt => {}
+            () = received(Some(SignalKind::terminate())) => {}
+            () = received(hangup) => {}
         }
     }
     #[cfg(not(unix))]
     {
         let _ = interrupt.await;
     }
+}
+
+/// Awaits a signal; never ends where there is none to wait for.
+#[cfg(unix)]
+async fn received(kind: Option<tokio::signal::unix::SignalKind>) {
+    match kind.map(tokio::signal::unix::signal) {
+        Some(Ok(mut signal)) => {
+            signal.recv().await;
+        }
+        Some(Err(_)) | None => std::future::pending().await,
+    }
+}
+
+/// Whether who started the process wants it to outlive its terminal, as `nohup` does.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The first signal is the hangup.
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Threads that read vendors and build snapshots, apart from those that serve: parsing a large list must not delay an answer.

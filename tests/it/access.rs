@@ -577,3 +577,36 @@ fn an_audit_that_cannot_be_written_stops_the_start() {
         );
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn the_end_of_its_terminal_ends_the_program_in_order() {
+    use std::io::BufRead as _;
+
+    let mut running = Command::new(env!("CARGO_BIN_EXE_clustergate"))
+        .args(["demo", "--clusters", "5", "--listen", "127.0.0.1:0"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(running.stdout.take().unwrap()).lines();
+    let address = lines.find_map(|line| {
+        let line = line.unwrap();
+        let (_, after) = line.split_once("listens on http://")?;
+        Some(after.split(' ').next()?.to_owned())
+    });
+    // Who is answered is answered by a loop that listens to signals already.
+    let mut socket = std::net::TcpStream::connect(address.unwrap()).unwrap();
+    socket
+        .write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut socket, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let id = running.id().to_string();
+    let told = Command::new("kill").args(["-HUP", &id]).status();
+    assert!(told.unwrap().success());
+    assert_eq!(running.wait().unwrap().code(), Some(0));
+}

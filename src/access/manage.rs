@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use blake3::Hash;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -35,6 +36,8 @@ pub struct Made {
     pub entry: Entry,
     /// What its holder shows.
     pub text: SecretString,
+    /// What counted before; `None` of a new key.
+    before: Option<(Hash, Option<Previous>)>,
 }
 
 /// The keys file as something that can be changed.
@@ -86,14 +89,18 @@ impl KeysFile {
             document.keys.push(entry.clone());
             Ok(())
         })?;
-        Ok(Made { entry, text })
+        Ok(Made {
+            entry,
+            text,
+            before: None,
+        })
     }
 
     /// Gives a key another text; the one it has counts until the overlap ends.
     pub fn rotate(&self, id: &KeyId, overlap: Duration, now: Timestamp) -> Result<Made, KeysError> {
         let text = new_text(id).map_err(KeysError::Randomness)?;
         let until = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
-        let entry = file::update(&self.0, false, |document| {
+        let (entry, before) = file::update(&self.0, false, |document| {
             let entry = document.find(id)?;
             if entry.revoked_at.is_some() {
                 return Err(KeysError::Dead(id.clone(), "revoked"));
@@ -101,11 +108,35 @@ impl KeysFile {
             if entry.expires_at.is_some_and(|end| end <= now) {
                 return Err(KeysError::Dead(id.clone(), "expired"));
             }
+            let before = (entry.hash, entry.previous.clone());
             let hash = std::mem::replace(&mut entry.hash, hash_of(&text));
             entry.previous = (until > now).then_some(Previous { hash, until });
-            Ok(entry.clone())
+            Ok((entry.clone(), before))
         })?;
-        Ok(Made { entry, text })
+        Ok(Made {
+            entry,
+            text,
+            before: Some(before),
+        })
+    }
+
+    /// Undoes the making of a key whose text reached nobody: a new one is gone, and a rotated one has the texts from before.
+    pub fn take_back(&self, made: &Made) -> Result<(), KeysError> {
+        file::update(&self.0, false, |document| {
+            let entry = document.find(&made.entry.id)?;
+            if entry.hash != made.entry.hash {
+                // Somebody else gave it another text since.
+                return Ok(());
+            }
+            match &made.before {
+                Some((hash, previous)) => {
+                    entry.hash = *hash;
+                    entry.previous.clone_from(previous);
+                }
+                None => document.keys.retain(|key| key.id != made.entry.id),
+            }
+            Ok(())
+        })
     }
 
     /// Makes a key open nothing any more; says since when that is so.

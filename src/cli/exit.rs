@@ -109,6 +109,9 @@ pub enum Failure {
     /// The answer is not one that a gateway gives.
     #[error("the answer cannot be understood: {0}")]
     Answer(&'static str),
+    /// The one output of a key could not be written.
+    #[error("the key cannot be written to standard output: it was taken back, and opens nothing")]
+    Unprinted(#[source] std::io::Error),
     /// The output could not be written.
     #[error("the output cannot be written")]
     Output(#[from] std::io::Error),
@@ -138,6 +141,7 @@ impl Failure {
             Self::App(_)
             | Self::Answer(_)
             | Self::Output(_)
+            | Self::Unprinted(_)
             | Self::Keys { .. } => Exit::Failure,
         }
     }

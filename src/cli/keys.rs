@@ -130,7 +130,11 @@ impl End {
         if let Ok(time) = text.parse() {
             return Ok(Self::At(time));
         }
-        duration(text).map(Self::After)
+        let time = duration(text)?;
+        if Timestamp::now().checked_add(time).is_err() {
+            return Err("ends too late: the last day that can be written is 9999-12-30".to_owned());
+        }
+        Ok(Self::After(time))
     }
 
     fn from(self, now: Timestamp) -> Option<Timestamp> {
@@ -187,7 +191,7 @@ impl New {
             made.entry.scopes,
             file.path().display()
         );
-        show(&made, printer, &remark)
+        show(&file, &made, printer, &remark)
     }
 }
 
@@ -218,7 +222,7 @@ impl Rotate {
             made.entry.id,
             clean(&made.entry.name)
         );
-        show(&made, printer, &remark)
+        show(&file, &made, printer, &remark)
     }
 }
 
@@ -236,9 +240,12 @@ impl Revoke {
     }
 }
 
-/// Prints the key alone, and everything else beside it.
-fn show(made: &Made, printer: Printer, remark: &str) -> Result<Exit, Failure> {
-    printer.print(made.text.expose_secret())?;
+/// Prints the key alone, and everything else beside it. A key that nobody can have read must not open anything.
+fn show(file: &KeysFile, made: &Made, printer: Printer, remark: &str) -> Result<Exit, Failure> {
+    if let Err(error) = printer.print(made.text.expose_secret()) {
+        file.take_back(made).map_err(failed(file))?;
+        return Err(Failure::Unprinted(error));
+    }
     printer.remark(remark);
     Ok(Exit::Ok)
 }
@@ -434,7 +441,9 @@ mod tests {
         assert_eq!(after(&at(5).to_string()), Ok(Some(at(5))));
         assert_eq!(after(&at(-5).to_string()), Ok(None));
         assert_eq!(after("0s"), Ok(None));
-        assert_eq!(after("99999999d"), Ok(None));
+        for late in ["99999999d", "99999999999d"] {
+            assert!(after(late).unwrap_err().contains("too late"), "{late}");
+        }
         assert!(after("tomorrow").is_err());
     }
 }

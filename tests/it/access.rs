@@ -610,3 +610,31 @@ fn the_end_of_its_terminal_ends_the_program_in_order() {
     assert!(told.unwrap().success());
     assert_eq!(running.wait().unwrap().code(), Some(0));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_key_that_could_not_be_printed_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeysFile::at(folder.path().join("keys.json"));
+    let run = |arguments: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = Command::new(env!("CARGO_BIN_EXE_clustergate"))
+            .args(arguments)
+            .env_clear()
+            .env("CLUSTERGATE_KEYS_FILE", file.path())
+            .stdin(Stdio::null())
+            .stdout(full.unwrap())
+            .output()
+            .unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(words.contains("taken back"), "{words}");
+        assert_eq!(output.status.code(), Some(1));
+    };
+    make(&file, "first", Scopes::ADMIN, None);
+    let before = file.list().unwrap();
+    run(&["keys", "new", "--name", "ci", "--scopes", "clusters:read"]);
+    assert_eq!(file.list().unwrap(), before);
+    let id = before[0].id.to_string();
+    run(&["keys", "rotate", &id, "--overlap", "0s"]);
+    assert_eq!(file.list().unwrap(), before);
+}

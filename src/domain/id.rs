@@ -133,7 +133,10 @@ impl OperationId {
 
     /// Reads an id back from text; `None` when no id can look like that.
     pub fn parse(text: &str) -> Option<Self> {
-        is_joined(text).then(|| Self(text.into()))
+        let id = is_joined(text).then(|| Self(text.into()))?;
+        // In an address either is a step to somewhere else.
+        let is_step = matches!(id.native().as_deref(), Some("." | ".."));
+        (!is_step).then_some(id)
     }
 
     /// The id as text.
@@ -196,6 +199,10 @@ mod tests {
         assert_eq!(id.native().as_deref(), Some("op/1 %é"));
         assert_eq!(OperationId::parse("lakesail-eu:a/b"), None);
         assert_eq!(OperationId::parse("a:%ff").unwrap().native(), None);
+        for step in ["a:.", "a:..", "a:%2E", "a:.%2e"] {
+            assert_eq!(OperationId::parse(step), None, "{step}");
+        }
+        assert!(OperationId::parse("a:...").is_some());
     }
 
     #[test]

@@ -263,7 +263,9 @@ fn flat(item: Value) -> Vec<Value> {
 fn option<'a>(spec: &'a ClusterSpec, name: &str, mistakes: &mut Mistakes) -> Option<&'a str> {
     let field = format!("options.{name}");
     let value = mistakes.need(spec.options.get(name), field.clone())?;
-    let id = value.as_str().filter(|id| filled(Some(id)).is_some());
+    // In an address a dot or two are a step to somewhere else.
+    let is_id = |id: &&str| filled(Some(id)).is_some() && !matches!(*id, "." | "..");
+    let id = value.as_str().filter(is_id);
     if id.is_none() {
         mistakes.add(field, "use the id as the vendor tells it, a text");
     }

@@ -160,3 +160,12 @@ fn a_change_has_to_fit_the_cluster() {
         ]
     );
 }
+
+#[test]
+fn a_step_in_an_address_is_no_id() {
+    for step in [".", ".."] {
+        let spec = spec(&json!({"options": {"connection_id": step, "network_id": "NW00000001"}}));
+        let mistakes = creation(&spec).err().unwrap();
+        assert_eq!(fields(mistakes), ["options.connection_id"]);
+    }
+}

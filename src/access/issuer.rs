@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::jwks::Algorithm;
-use super::principal::{Denied, Principal, PrincipalKind};
+use super::principal::{Denied, Principal, PrincipalKind, is_misleading};
 use super::scope::Scopes;
 use crate::domain::{Reach, SourceName};
 
@@ -76,7 +76,7 @@ impl IssuerSettings {
     pub(super) fn principal(&self, claims: &Map<String, Value>) -> Result<Arc<Principal>, Denied> {
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or("");
         let is_named =
-            (1..=MAX_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control);
+            (1..=MAX_SUBJECT).contains(&subject.len()) && !subject.chars().any(is_misleading);
         if !is_named {
             return Err(Denied::invalid("token without a usable subject"));
         }

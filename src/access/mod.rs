@@ -50,7 +50,7 @@ pub use issuer::IssuerSettings;
 pub use jwks::Algorithm;
 pub use key::KeyId;
 pub use manage::{KeysFile, Made, NewKey};
-pub use principal::{Denied, DeniedKind, Principal, PrincipalKind};
+pub use principal::{Denied, DeniedKind, Principal, PrincipalKind, is_misleading};
 pub use scope::{Scope, Scopes, UnknownScope};
 
 /// Requests that may wait for one issuer at once: callers nobody knows must not take every place.

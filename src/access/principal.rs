@@ -67,6 +67,12 @@ impl Principal {
     }
 }
 
+/// Whether a sign of a name could make what is around it read as something else: controls, ends of lines, changes of direction.
+pub fn is_misleading(sign: char) -> bool {
+    sign.is_control()
+        || matches!(sign, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Why a caller was not let in. The reason is for the operator; the caller learns the kind alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]

@@ -17,7 +17,7 @@ use super::get::Form;
 use super::printer::Printer;
 use super::table::{Style, Tone, known, number, render, toned};
 use super::text::{brief, clean};
-use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, Scope};
+use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, Scope, is_misleading};
 use crate::config::{Process, keys_file, read_duration};
 use crate::domain::SourceName;
 
@@ -264,7 +264,7 @@ fn limited<T: Ord + Clone>(named: &[T]) -> Option<BTreeSet<T>> {
 
 fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() || text.chars().count() > MAX_NAME || text.chars().any(char::is_control) {
+    if text.is_empty() || text.chars().count() > MAX_NAME || text.chars().any(is_misleading) {
         return Err(format!(
             "must have 1 to {MAX_NAME} signs, all of them printable"
         ));
@@ -429,7 +429,14 @@ mod tests {
     #[test]
     fn what_cannot_be_a_name_an_id_or_an_end_is_refused() {
         assert_eq!(name(" ci "), Ok("ci".to_owned()));
-        for text in ["", " ", "a\nb", &"x".repeat(101)] {
+        for text in [
+            "",
+            " ",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            &"x".repeat(101),
+        ] {
             assert!(name(text).is_err(), "{text:?}");
         }
         assert!(id("abcdefgh12").is_ok());

@@ -155,6 +155,16 @@ async fn claims_must_be_there_of_the_right_type_and_ours() {
         ("iss", json!(null), invalid("neither a key nor a token")),
         ("sub", json!(null), invalid(lacks)),
         ("sub", json!(""), invalid("token without a usable subject")),
+        (
+            "sub",
+            json!("ada\u{202e}nimda"),
+            invalid("token without a usable subject"),
+        ),
+        (
+            "sub",
+            json!("ada\u{2028}eve"),
+            invalid("token without a usable subject"),
+        ),
         ("exp", json!(null), invalid(lacks)),
         ("exp", json!((NOW + 600).to_string()), invalid(lacks)),
         ("exp", json!(true), invalid(lacks)),

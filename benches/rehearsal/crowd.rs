@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::child;
-use super::load::{Connection, get, percentile};
+use super::load::{Connection, percentile};
 
 /// How long after the end an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ pub(crate) enum Manners {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Rush {
     pub(crate) address: SocketAddr,
-    /// Asked for with a number at its end that no other request has.
+    /// Asked for with a number at its end that no other request has; the answer is to be compressed.
     pub(crate) path: String,
     pub(crate) connections: usize,
     pub(crate) time: Duration,
@@ -160,9 +160,12 @@ impl Lane {
             if Instant::now() >= until {
                 return tally;
             }
-            let request = get(&format!("{}{number}", self.rush.path));
+            let request = format!(
+                "GET {}{number} HTTP/1.1\r\nhost: localhost\r\naccept-encoding: gzip\r\n\r\n",
+                self.rush.path
+            );
             number += self.rush.connections;
-            let asked = timeout_at(until + PATIENCE, self.connection.ask(&request));
+            let asked = timeout_at(until + PATIENCE, self.connection.ask(request.as_bytes()));
             let Ok(Ok(answer)) = asked.await else {
                 tally.errors += 1;
                 // Not at once: a server that closes every connection is not to be beaten for it.

@@ -13,7 +13,7 @@ use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
 use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::domain::SourceName;
-use crate::inventory::{Change, Control, Detailed, Inventory, Keeper, Schedule, Source};
+use crate::inventory::{Control, Detailed, Inventory, Keeper, Schedule, Shown, Source};
 use crate::live::{self, Bounds, InMemory, Ledger, Live, Seen};
 
 /// A running gateway, without a listener.
@@ -134,14 +134,14 @@ struct Kept(Arc<Keeper>);
 impl Ledger for Kept {
     fn seen(&self, source: &SourceName, seen: Seen) -> BoxFuture<'static, ()> {
         let change = match seen {
-            Seen::Listed(listed) => Change::Listed(listed),
-            Seen::Described { id, described, at } => Change::Described(Box::new(Detailed {
+            Seen::Listed(listed) => Shown::Listed(listed),
+            Seen::Described { id, described, at } => Shown::Described(Box::new(Detailed {
                 id,
                 described: *described,
                 at,
                 based_on: u64::MAX,
             })),
-            Seen::Gone(id) => Change::Gone(id),
+            Seen::Gone(id) => Shown::Gone(id),
         };
         Box::pin(self.0.record(source, change))
     }

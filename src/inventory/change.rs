@@ -1,146 +1,146 @@
-//! What calls beside the listings have shown of single clusters: a detail that was asked for, the effect of a write.
-//!
-//! It is held against a listing that began before readers saw it, which may not know it yet. A listing that begins afterwards
-//! decides.
-
-use std::collections::HashSet;
-use std::sync::Arc;
+//! What one publication changed.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
-use super::facts::Interner;
-use super::prepare::{Prepared, next_entry};
 use super::row::Entry;
-use super::shelf::{Content, Detailed, Shelf};
-use super::source::SourceReport;
-use crate::domain::{ClusterId, Presence};
-use crate::provider::Listed;
+use crate::domain::{ClusterId, Kind, SourceName};
 
-/// What a call has shown of one cluster.
+/// What happened.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A cluster is listed that was not.
+    Added,
+    /// What is known of a cluster is something else.
+    Updated,
+    /// A complete listing does not have the cluster any more; it is still shown.
+    Missing,
+    /// A second listing agreed that it is gone, or it was deleted through the gateway; it is not shown any more.
+    Removed,
+    /// It was missing and is listed again.
+    Returned,
+    /// How far a source's clusters can be trusted.
+    SourceState,
+}
+
+impl ChangeKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Added,
+        Self::Updated,
+        Self::Missing,
+        Self::Removed,
+        Self::Returned,
+        Self::SourceState,
+    ];
+
+    /// The word used in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Updated => "updated",
+            Self::Missing => "missing",
+            Self::Removed => "removed",
+            Self::Returned => "returned",
+            Self::SourceState => "source_state",
+        }
+    }
+
+    /// The kind that a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// Why it happened, as far as the gateway can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The vendor says something else than before.
+    Vendor,
+    /// The vendor could not be read, or can be read again.
+    Outage,
+    /// Somebody asked this gateway for it.
+    Operator,
+}
+
+/// A value that is another one than before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// The field: `name`, or `status.state` within an object.
+    pub field: String,
+    /// What it was; null where there was none.
+    pub old: Box<RawValue>,
+    /// What it is; null where there is none.
+    pub new: Box<RawValue>,
+}
+
+/// One change, as it is told and kept. The generation and the time that belong to it are its batch's.
 #[derive(Debug)]
-pub enum Change {
-    /// The cluster as a listing would show it.
-    Listed(Box<Listed>),
-    /// The cluster's detail.
-    Described(Box<Detailed>),
-    /// The vendor no longer has its record.
-    Gone(ClusterId),
+pub struct Change {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// Why.
+    pub cause: Cause,
+    /// Where.
+    pub source: SourceName,
+    /// The source's provider.
+    pub provider: Kind,
+    /// To which cluster; `None` where it happened to the source.
+    pub cluster: Option<ClusterId>,
+    /// The cluster's name; the last one, where it is gone.
+    pub name: Option<String>,
+    /// What is another one than before.
+    pub fields: Vec<FieldChange>,
+    /// The cluster before, and after.
+    pub(super) before: Option<Entry>,
+    pub(super) after: Option<Entry>,
+}
+
+/// A change in the form in which answers have it.
+#[derive(Serialize)]
+struct Told<'a> {
+    generation: u64,
+    at: Timestamp,
+    kind: ChangeKind,
+    cause: Cause,
+    source: &'a SourceName,
+    provider: &'a Kind,
+    cluster: Option<&'a ClusterId>,
+    name: Option<&'a str>,
+    fields: &'a [FieldChange],
 }
 
 impl Change {
-    fn id(&self) -> &ClusterId {
-        match self {
-            Self::Listed(listed) => &listed.cluster.id,
-            Self::Described(detailed) => &detailed.id,
-            Self::Gone(id) => id,
-        }
-    }
-}
-
-impl Shelf {
-    /// The shelf after a call has shown something, as of the generation that publishes it.
-    pub(super) fn changed(
-        &self,
-        change: Change,
-        now: Timestamp,
-        generation: u64,
-        has_details: bool,
-        texts: &mut Interner,
-    ) -> Self {
-        let id = change.id().clone();
-        let is_own = id
-            .as_str()
-            .strip_prefix(self.report.name.as_str())
-            .is_some_and(|rest| rest.starts_with(':'));
-        if !is_own {
-            return self.clone();
-        }
-        let mut next = match change {
-            Change::Described(detailed) => {
-                let mut next = self.detailed(vec![*detailed], texts);
-                let Some(place) = next.place(&id) else {
-                    return next;
-                };
-                let mut entries = next.content.entries.clone();
-                entries[place].fetched_at = Some(now);
-                next.content = Content::new(entries);
-                next
-            }
-            Change::Listed(listed) => {
-                let known = self.place(&id);
-                let mut entries = self.content.entries.clone();
-                let entry = Entry {
-                    fetched_at: Some(now),
-                    ..next_entry(
-                        *listed,
-                        known.map(|at| &self.content.entries[at]),
-                        now,
-                        texts,
-                    )
-                };
-                match known {
-                    Some(place) => entries[place] = entry,
-                    None => entries.push(entry),
-                }
-                self.with(entries, has_details)
-            }
-            Change::Gone(_) => {
-                let mut entries = self.content.entries.clone();
-                entries.retain(|entry| entry.row.id != id);
-                self.with(entries, has_details)
-            }
+    /// The change as answers have it.
+    pub(super) fn told(&self, generation: u64, at: Timestamp) -> Box<[u8]> {
+        let told = Told {
+            generation,
+            at,
+            kind: self.kind,
+            cause: self.cause,
+            source: &self.source,
+            provider: &self.provider,
+            cluster: self.cluster.as_ref(),
+            name: self.name.as_deref(),
+            fields: &self.fields,
         };
-        next.held.insert(id, generation);
-        next
+        // Plain data cannot fail.
+        serde_json::to_vec(&told).unwrap_or_default().into()
     }
 
-    fn place(&self, id: &ClusterId) -> Option<usize> {
-        let content = &self.content;
-        content.index.find(&content.entries, id.as_str())
-    }
-
-    fn with(&self, entries: Vec<Entry>, has_details: bool) -> Self {
-        let mut report = SourceReport::clone(&self.report);
-        report.clusters = entries.len();
-        report.details_pending = super::shelf::pending(&entries, has_details);
-        Self {
-            report: Arc::new(report),
-            content: Content::new(entries),
-            ..self.clone()
-        }
-    }
-
-    /// Puts what is held in the place of what an older listing says of it. Given are the listing's rows and those that it has;
-    /// taken over are the entries as they are, present where the listing has them.
-    pub(super) fn hold(
-        &self,
-        based_on: u64,
-        listed: Vec<Prepared>,
-        seen: &mut HashSet<ClusterId>,
-    ) -> (Vec<Prepared>, Vec<Entry>) {
-        let is_held = |id: &ClusterId| self.held.get(id).is_some_and(|since| *since > based_on);
-        if !self.held.keys().any(is_held) {
-            return (listed, Vec::new());
-        }
-        let (held, free): (Vec<Prepared>, Vec<Prepared>) =
-            listed.into_iter().partition(|row| is_held(&row.0.row.id));
-        let is_listed: HashSet<&ClusterId> = held.iter().map(|row| &row.0.row.id).collect();
-        let mut kept = Vec::new();
-        for id in self.held.keys().filter(|id| is_held(id)) {
-            seen.insert(id.clone());
-            // Without an entry it is gone, whatever the listing still says.
-            if let Some(entry) = self.entry(id) {
-                let presence = if is_listed.contains(id) {
-                    Presence::Present
-                } else {
-                    entry.presence
-                };
-                kept.push(Entry {
-                    presence,
-                    ..entry.clone()
-                });
-            }
-        }
-        (free, kept)
+    /// Bytes that it takes, as far as they can be reckoned. What it shares with the current snapshot is not counted.
+    pub(super) fn weight(&self) -> usize {
+        let fields = self.fields.iter();
+        let fields: usize = fields
+            .map(|one| one.field.len() + one.old.get().len() + one.new.get().len() + 64)
+            .sum();
+        let before = self.before.as_ref().map_or(0, |entry| entry.row.json_len());
+        fields + before + 256
     }
 }

@@ -1,6 +1,6 @@
 //! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,13 +13,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-use super::change::Change;
+use super::change::{Cause, Change};
+use super::diff::difference;
 use super::facts::Interner;
+use super::feed::Batch;
+use super::journal::{Delta, Forgetful, Journal, Publication, Restored};
 use super::links::Links;
 use super::refresh;
 use super::shelf::{Detailed, Outcome, Shelf};
+use super::shown::Shown;
 use super::{Inventory, Requested, Snapshot, SourceReport};
-use crate::domain::SourceName;
+use crate::domain::{ClusterId, SourceName};
 use crate::provider::{Limits, Provider};
 use crate::upstream::{Rate, Stack, Vitals};
 
@@ -57,7 +61,7 @@ pub struct Source {
 pub(super) enum Event {
     Refreshed(Outcome),
     Detailed(Vec<Detailed>),
-    Changed(Change),
+    Changed(Shown),
 }
 
 /// An event and whom to tell when it is published.
@@ -92,6 +96,16 @@ impl Keeper {
     /// Publishes the first, empty generation and starts a task for each source on the given runtime. Every source is asked
     /// for its listing at once.
     pub fn start(sources: Vec<Source>, runtime: &Handle) -> (Arc<Inventory>, Self) {
+        Self::resume(sources, Restored::default(), Arc::new(Forgetful), runtime)
+    }
+
+    /// Does the same with what an earlier process has left, and hands each publication to a journal before readers see it.
+    pub fn resume(
+        sources: Vec<Source>,
+        mut restored: Restored,
+        journal: Arc<dyn Journal>,
+        runtime: &Handle,
+    ) -> (Arc<Inventory>, Self) {
         let now = super::now();
         let report = |source: &Source| SourceReport {
             next_attempt_at: Some(now),
@@ -101,16 +115,23 @@ impl Keeper {
                 source.schedule.refresh_interval,
             )
         };
-        let shelves: Vec<Arc<Shelf>> = sources
-            .iter()
-            .map(|source| {
-                let limit = source.schedule.staleness_limit;
-                let links = Links::of(source.provider.capabilities());
-                Arc::new(Shelf::new(report(source), limit).with_links(links))
-            })
-            .collect();
+        let mut texts: Vec<Arc<Mutex<Interner>>> = Vec::with_capacity(sources.len());
+        let mut shelves: Vec<Arc<Shelf>> = Vec::with_capacity(sources.len());
+        for source in &sources {
+            let limit = source.schedule.staleness_limit;
+            let links = Links::of(source.provider.capabilities());
+            let empty = Shelf::new(report(source), limit).with_links(links);
+            let (shelf, own) = match restored.sources.remove(&source.name) {
+                Some(restored) => restored.shelve(&empty),
+                None => (empty, Interner::default()),
+            };
+            shelves.push(Arc::new(shelf.aged(now).unwrap_or(shelf)));
+            texts.push(Arc::new(Mutex::new(own)));
+        }
         // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
-        let generation = u64::try_from(now.as_millisecond()).unwrap_or_default();
+        let generation = u64::try_from(now.as_millisecond())
+            .unwrap_or_default()
+            .max(restored.generation + 1);
         let inventory = Arc::new(Inventory::new(Snapshot::new(
             generation,
             now,
@@ -122,10 +143,6 @@ impl Keeper {
         let (mail, inbox) = mpsc::channel(64);
         let mut known = HashMap::new();
         let has_details = sources.iter().map(refresh::has_details).collect();
-        let texts: Vec<_> = sources
-            .iter()
-            .map(|_| Arc::<Mutex<Interner>>::default())
-            .collect();
         for (at, source) in sources.into_iter().enumerate() {
             let activation = Arc::new(Activation {
                 wanted: watch::Sender::new(()),
@@ -154,6 +171,7 @@ impl Keeper {
             texts,
             shelves,
             generation,
+            journal,
             inventory: Arc::clone(&inventory),
         };
         tasks.spawn_on(writer.run(inbox, stop.clone()), runtime);
@@ -173,7 +191,7 @@ impl Keeper {
     pub fn record(
         &self,
         source: &SourceName,
-        change: Change,
+        change: Shown,
     ) -> impl Future<Output = ()> + Send + use<> {
         let message = self.sources.get(source).map(|known| {
             let (published, told) = oneshot::channel();
@@ -244,7 +262,23 @@ struct Writer {
     texts: Vec<Arc<Mutex<Interner>>>,
     has_details: Vec<bool>,
     generation: u64,
+    journal: Arc<dyn Journal>,
     inventory: Arc<Inventory>,
+}
+
+/// A step of one source.
+struct Step {
+    source: usize,
+    cause: Cause,
+    attempted: bool,
+    next: Shelf,
+}
+
+/// A generation that is ready to be published.
+struct Ready {
+    publication: Publication,
+    noise: Option<Arc<Batch>>,
+    snapshot: Snapshot,
 }
 
 impl Writer {
@@ -257,7 +291,9 @@ impl Writer {
                 () = stop.cancelled() => return,
                 message = inbox.recv() => message,
                 _ = ages.tick() => {
-                    self.look_at_ages();
+                    if let Some(ready) = self.look_at_ages() {
+                        self.publish(ready).await;
+                    }
                     continue;
                 }
             };
@@ -268,12 +304,13 @@ impl Writer {
             }
             // Building orders and filters takes long for large sources, so it happens on a thread that serves nothing.
             let built = tokio::task::spawn_blocking(move || {
-                let told = self.take(messages);
-                (self, told)
+                let (ready, told) = self.take(messages);
+                (self, ready, told)
             });
             match built.await {
-                Ok((writer, told)) => {
+                Ok((writer, ready, told)) => {
                     self = writer;
+                    self.publish(ready).await;
                     for published in told {
                         // A task that no longer waits has been stopped.
                         let _ = published.send(());
@@ -287,58 +324,154 @@ impl Writer {
         }
     }
 
-    /// Applies messages and publishes one generation for all of them.
-    fn take(&mut self, messages: Vec<Message>) -> Vec<oneshot::Sender<()>> {
+    /// Makes one generation of messages.
+    fn take(&mut self, messages: Vec<Message>) -> (Ready, Vec<oneshot::Sender<()>>) {
         let mut told = Vec::with_capacity(messages.len());
+        let mut making = Making::default();
         for Message {
             source,
             event,
             published,
         } in messages
         {
-            let shelf = &self.shelves[source];
-            let next = match event {
-                Event::Refreshed(outcome) => shelf.after(outcome, self.has_details[source]),
-                Event::Detailed(details) => {
-                    shelf.detailed(details, &mut texts(&self.texts[source]))
-                }
-                Event::Changed(change) => shelf.changed(
-                    change,
-                    super::now(),
-                    self.generation + 1,
-                    self.has_details[source],
-                    &mut texts(&self.texts[source]),
-                ),
-            };
-            self.shelves[source] = Arc::new(next);
+            let step = self.step(source, event);
+            making.add(&mut self.shelves, step);
             texts(&self.texts[source]).sweep();
             told.push(published);
         }
         self.inventory.sweep();
-        self.publish(super::now());
-        told
+        (self.make(making, super::now()), told)
     }
 
-    fn look_at_ages(&mut self) {
+    fn step(&self, source: usize, event: Event) -> Step {
+        let shelf = &self.shelves[source];
+        let mut texts = texts(&self.texts[source]);
+        let (cause, attempted, next) = match event {
+            Event::Refreshed(outcome) => {
+                let cause = if outcome.result.is_ok() {
+                    Cause::Vendor
+                } else {
+                    Cause::Outage
+                };
+                let next = shelf.after(outcome, self.has_details[source]);
+                (cause, true, next)
+            }
+            Event::Detailed(details) => (Cause::Vendor, false, shelf.detailed(details, &mut texts)),
+            Event::Changed(shown) => {
+                let cause = shown.cause();
+                let next = shelf.changed(
+                    shown,
+                    super::now(),
+                    self.generation + 1,
+                    self.has_details[source],
+                    &mut texts,
+                );
+                (cause, false, next)
+            }
+        };
+        Step {
+            source,
+            cause,
+            attempted,
+            next,
+        }
+    }
+
+    fn look_at_ages(&mut self) -> Option<Ready> {
         self.inventory.sweep();
         let now = super::now();
-        let mut changed = false;
-        for shelf in &mut self.shelves {
-            if let Some(next) = shelf.aged(now) {
+        let mut making = Making::default();
+        for source in 0..self.shelves.len() {
+            if let Some(next) = self.shelves[source].aged(now) {
                 info!(source.name = %next.report.name, overdue = next.overdue, "the age of a source's clusters changed its state");
-                *shelf = Arc::new(next);
-                changed = true;
+                let step = Step {
+                    source,
+                    cause: Cause::Outage,
+                    attempted: false,
+                    next,
+                };
+                making.add(&mut self.shelves, step);
             }
         }
-        if changed {
-            self.publish(now);
+        (!making.deltas.is_empty()).then(|| self.make(making, now))
+    }
+
+    fn make(&mut self, making: Making, at: Timestamp) -> Ready {
+        self.generation += 1;
+        let generation = self.generation;
+        let batch = |changes| Batch::new(generation, at, changes).map(Arc::new);
+        Ready {
+            publication: Publication {
+                generation,
+                at,
+                deltas: making.deltas.into_values().collect(),
+                batch: batch(making.changes),
+            },
+            noise: batch(making.noise),
+            snapshot: Snapshot::new(generation, at, self.shelves.clone()),
         }
     }
 
-    fn publish(&mut self, now: Timestamp) {
-        self.generation += 1;
-        self.inventory
-            .publish(Snapshot::new(self.generation, now, self.shelves.clone()));
+    /// Has a generation kept, then shows it. Whoever hears of it finds its changes.
+    async fn publish(&self, ready: Ready) {
+        let batch = ready.publication.batch.clone();
+        self.journal.publish(ready.publication).await;
+        self.inventory.feed().push(batch, ready.noise);
+        self.inventory.publish(ready.snapshot);
+    }
+}
+
+/// A generation in the making.
+#[derive(Default)]
+struct Making {
+    deltas: BTreeMap<usize, Delta>,
+    changes: Vec<Change>,
+    noise: Vec<Change>,
+}
+
+impl Making {
+    /// Takes a source one step further.
+    fn add(&mut self, shelves: &mut [Arc<Shelf>], step: Step) {
+        let shelf = Arc::new(step.next);
+        let before = std::mem::replace(&mut shelves[step.source], Arc::clone(&shelf));
+        let found = difference(&before, &shelf, step.cause);
+        self.changes.extend(found.changes);
+        self.noise.extend(found.noise);
+        let attempt = step
+            .attempted
+            .then(|| shelf.report.attempts.front().cloned())
+            .flatten();
+        let removed = found.removed.into_iter().map(|entry| entry.row.id.clone());
+        match self.deltas.entry(step.source) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(Delta {
+                    report: Arc::clone(&shelf.report),
+                    attempt,
+                    upserts: found.upserts,
+                    removed: removed.collect(),
+                    shelf,
+                });
+            }
+            btree_map::Entry::Occupied(mut place) => {
+                let delta = place.get_mut();
+                // What the last step says of a cluster is what there is.
+                let removed: Vec<ClusterId> = removed.collect();
+                let last: HashSet<&ClusterId> = found
+                    .upserts
+                    .iter()
+                    .map(|entry| &entry.row.id)
+                    .chain(&removed)
+                    .collect();
+                delta.upserts.retain(|entry| !last.contains(&entry.row.id));
+                delta.removed.retain(|id| !last.contains(id));
+                drop(last);
+                delta.upserts.extend(found.upserts);
+                delta.removed.extend(removed);
+                delta.report = Arc::clone(&shelf.report);
+                delta.attempt = attempt.or(delta.attempt.take());
+                delta.shelf = shelf;
+            }
+        }
     }
 }
 

@@ -8,18 +8,23 @@
 mod change;
 mod columns;
 pub mod completeness;
+mod diff;
 mod exact;
 mod facts;
+mod feed;
 mod index;
+pub mod journal;
 mod keeper;
 mod links;
 mod passing;
 mod prepare;
 pub mod query;
+mod record;
 mod refresh;
 mod row;
 mod select;
 mod shelf;
+mod shown;
 mod snapshot;
 mod source;
 mod summary;
@@ -33,13 +38,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-pub use change::Change;
+pub use change::{Cause, Change, ChangeKind, FieldChange};
 pub use completeness::{Completeness, Coverage};
+pub use feed::{Batch, Feed};
 pub use keeper::{Keeper, Schedule, Source};
 pub use prepare::Prepared;
 pub use row::Row;
 pub use select::{Found, Place};
 pub use shelf::{Detailed, Outcome};
+pub use shown::Shown;
 pub use snapshot::Snapshot;
 pub use source::{ATTEMPTS, Attempt, Freshness, SourceReport};
 pub use summary::{Sum, Summary};
@@ -55,6 +62,7 @@ const RETAINED: usize = 8;
 pub struct Inventory {
     current: arc_swap::ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
+    feed: Feed,
     retained: Mutex<VecDeque<Arc<Snapshot>>>,
     /// Snapshots that nobody needs any more but those who are reading them.
     outgoing: Mutex<Vec<Arc<Snapshot>>>,
@@ -64,6 +72,7 @@ impl Inventory {
     pub(crate) fn new(first: Snapshot) -> Self {
         let changed = watch::Sender::new(first.generation);
         Self {
+            feed: Feed::new(first.generation),
             current: arc_swap::ArcSwap::from_pointee(first),
             changed,
             retained: Mutex::default(),
@@ -74,6 +83,11 @@ impl Inventory {
     /// The current snapshot; never waits.
     pub fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// What changed lately.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// Tells of each new generation.

@@ -116,6 +116,13 @@ impl Filter {
         })
     }
 
+    /// Whether nothing but sources is chosen, so that all that a source holds passes where the source does.
+    pub(super) fn is_of_sources(&self) -> bool {
+        let is_source =
+            |term: &Term| matches!(term.dimension, Dimension::Source | Dimension::Provider);
+        self.texts.is_empty() && self.terms.iter().all(is_source)
+    }
+
     /// Whether the filter names sources, and only by wanting them.
     pub fn wanted_sources(&self) -> &[String] {
         self.terms

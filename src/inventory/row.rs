@@ -26,9 +26,9 @@ pub struct Row {
     /// Stands for the row's content in entity tags.
     pub(super) tag: u64,
     /// `{"id":…,…`, without the closing brace.
-    json: Box<[u8]>,
-    raw: Option<Box<[u8]>>,
-    nodes: Option<Box<[u8]>>,
+    pub(super) json: Box<[u8]>,
+    pub(super) raw: Option<Box<[u8]>>,
+    pub(super) nodes: Option<Box<[u8]>>,
     pub(super) facts: Facts,
 }
 
@@ -38,19 +38,19 @@ pub(super) struct Detail {
     /// When it was read, by our clock.
     pub(super) at: Timestamp,
     /// The detail's own account of the cluster, as JSON: it is needed seldom and takes a third of the room so.
-    cluster: Box<[u8]>,
-    contact_lost: bool,
-    nodes: Option<Box<[u8]>>,
-    raw: Option<Box<RawValue>>,
+    pub(super) cluster: Box<[u8]>,
+    pub(super) contact_lost: bool,
+    pub(super) nodes: Option<Box<[u8]>>,
+    pub(super) raw: Option<Box<RawValue>>,
 }
 
 /// What a listing said, kept where a detail exists, so that a new detail meets the listing and not an older detail.
 #[derive(Debug)]
 pub(super) struct Base {
-    cluster: Box<[u8]>,
-    contact_lost: bool,
-    nodes: Option<Box<[u8]>>,
-    raw: Option<Box<RawValue>>,
+    pub(super) cluster: Box<[u8]>,
+    pub(super) contact_lost: bool,
+    pub(super) nodes: Option<Box<[u8]>>,
+    pub(super) raw: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -236,6 +236,14 @@ impl Row {
         Some(cluster)
     }
 
+    /// The cluster's own JSON: without links, and without what changes though the cluster does not.
+    pub(super) fn document(&self) -> String {
+        let mut json = self.json.to_vec();
+        json.push(b'}');
+        // Written from text, so it is text.
+        String::from_utf8(json).unwrap_or_default()
+    }
+
     /// Reads the nodes back from their JSON; `None` where none are known.
     pub fn node_list(&self) -> Option<Vec<Node>> {
         serde_json::from_slice(self.nodes.as_deref()?).ok()
@@ -306,6 +314,26 @@ fn cluster_json(cluster: &mut Cluster) -> Box<[u8]> {
 
 fn nodes_json(nodes: &[Node]) -> Option<Box<[u8]>> {
     serde_json::to_vec(nodes).ok().map(Vec::into_boxed_slice)
+}
+
+impl Entry {
+    /// Whether nothing is different from another entry, whatever it is for.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+            match (one, other) {
+                (None, None) => true,
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                _ => false,
+            }
+        }
+        Arc::ptr_eq(&self.row, &other.row)
+            && self.presence == other.presence
+            && self.fetched_at == other.fetched_at
+            && self.changed_at == other.changed_at
+            && self.is_detail_newest == other.is_detail_newest
+            && same(self.detail.as_ref(), other.detail.as_ref())
+            && same(self.base.as_ref(), other.base.as_ref())
+    }
 }
 
 /// A row at its place in a source's shelf.

@@ -85,6 +85,11 @@ pub struct Detailed {
 impl Content {
     pub(super) fn new(mut entries: Vec<Entry>) -> Arc<Self> {
         entries.sort_by(|a, b| a.row.id.cmp(&b.row.id));
+        Self::unsorted(entries)
+    }
+
+    /// Entries in an order of their own, of which one cluster may have several: for questions that no order plays a part in.
+    pub(super) fn unsorted(entries: Vec<Entry>) -> Arc<Self> {
         let index = Index::build(&entries);
         let columns = Columns::build(&entries);
         let totals = columns.totals(&Passing::All.mask(entries.len()));
@@ -319,6 +324,7 @@ impl Shelf {
             Freshness::Fresh
         };
         report.fetched_at = Some(now);
+        report.restored = false;
         report.error = None;
         report.failures = 0;
         report.failing_since = None;

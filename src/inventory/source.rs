@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{Kind, SourceName};
 use crate::provider::ErrorKind;
 
 /// How far a source's clusters can be trusted to be what the vendor has now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
     /// The last refresh read the whole list.
@@ -92,6 +92,8 @@ pub struct SourceReport {
     pub refresh_interval: Duration,
     /// Clusters whose detail was never read, though the provider has one.
     pub details_pending: usize,
+    /// Whether all of this is as an earlier process left it: no refresh has ended well since the start.
+    pub restored: bool,
     /// Whether whoever asks sees only some of its clusters. Then counts are of these, or left out where they cannot be.
     pub is_partial: bool,
 }
@@ -115,6 +117,7 @@ impl SourceReport {
             attempts: VecDeque::new(),
             refresh_interval,
             details_pending: 0,
+            restored: false,
             is_partial: false,
         }
     }

@@ -91,7 +91,7 @@ fn narrow(whole: &Snapshot, reach: &Reach, fingerprint: u128) -> Snapshot {
 }
 
 /// A shelf of which only the clusters of some projects are seen.
-fn of_projects(shelf: &Shelf, projects: &BTreeSet<String>) -> Shelf {
+pub(super) fn of_projects(shelf: &Shelf, projects: &BTreeSet<String>) -> Shelf {
     let content = &shelf.content;
     let mut seen = RoaringBitmap::new();
     for numbers in projects

@@ -73,6 +73,11 @@ impl ErrorKind {
         Self::NotReady,
     ];
 
+    /// The kind that a code stands for.
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// The stable code that clients see.
     pub const fn code(self) -> &'static str {
         match self {

@@ -17,12 +17,12 @@ fn in_state(id: &str, state: State) -> Cluster {
     cluster
 }
 
-fn written(id: &str, state: State) -> Change {
-    Change::Listed(Box::new(listed(in_state(id, state))))
+fn written(id: &str, state: State) -> Shown {
+    Shown::Listed(Box::new(listed(in_state(id, state))))
 }
 
-fn detailed(cluster: Cluster, second: i64) -> Change {
-    Change::Described(Box::new(Detailed {
+fn detailed(cluster: Cluster, second: i64) -> Shown {
+    Shown::Described(Box::new(Detailed {
         id: cluster.id.clone(),
         described: described(cluster),
         at: at(second),
@@ -30,8 +30,8 @@ fn detailed(cluster: Cluster, second: i64) -> Change {
     }))
 }
 
-fn gone(id: &str) -> Change {
-    Change::Gone(ClusterId::new(&source("s"), id))
+fn gone(id: &str) -> Shown {
+    Shown::Gone(ClusterId::new(&source("s"), id))
 }
 
 /// A refresh that began before the last changes and ends now.
@@ -186,7 +186,7 @@ fn what_a_listing_lost_stays_lost_while_it_is_held() {
 fn a_change_of_another_source_changes_nothing() {
     let mut bench = bench(&["a"]);
     let foreign = listed(cluster("t", "x"));
-    bench.change(Change::Listed(Box::new(foreign)));
+    bench.change(Shown::Listed(Box::new(foreign)));
     bench.change(detailed(cluster("s", "unknown"), 50));
     assert_eq!(shown(&bench), are(&[("a", Present)]));
 }

@@ -18,11 +18,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::change::Change;
 use super::facts::Interner;
 use super::prepare::Preparing;
 use super::row::Entry;
 use super::shelf::{Detailed, Outcome, Shelf};
+use super::shown::Shown;
 use super::{Freshness, Snapshot, SourceReport};
 use crate::domain::{Cluster, ClusterId, Kind, Presence, SourceName, Vantage};
 use crate::provider::{
@@ -173,7 +173,7 @@ impl Bench {
     }
 
     /// Takes what a call has shown, in a generation of its own.
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: Shown) {
         self.clock += 1;
         self.generation += 1;
         let texts = &mut self.texts.lock().unwrap();

@@ -529,10 +529,10 @@ async fn a_change_is_published_before_it_is_answered_and_outlives_the_refresh_un
     sleep(Duration::from_secs(1)).await;
     // The second listing has been read at the vendor and is on its way.
     let before = inventory.current().generation;
-    let created = Change::Listed(Box::new(listed(cluster("s", "created"))));
+    let created = Shown::Listed(Box::new(listed(cluster("s", "created"))));
     keeper.record(&name, created).await;
     assert_eq!(names(&inventory), ["a", "b", "created"]);
-    let forgotten = Change::Gone(ClusterId::new(&name, "b"));
+    let forgotten = Shown::Gone(ClusterId::new(&name, "b"));
     keeper.record(&name, forgotten).await;
     assert_eq!(names(&inventory), ["a", "created"]);
     assert_eq!(inventory.current().generation, before + 2);
@@ -551,7 +551,7 @@ async fn a_change_is_published_before_it_is_answered_and_outlives_the_refresh_un
 async fn a_change_of_an_unknown_source_or_after_the_end_holds_nobody_up() {
     let (_script, inventory, keeper) = start(Script::new(|_| answer(page(1))), schedule());
     settle().await;
-    let gone = || Change::Gone(ClusterId::new(&super::source("s"), "0000"));
+    let gone = || Shown::Gone(ClusterId::new(&super::source("s"), "0000"));
     let patience = Duration::from_secs(1);
     let unknown = keeper.record(&super::source("unknown"), gone());
     timeout(patience, unknown).await.unwrap();

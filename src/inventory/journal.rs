@@ -1,0 +1,267 @@
+//! What of the inventory outlives the process: each publication on its way to a store, and what a store gives back at the start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::facts::Interner;
+use super::feed::Batch;
+use super::record;
+use super::row::Entry;
+use super::shelf::{Content, Shelf};
+use super::{Attempt, Freshness, SourceReport};
+use crate::domain::{ClusterId, SourceName};
+use crate::provider::ErrorKind;
+
+/// Where publications are made durable before readers see them.
+pub trait Journal: Send + Sync {
+    /// Takes a publication. Done when it is durable, or when the journal answers for it: a store that cannot be written keeps nobody
+    /// from seeing what is true.
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, ()>;
+}
+
+/// A journal of a gateway that remembers nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Forgetful;
+
+impl Journal for Forgetful {
+    fn publish(&self, _: Publication) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// One generation, as far as it is another one than the last.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Its number.
+    pub generation: u64,
+    /// When it is published.
+    pub at: Timestamp,
+    /// The sources of which something is different.
+    pub deltas: Vec<Delta>,
+    /// What is worth telling of it.
+    pub batch: Option<Arc<Batch>>,
+}
+
+/// What is different of one source.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    /// The source's report.
+    pub report: Arc<SourceReport>,
+    /// The attempt to read it that this is of.
+    pub attempt: Option<Attempt>,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) upserts: Vec<Entry>,
+    pub(super) removed: Vec<ClusterId>,
+}
+
+impl Delta {
+    /// The source.
+    pub fn source(&self) -> &SourceName {
+        &self.report.name
+    }
+
+    /// Clusters that are new or other ones, with their records.
+    pub fn upserts(&self) -> impl ExactSizeIterator<Item = (&ClusterId, Vec<u8>)> {
+        self.upserts.iter().map(kept)
+    }
+
+    /// Clusters that are no more.
+    pub fn removed(&self) -> &[ClusterId] {
+        &self.removed
+    }
+
+    /// Every cluster of the source, with its record.
+    pub fn all(&self) -> impl ExactSizeIterator<Item = (&ClusterId, Vec<u8>)> {
+        self.shelf.content.entries.iter().map(kept)
+    }
+
+    /// What is to be known of the source itself: JSON.
+    pub fn account(&self) -> String {
+        let report = &self.report;
+        let account = Account {
+            state: report.state,
+            fetched_at: self.shelf.fetched_at,
+            rejected: report.rejected,
+            omitted: report.omitted,
+            error: report.error.map(|error| error.code().into()),
+            failing_since: report.failing_since,
+            failures: report.failures,
+            attempts: report.attempts.iter().map(KeptAttempt::of).collect(),
+        };
+        // Plain data cannot fail.
+        serde_json::to_string(&account).unwrap_or_default()
+    }
+}
+
+fn kept(entry: &Entry) -> (&ClusterId, Vec<u8>) {
+    (&entry.row.id, record::encode(entry))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Account {
+    state: Freshness,
+    fetched_at: Option<Timestamp>,
+    rejected: usize,
+    omitted: usize,
+    error: Option<Box<str>>,
+    failing_since: Option<Timestamp>,
+    failures: u32,
+    attempts: Vec<KeptAttempt>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptAttempt {
+    started_at: Timestamp,
+    took_ms: u64,
+    error: Option<Box<str>>,
+    pages: u32,
+    clusters: Option<usize>,
+    rejected: usize,
+}
+
+impl KeptAttempt {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            started_at: attempt.started_at,
+            took_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+            error: attempt.error.map(|error| error.code().into()),
+            pages: attempt.pages,
+            clusters: attempt.clusters,
+            rejected: attempt.rejected,
+        }
+    }
+
+    fn attempt(self) -> Attempt {
+        Attempt {
+            started_at: self.started_at,
+            took: Duration::from_millis(self.took_ms),
+            error: self.error.as_deref().and_then(ErrorKind::parse),
+            pages: self.pages,
+            clusters: self.clusters,
+            rejected: self.rejected,
+        }
+    }
+}
+
+/// What a store gives back.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The last generation that was kept; 0 where there was none.
+    pub generation: u64,
+    pub(super) sources: HashMap<SourceName, RestoredSource>,
+}
+
+/// One source as it was when it was last kept.
+#[derive(Debug)]
+pub struct RestoredSource {
+    account: String,
+    entries: Vec<Entry>,
+    texts: Interner,
+    /// Records that are not what was written.
+    pub refused: usize,
+}
+
+impl RestoredSource {
+    /// Reads a source's records back, given its account of itself.
+    pub fn read<'a>(account: String, records: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut source = Self {
+            account,
+            entries: Vec::new(),
+            texts: Interner::default(),
+            refused: 0,
+        };
+        for (id, bytes) in records {
+            match record::decode(id, bytes, &mut source.texts) {
+                Some(entry) => source.entries.push(entry),
+                None => source.refused += 1,
+            }
+        }
+        source
+    }
+
+    /// Adds another part of the same source.
+    pub fn join(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.refused += other.refused;
+    }
+
+    /// How many clusters could be read.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The source's shelf as it begins: everything as it was, and nothing of it fresh.
+    pub(super) fn shelve(self, shelf: &Shelf) -> (Shelf, Interner) {
+        let account: Option<Account> = serde_json::from_str(&self.account).ok();
+        let mut report = SourceReport::clone(&shelf.report);
+        report.clusters = self.entries.len();
+        report.omitted = self.refused;
+        report.restored = true;
+        // What cannot be read of a source's own account is as if it had been read at no time that is known.
+        report.state = if self.entries.is_empty() && account.is_none() {
+            Freshness::Never
+        } else {
+            Freshness::Stale
+        };
+        let mut fetched_at = None;
+        if let Some(account) = account {
+            report.state = match account.state {
+                Freshness::Fresh | Freshness::Stale => Freshness::Stale,
+                state => state,
+            };
+            fetched_at = account.fetched_at;
+            report.fetched_at = fetched_at;
+            report.rejected = account.rejected;
+            report.omitted += account.omitted;
+            report.error = account.error.as_deref().and_then(ErrorKind::parse);
+            report.failing_since = account.failing_since;
+            report.failures = account.failures;
+            report.attempts = account
+                .attempts
+                .into_iter()
+                .map(KeptAttempt::attempt)
+                .collect();
+        }
+        let next = Shelf {
+            report: Arc::new(report),
+            content: Content::new(self.entries),
+            fetched_at,
+            fetched_text: fetched_at
+                .map(|at| at.to_string())
+                .unwrap_or_default()
+                .into(),
+            ..shelf.clone()
+        };
+        (next, self.texts)
+    }
+}
+
+impl Restored {
+    /// Nothing is known but the last generation.
+    pub fn new(generation: u64) -> Self {
+        Self {
+            generation,
+            sources: HashMap::new(),
+        }
+    }
+
+    /// Adds a source.
+    pub fn add(&mut self, name: SourceName, source: RestoredSource) {
+        self.sources.insert(name, source);
+    }
+
+    /// How many clusters there are in all.
+    pub fn clusters(&self) -> usize {
+        self.sources.values().map(RestoredSource::len).sum()
+    }
+}

@@ -1,0 +1,281 @@
+//! One cluster in the form in which a store keeps it: bytes that say of themselves whether they are whole.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+
+use super::facts::{Facts, Interner};
+use super::row::{Base, Detail, Entry, Row};
+use crate::domain::{Cluster, Presence};
+use crate::provider::Locator;
+
+/// The first byte of every record. Another one is of another program's version.
+const VERSION: u8 = 1;
+/// Bytes of the print that follows it.
+const PRINT: usize = 16;
+
+/// Writes a cluster down.
+pub(super) fn encode(entry: &Entry) -> Vec<u8> {
+    let mut writer = Writer(vec![VERSION]);
+    writer.0.extend_from_slice(&[0; PRINT]);
+    let Entry {
+        row,
+        presence,
+        fetched_at,
+        changed_at,
+        detail,
+        base,
+        is_detail_newest,
+    } = entry;
+    writer.byte(*presence as u8);
+    writer.flag(*is_detail_newest);
+    writer.time(*fetched_at);
+    writer.time(Some(*changed_at));
+    row.write_to(&mut writer);
+    writer.option(detail.as_deref(), |detail, writer| detail.write_to(writer));
+    writer.option(base.as_deref(), |base, writer| base.write_to(writer));
+    let print = print(&writer.0[1 + PRINT..]);
+    writer.0[1..=PRINT].copy_from_slice(&print);
+    writer.0
+}
+
+/// Reads a cluster back; `None` where the bytes are not what was written.
+pub(super) fn decode(id: &str, bytes: &[u8], texts: &mut Interner) -> Option<Entry> {
+    let (version, rest) = bytes.split_first()?;
+    let (expected, body) = rest.split_at_checked(PRINT)?;
+    if *version != VERSION || print(body) != expected {
+        return None;
+    }
+    let mut reader = Reader(body);
+    let presence = reader.byte()?;
+    let presence = Presence::ALL
+        .into_iter()
+        .find(|known| *known as u8 == presence)?;
+    let is_detail_newest = reader.flag()?;
+    let fetched_at = reader.time()?;
+    let changed_at = reader.time()??;
+    let row = Row::read_from(&mut reader, texts)?;
+    let detail = reader.option(Detail::read_from)?;
+    let base = reader.option(Base::read_from)?;
+    (reader.0.is_empty() && row.id.as_str() == id).then(|| Entry {
+        row: Arc::new(row),
+        presence,
+        fetched_at,
+        changed_at,
+        detail: detail.map(Arc::new),
+        base: base.map(Arc::new),
+        is_detail_newest,
+    })
+}
+
+fn print(body: &[u8]) -> [u8; PRINT] {
+    let mut print = [0; PRINT];
+    blake3::Hasher::new()
+        .update(body)
+        .finalize_xof()
+        .fill(&mut print);
+    print
+}
+
+/// Appends values, each of which says how long it is.
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    pub(super) fn flag(&mut self, is: bool) {
+        self.byte(u8::from(is));
+    }
+
+    pub(super) fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    pub(super) fn time(&mut self, at: Option<Timestamp>) {
+        self.option(at, |at, writer| {
+            writer
+                .0
+                .extend_from_slice(&at.as_microsecond().to_le_bytes());
+        });
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(super) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(T, &mut Self)) {
+        self.flag(value.is_some());
+        if let Some(value) = value {
+            write(value, self);
+        }
+    }
+}
+
+/// Takes off what a [`Writer`] appended.
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    pub(super) fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    pub(super) fn number(&mut self) -> Option<u64> {
+        let bytes = self.take(8)?.try_into().ok()?;
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    pub(super) fn time(&mut self) -> Option<Option<Timestamp>> {
+        self.option(|reader| {
+            let micros = i64::from_le_bytes(reader.take(8)?.try_into().ok()?);
+            Timestamp::from_microsecond(micros).ok()
+        })
+    }
+
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let count = usize::try_from(self.number()?).ok()?;
+        self.take(count)
+    }
+
+    pub(super) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    pub(super) fn boxed(&mut self) -> Option<Box<[u8]>> {
+        Some(self.bytes()?.into())
+    }
+
+    /// JSON as it came from the vendor.
+    pub(super) fn json(&mut self) -> Option<Box<RawValue>> {
+        RawValue::from_string(self.text()?.to_owned()).ok()
+    }
+
+    pub(super) fn option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if self.flag()? {
+            read(self).map(Some)
+        } else {
+            Some(None)
+        }
+    }
+}
+
+impl Row {
+    fn write_to(&self, writer: &mut Writer) {
+        writer.bytes(self.locator.as_str().as_bytes());
+        writer.flag(self.contact_lost);
+        writer.number(self.tag);
+        writer.bytes(&self.json);
+        writer.option(self.raw.as_deref(), |raw, writer| writer.bytes(raw));
+        writer.option(self.nodes.as_deref(), |nodes, writer| writer.bytes(nodes));
+    }
+
+    fn read_from(reader: &mut Reader<'_>, texts: &mut Interner) -> Option<Self> {
+        let locator = Locator::new(reader.text()?);
+        let contact_lost = reader.flag()?;
+        let tag = reader.number()?;
+        let json = reader.boxed()?;
+        let raw = reader.option(Reader::boxed)?;
+        let nodes = reader.option(Reader::boxed)?;
+        let mut whole = json.to_vec();
+        whole.push(b'}');
+        let cluster: Cluster = serde_json::from_slice(&whole).ok()?;
+        let facts = Facts::of(&cluster, texts);
+        Some(Self {
+            id: cluster.id,
+            locator,
+            contact_lost,
+            tag,
+            json,
+            raw,
+            nodes,
+            facts,
+        })
+    }
+
+    /// A row made of the account of a cluster that a history kept, of which no more is known.
+    pub(super) fn of_document(
+        document: &str,
+        contact_lost: bool,
+        texts: &mut Interner,
+    ) -> Option<Self> {
+        let cluster: Cluster = serde_json::from_str(document).ok()?;
+        let facts = Facts::of(&cluster, texts);
+        let mut tag = [0; 8];
+        blake3::Hasher::new()
+            .update(document.as_bytes())
+            .finalize_xof()
+            .fill(&mut tag);
+        Some(Self {
+            id: cluster.id,
+            locator: Locator::new(""),
+            contact_lost,
+            tag: u64::from_le_bytes(tag),
+            json: document.strip_suffix('}')?.as_bytes().into(),
+            raw: None,
+            nodes: None,
+            facts,
+        })
+    }
+}
+
+impl Detail {
+    fn write_to(&self, writer: &mut Writer) {
+        writer.time(Some(self.at));
+        writer.bytes(&self.cluster);
+        writer.flag(self.contact_lost);
+        writer.option(self.nodes.as_deref(), |nodes, writer| writer.bytes(nodes));
+        writer.option(self.raw.as_deref(), |raw, writer| {
+            writer.bytes(raw.get().as_bytes())
+        });
+    }
+
+    fn read_from(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            at: reader.time()??,
+            cluster: reader.boxed()?,
+            contact_lost: reader.flag()?,
+            nodes: reader.option(Reader::boxed)?,
+            raw: reader.option(Reader::json)?,
+        })
+    }
+}
+
+impl Base {
+    fn write_to(&self, writer: &mut Writer) {
+        writer.bytes(&self.cluster);
+        writer.flag(self.contact_lost);
+        writer.option(self.nodes.as_deref(), |nodes, writer| writer.bytes(nodes));
+        writer.option(self.raw.as_deref(), |raw, writer| {
+            writer.bytes(raw.get().as_bytes())
+        });
+    }
+
+    fn read_from(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            cluster: reader.boxed()?,
+            contact_lost: reader.flag()?,
+            nodes: reader.option(Reader::boxed)?,
+            raw: reader.option(Reader::json)?,
+        })
+    }
+}

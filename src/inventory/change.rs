@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::row::Entry;
-use crate::domain::{ClusterId, Kind, SourceName};
+use crate::domain::{ClusterId, Kind, Presence, SourceName};
+
+/// Bytes of a change beside its texts, with its part of the index of its batch.
+const BESIDES: usize = 768;
 
 /// What happened.
 #[derive(
@@ -98,8 +101,32 @@ pub struct Change {
     /// What is another one than before.
     pub fields: Vec<FieldChange>,
     /// The cluster before, and after.
-    pub(super) before: Option<Entry>,
-    pub(super) after: Option<Entry>,
+    pub(super) before: Option<Known>,
+    pub(super) after: Option<Known>,
+}
+
+/// A cluster on one side of a change, as answers showed it then. What is kept of it beside its row is left out, since changes
+/// outlive the snapshots that they lie between.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    /// The cluster; its presence is the one that was shown.
+    pub(super) entry: Entry,
+    /// Whether what was known of it was old.
+    pub(super) is_old: bool,
+}
+
+impl Known {
+    pub(super) fn new(entry: &Entry, presence: Presence, is_old: bool) -> Self {
+        Self {
+            entry: Entry {
+                presence,
+                detail: None,
+                base: None,
+                ..entry.clone()
+            },
+            is_old,
+        }
+    }
 }
 
 /// A change in the form in which answers have it.
@@ -119,7 +146,31 @@ struct Told<'a> {
 impl Change {
     /// The change as answers have it.
     pub(super) fn told(&self, generation: u64, at: Timestamp) -> Box<[u8]> {
-        let told = Told {
+        write(&self.as_told(generation, at))
+    }
+
+    /// The change as those have it who do not see the cluster as it was before: to them it is new.
+    pub(super) fn told_coming(&self, generation: u64, at: Timestamp) -> Box<[u8]> {
+        write(&Told {
+            kind: ChangeKind::Added,
+            fields: &[],
+            ..self.as_told(generation, at)
+        })
+    }
+
+    /// The change as those have it who do not see the cluster as it is after: to them it is gone.
+    pub(super) fn told_going(&self, generation: u64, at: Timestamp) -> Box<[u8]> {
+        let before = self.before.as_ref();
+        write(&Told {
+            kind: ChangeKind::Removed,
+            name: before.map(|known| &*known.entry.row.facts.name),
+            fields: &[],
+            ..self.as_told(generation, at)
+        })
+    }
+
+    fn as_told(&self, generation: u64, at: Timestamp) -> Told<'_> {
+        Told {
             generation,
             at,
             kind: self.kind,
@@ -129,9 +180,14 @@ impl Change {
             cluster: self.cluster.as_ref(),
             name: self.name.as_deref(),
             fields: &self.fields,
-        };
-        // Plain data cannot fail.
-        serde_json::to_vec(&told).unwrap_or_default().into()
+        }
+    }
+
+    /// The cluster's own account of itself after the change, the last one where it is gone: JSON. What keeps changes needs it to
+    /// tell later who may see them.
+    pub fn document(&self) -> Option<String> {
+        let known = self.after.as_ref().or(self.before.as_ref())?;
+        Some(known.entry.row.document())
     }
 
     /// Bytes that it takes, as far as they can be reckoned. What it shares with the current snapshot is not counted.
@@ -140,7 +196,12 @@ impl Change {
         let fields: usize = fields
             .map(|one| one.field.len() + one.old.get().len() + one.new.get().len() + 64)
             .sum();
-        let before = self.before.as_ref().map_or(0, |entry| entry.row.json_len());
-        fields + before + 256
+        let before = self.before.as_ref();
+        fields + before.map_or(0, |known| known.entry.row.json_len()) + BESIDES
     }
+}
+
+fn write(told: &Told<'_>) -> Box<[u8]> {
+    // Plain data cannot fail.
+    serde_json::to_vec(told).unwrap_or_default().into()
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::SourceReport;
-use super::change::{Cause, Change, ChangeKind, FieldChange};
+use super::change::{Cause, Change, ChangeKind, FieldChange, Known};
 use super::row::Entry;
 use super::shelf::Shelf;
+use super::SourceReport;
 use crate::domain::Presence;
 
 /// Members that change by themselves all the time: measurements, counters, and clocks. A cluster of which nothing else is new has
@@ -44,31 +44,27 @@ pub(super) struct Difference {
 pub(super) fn difference(before: &Shelf, after: &Shelf, cause: Cause) -> Difference {
     let mut difference = Difference::default();
     let report = after.report.as_ref();
-    if let Some(change) = of_source(&before.report, report) {
+    if let Some(change) = of_source(before, after) {
         difference.changes.push(change);
     }
-    if Arc::ptr_eq(&before.content, &after.content) {
+    if Arc::ptr_eq(&before.content, &after.content) && before.outdated == after.outdated {
         return difference;
     }
-    let (mut old, mut new) = (
-        before.content.entries.iter().peekable(),
-        after.content.entries.iter().peekable(),
-    );
+    let (mut old, mut new) = (sides(before).peekable(), sides(after).peekable());
     loop {
         let order = match (old.peek(), new.peek()) {
             (None, None) => return difference,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.row.id.cmp(&new.row.id),
+            (Some(old), Some(new)) => old.entry.row.id.cmp(&new.entry.row.id),
         };
         let (gone, come) = match order {
             Ordering::Less => (old.next(), None),
             Ordering::Greater => (None, new.next()),
             Ordering::Equal => (old.next(), new.next()),
         };
-        if let (Some(old), Some(new)) = (gone, come)
-            && new.is_as(old)
-        {
+        let is_kept = matches!((gone, come), (Some(old), Some(new)) if new.entry.is_as(old.entry));
+        if is_kept && gone.map(|side| side.is_old) == come.map(|side| side.is_old) {
             continue;
         }
         if let Some(change) = of_cluster(gone, come, cause, report) {
@@ -79,20 +75,56 @@ pub(super) fn difference(before: &Shelf, after: &Shelf, cause: Cause) -> Differe
             }
         }
         match (gone, come) {
-            (_, Some(entry)) => difference.upserts.push(entry.clone()),
-            (Some(entry), None) => difference.removed.push(entry.clone()),
+            (_, Some(_)) if is_kept => {}
+            (_, Some(side)) => difference.upserts.push(side.entry.clone()),
+            (Some(side), None) => difference.removed.push(side.entry.clone()),
             (None, None) => {}
         }
     }
 }
 
-fn is_listed(entry: &Entry) -> bool {
-    matches!(entry.presence, Presence::Present | Presence::Stale)
+/// A cluster of one of the two shelves.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    shelf: &'a Shelf,
+    entry: &'a Entry,
+    /// Whether it was read long ago, though its source was not.
+    is_old: bool,
+}
+
+impl Side<'_> {
+    /// Whether the listings have it.
+    fn is_listed(self) -> bool {
+        matches!(self.entry.presence, Presence::Present | Presence::Stale)
+    }
+
+    /// Whether what is known of it is old, as far as that is not because its whole source is.
+    fn is_stale(self) -> bool {
+        self.is_old || self.entry.row.contact_lost
+    }
+
+    fn presence(self) -> Presence {
+        self.shelf.presence(self.entry)
+    }
+
+    fn known(self) -> Known {
+        let is_old = self.is_old || self.shelf.overdue;
+        Known::new(self.entry, self.presence(), is_old)
+    }
+}
+
+fn sides(shelf: &Shelf) -> impl Iterator<Item = Side<'_>> {
+    let numbered = (0_u32..).zip(&shelf.content.entries);
+    numbered.map(|(number, entry)| Side {
+        shelf,
+        entry,
+        is_old: shelf.outdated.contains(number),
+    })
 }
 
 fn of_cluster(
-    before: Option<&Entry>,
-    after: Option<&Entry>,
+    before: Option<Side<'_>>,
+    after: Option<Side<'_>>,
     cause: Cause,
     report: &SourceReport,
 ) -> Option<Change> {
@@ -102,10 +134,8 @@ fn of_cluster(
         (None, Some(_)) => ChangeKind::Added,
         (Some(_), None) => ChangeKind::Removed,
         (Some(before), Some(after)) => {
-            if !Arc::ptr_eq(&before.row, &after.row) {
-                fields = of_rows(before, after);
-            }
-            match (is_listed(before), is_listed(after)) {
+            fields = of_sides(before, after);
+            match (before.is_listed(), after.is_listed()) {
                 (true, false) => ChangeKind::Missing,
                 (false, true) => ChangeKind::Returned,
                 _ if fields.is_empty() => return None,
@@ -113,7 +143,7 @@ fn of_cluster(
             }
         }
     };
-    let last = after.or(before)?;
+    let last = after.or(before)?.entry;
     Some(Change {
         kind,
         cause,
@@ -122,8 +152,8 @@ fn of_cluster(
         cluster: Some(last.row.id.clone()),
         name: Some(last.row.facts.name.to_string()),
         fields,
-        before: before.cloned(),
-        after: after.cloned(),
+        before: before.map(Side::known),
+        after: after.map(Side::known),
     })
 }
 
@@ -145,25 +175,35 @@ struct Members<'a>(#[serde(borrow)] BTreeMap<&'a str, &'a RawValue>);
 
 impl<'a> Members<'a> {
     fn of(json: &'a str) -> Option<Self> {
-        json.starts_with('{')
-            .then(|| serde_json::from_str(json).ok())?
+        json.starts_with('{').then(|| serde_json::from_str(json).ok())?
     }
 }
 
-fn of_rows(before: &Entry, after: &Entry) -> Vec<FieldChange> {
-    let (old, new) = (before.row.document(), after.row.document());
+fn of_sides(before: Side<'_>, after: Side<'_>) -> Vec<FieldChange> {
     let mut fields = Vec::new();
-    let (old_members, new_members) = (
-        Members::of(&old).unwrap_or_default(),
-        Members::of(&new).unwrap_or_default(),
-    );
-    of_members("", &old_members, &new_members, &mut fields);
-    if before.row.contact_lost != after.row.contact_lost {
-        let word = |lost: bool| raw(if lost { "true" } else { "false" });
+    if !Arc::ptr_eq(&before.entry.row, &after.entry.row) {
+        let (old, new) = (before.entry.row.document(), after.entry.row.document());
+        let (old_members, new_members) = (
+            Members::of(&old).unwrap_or_default(),
+            Members::of(&new).unwrap_or_default(),
+        );
+        of_members("", &old_members, &new_members, &mut fields);
+    }
+    // What a source does to the presence of all of its clusters is told of the source.
+    if before.entry.presence != after.entry.presence && before.presence() != after.presence() {
+        let word = |side: Side<'_>| raw(&format!("\"{}\"", side.presence().as_str()));
+        fields.push(FieldChange {
+            field: "presence".to_owned(),
+            old: word(before),
+            new: word(after),
+        });
+    }
+    if before.is_stale() != after.is_stale() {
+        let word = |side: Side<'_>| raw(if side.is_stale() { "true" } else { "false" });
         fields.push(FieldChange {
             field: "stale".to_owned(),
-            old: word(before.row.contact_lost),
-            new: word(after.row.contact_lost),
+            old: word(before),
+            new: word(after),
         });
     }
     fields
@@ -174,13 +214,7 @@ fn of_members(prefix: &str, old: &Members<'_>, new: &Members<'_>, fields: &mut V
     names.sort_unstable();
     names.dedup();
     for name in names {
-        let text = |members: &Members<'_>| {
-            members
-                .0
-                .get(name)
-                .map_or("null", |value| value.get())
-                .to_owned()
-        };
+        let text = |members: &Members<'_>| members.0.get(name).map_or("null", |value| value.get()).to_owned();
         let (was, is) = (text(old), text(new));
         if was == is {
             continue;
@@ -206,7 +240,7 @@ fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap_or_default()
 }
 
-fn of_source(before: &SourceReport, after: &SourceReport) -> Option<Change> {
+fn of_source(before: &Shelf, after: &Shelf) -> Option<Change> {
     let mut fields = Vec::new();
     let mut compare = |field: &str, old: serde_json::Value, new: serde_json::Value| {
         if old != new {
@@ -217,18 +251,16 @@ fn of_source(before: &SourceReport, after: &SourceReport) -> Option<Change> {
             });
         }
     };
-    compare(
-        "state",
-        before.state.as_str().into(),
-        after.state.as_str().into(),
-    );
+    let state = |shelf: &Shelf| shelf.report.state.as_str().into();
+    compare("state", state(before), state(after));
     let code = |report: &SourceReport| report.error.map(|error| error.code()).into();
-    compare("error", code(before), code(after));
+    compare("error", code(&before.report), code(&after.report));
+    compare("overdue", before.overdue.into(), after.overdue.into());
     (!fields.is_empty()).then(|| Change {
         kind: ChangeKind::SourceState,
         cause: Cause::Outage,
-        source: after.name.clone(),
-        provider: after.provider.clone(),
+        source: after.report.name.clone(),
+        provider: after.report.provider.clone(),
         cluster: None,
         name: None,
         fields,

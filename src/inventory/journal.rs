@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Interner;
-use super::feed::Batch;
+use super::batch::Batch;
 use super::record;
 use super::row::Entry;
 use super::shelf::{Content, Shelf};

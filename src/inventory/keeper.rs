@@ -16,7 +16,7 @@ use tracing::{error, info};
 use super::change::{Cause, Change};
 use super::diff::difference;
 use super::facts::Interner;
-use super::feed::Batch;
+use super::batch::Batch;
 use super::journal::{Delta, Forgetful, Journal, Publication, Restored};
 use super::links::Links;
 use super::refresh;

@@ -5,6 +5,7 @@
 //! each cluster's JSON, an order for each sort key, a bitmap for each filter value, the sums of what can be added. All of it is
 //! kept for each source apart, so that a refresh of one source leaves the others' as they are.
 
+mod batch;
 mod change;
 mod columns;
 pub mod completeness;
@@ -16,7 +17,9 @@ mod index;
 pub mod journal;
 mod keeper;
 mod links;
+mod mark;
 mod passing;
+pub mod past;
 mod prepare;
 pub mod query;
 mod record;
@@ -38,10 +41,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use batch::{Batch, Interest, Moment, Selection};
 pub use change::{Cause, Change, ChangeKind, FieldChange};
 pub use completeness::{Completeness, Coverage};
-pub use feed::{Batch, Feed};
+pub use feed::Feed;
 pub use keeper::{Keeper, Schedule, Source};
+pub use mark::Mark;
 pub use prepare::Prepared;
 pub use row::Row;
 pub use select::{Found, Place};
@@ -72,7 +77,7 @@ impl Inventory {
     pub(crate) fn new(first: Snapshot) -> Self {
         let changed = watch::Sender::new(first.generation);
         Self {
-            feed: Feed::new(first.generation),
+            feed: Feed::new(first.generation, first.as_of),
             current: arc_swap::ArcSwap::from_pointee(first),
             changed,
             retained: Mutex::default(),

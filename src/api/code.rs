@@ -19,6 +19,12 @@ pub enum Code {
     CursorMismatch,
     /// The cursor's place in the inventory can no longer be found.
     CursorExpired,
+    /// Not all that changed since is known any more.
+    ChangesExpired,
+    /// Older changes cannot be read.
+    HistoryUnavailable,
+    /// The inventory is not as new as was asked for.
+    GenerationNotReached,
     /// No cluster has this id.
     ClusterNotFound,
     /// No source has this name.
@@ -117,12 +123,15 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 55] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
         Self::CursorMismatch,
         Self::CursorExpired,
+        Self::ChangesExpired,
+        Self::HistoryUnavailable,
+        Self::GenerationNotReached,
         Self::ClusterNotFound,
         Self::SourceNotFound,
         Self::ProviderNotFound,
@@ -244,6 +253,24 @@ impl Code {
                 "Expired cursor",
                 StatusCode::GONE,
                 "The cursor can no longer be continued from without the risk of skipping clusters. Start again without a cursor.",
+            ),
+            Self::ChangesExpired => (
+                "CHANGES_EXPIRED",
+                "Changes no longer known",
+                StatusCode::GONE,
+                "Not all that changed since then is known, or the generation was never published here. `complete_since` is the generation after which everything is known. List the clusters anew, and go on from the `generation` of that list.",
+            ),
+            Self::HistoryUnavailable => (
+                "HISTORY_UNAVAILABLE",
+                "Older changes cannot be read",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "What keeps older changes cannot be read now. What changed lately is known all the same; ask again after `Retry-After`.",
+            ),
+            Self::GenerationNotReached => (
+                "GENERATION_NOT_REACHED",
+                "Generation not reached yet",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The inventory did not get as new as `min_generation` asks for in time. Nothing is wrong with it; ask again after `Retry-After`, or without `min_generation`.",
             ),
             Self::ClusterNotFound => (
                 "CLUSTER_NOT_FOUND",

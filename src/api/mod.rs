@@ -6,11 +6,13 @@
 
 mod armor;
 mod body;
+pub mod changes;
 pub mod clusters;
 pub mod code;
 mod cors;
 pub mod docs;
 pub mod filters;
+mod generation;
 pub mod guard;
 pub mod health;
 mod inbound;
@@ -100,6 +102,8 @@ fn routes() -> Vec<Route> {
             post(WRITE, live::provision_cluster),
         ),
         route("/clusters/{id}/destroy", post(WRITE, live::destroy_cluster)),
+        route("/clusters/{id}/history", get(READ, changes::read_history)),
+        route("/changes", get(READ, changes::list_changes)),
         route("/operations", get(READ, live::list_operations)),
         route("/operations/{id}", get(READ, live::find_operation)),
         route("/summary", get(READ, summary::summarize)),

@@ -93,6 +93,10 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub cluster_state: Option<State>,
+    /// The generation after which everything that changed is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub complete_since: Option<u64>,
     /// Whether the same request may succeed later without anybody changing anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -124,6 +128,7 @@ impl Problem {
             source_error: None,
             providers: Vec::new(),
             cluster_state: None,
+            complete_since: None,
             retryable: None,
             retry_after: None,
         }))
@@ -228,6 +233,13 @@ impl Problem {
     #[must_use]
     pub fn with_cluster_state(mut self, state: Option<State>) -> Self {
         self.0.cluster_state = state;
+        self
+    }
+
+    /// Says after which generation everything that changed is known.
+    #[must_use]
+    pub fn with_complete_since(mut self, generation: u64) -> Self {
+        self.0.complete_since = Some(generation);
         self
     }
 

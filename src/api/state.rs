@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Uri;
+use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
-use crate::inventory::{Control, Inventory, View};
+use crate::inventory::past::Past;
+use crate::inventory::{Control, Feed, Inventory, View};
 use crate::live::Live;
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
@@ -105,8 +108,10 @@ pub struct Inner {
     pub started: Instant,
     /// Requests for changes, which go on when their callers hang up.
     pub(super) outlasting: TaskTracker,
+    /// What changed before the memory begins; `None` where nothing keeps it.
+    pub(super) past: Option<Arc<dyn Past>>,
     ready: AtomicBool,
-    draining: AtomicBool,
+    stopping: CancellationToken,
 }
 
 impl ApiState {
@@ -130,6 +135,19 @@ impl ApiState {
         settings: Settings,
         access: Option<Arc<Access>>,
     ) -> Self {
+        Self::remembering(inventory, control, live, catalog, settings, access, None)
+    }
+
+    /// The same, with what keeps changes that are older than the memory.
+    pub fn remembering(
+        inventory: Arc<Inventory>,
+        control: Arc<dyn Control>,
+        live: Live,
+        catalog: &'static [Entry],
+        settings: Settings,
+        access: Option<Arc<Access>>,
+        past: Option<Arc<dyn Past>>,
+    ) -> Self {
         let metrics = Metrics::default();
         Self(Arc::new(Inner {
             inventory,
@@ -144,8 +162,9 @@ impl ApiState {
             settings,
             started: Instant::now(),
             outlasting: TaskTracker::new(),
+            past,
             ready: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
         }))
     }
 
@@ -169,6 +188,21 @@ impl ApiState {
         self.whole().current().generation
     }
 
+    /// Tells of each new generation.
+    pub(super) fn generations(&self) -> watch::Receiver<u64> {
+        self.whole().subscribe()
+    }
+
+    /// What changed lately, of which each caller sees a part: a viewer selects it.
+    pub(super) fn feed(&self) -> &Feed {
+        self.whole().feed()
+    }
+
+    /// Cancelled when the server is about to stop.
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
     /// Keeps what is behind a view for a reader that walks through it page by page.
     pub(super) fn retain(&self, view: &View) {
         view.retain_in(self.whole());
@@ -182,7 +216,7 @@ impl ApiState {
 
     /// Says that the server is about to stop: it is no longer ready, though it goes on answering.
     pub fn drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.stopping.cancel();
     }
 
     /// Waits, at most so long, until every change that was asked for is accounted for, also where nobody waits for its answer.
@@ -200,7 +234,7 @@ impl ApiState {
 
     /// Whether the server is about to stop.
     pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Relaxed)
+        self.0.stopping.is_cancelled()
     }
 
     /// Whether the first attempts are over. Once true it stays true: it does not depend on vendors afterwards.

@@ -20,6 +20,7 @@ use crate::inventory::{Snapshot, Sum, Summary};
 use super::clusters::{About, Coding, Page};
 use super::code::Code;
 use super::filters::FiltersInShort;
+use super::generation;
 use super::params::{self, FILTERS};
 use super::problem::{Document, Problem};
 use super::query::Params;
@@ -150,6 +151,7 @@ struct SummaryDocument {
     params(
         FiltersInShort,
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
+        ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
     ),
     responses(
         (status = 200, description = "Counts and sums", body = SummaryDocument,
@@ -161,7 +163,7 @@ struct SummaryDocument {
             )),
         (status = 304, description = "The caller has the current answer"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -171,7 +173,8 @@ pub(super) async fn summarize(
 ) -> Result<Response, Problem> {
     let raw = request.uri().query().unwrap_or_default();
     let headers = request.headers();
-    let snapshot = Viewer::of(request.extensions(), &state).current(&state);
+    let viewer = Viewer::of(request.extensions(), &state);
+    let snapshot = viewer.current(&state);
     let coding = Coding::accepted(headers.get(ACCEPT_ENCODING));
     if let Some(page) = state.summaries.get(&snapshot, raw, coding) {
         return Ok(page.answer(headers, Timestamp::now()));
@@ -179,8 +182,10 @@ pub(super) async fn summarize(
 
     let params = Params::read(Some(raw))?;
     let mut allowed = FILTERS.to_vec();
-    allowed.push("require");
+    allowed.extend(["require", generation::MIN_GENERATION]);
     params.only(&allowed)?;
+    generation::reached(&state, &params).await?;
+    let snapshot = viewer.current(&state);
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
     let page = Arc::new(make(snapshot.seen(), filter, coding)?);

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::domain::{Kind, SourceName};
+use crate::inventory::past::Past;
 use crate::inventory::{Attempt, Control, Freshness, Inventory, Requested, SourceReport};
 use crate::live::{Ledger, Live, Seen};
 use crate::provider::{Capabilities, Capability, Entry, ErrorKind};
@@ -151,6 +152,30 @@ impl Ledger for Fake {
 pub(crate) fn state_of(reports: Vec<SourceReport>, settings: Settings) -> ApiState {
     let inventory = Arc::new(Inventory::with_reports(7, instant(30), reports));
     ApiState::new(inventory, Arc::new(Fake), idle(), &CATALOG, settings)
+}
+
+/// The same over an inventory that a test changes.
+pub(crate) fn state_over(inventory: &Arc<Inventory>) -> ApiState {
+    ApiState::new(
+        Arc::clone(inventory),
+        Arc::new(Fake),
+        idle(),
+        &CATALOG,
+        Settings::default(),
+    )
+}
+
+/// The same with what keeps older changes.
+pub(crate) fn state_with(inventory: &Arc<Inventory>, past: Arc<dyn Past>) -> ApiState {
+    ApiState::remembering(
+        Arc::clone(inventory),
+        Arc::new(Fake),
+        idle(),
+        &CATALOG,
+        Settings::default(),
+        None,
+        Some(past),
+    )
 }
 
 pub(crate) fn state() -> ApiState {

@@ -8,6 +8,8 @@
 //!
 //! - The generation and `as_of` count up with every publication, also of sources that it does not see, and with them the entity
 //!   tags of its lists. That something was read can be told, not what or where.
+//! - That a cluster was moved to a project that is not seen, or from there, is told as that it is gone, or new: no more can be
+//!   told of it than by asking for it before and after.
 //! - `/metrics` counts the requests of everybody, by route.
 //! - A cursor of `/operations` counts the operations that became known before, whoever sees them.
 //! - How many walks others have under way can hasten a `CURSOR_EXPIRED`.
@@ -25,7 +27,7 @@ use http::Extensions;
 use http::request::Parts;
 
 use crate::domain::{ClusterId, Reach};
-use crate::inventory::View;
+use crate::inventory::{Interest, Moment, Selection, View};
 use crate::live::Known;
 
 use super::state::ApiState;
@@ -96,6 +98,11 @@ impl Viewer {
         let source = id.as_str().split_once(':').map(|(source, _)| source);
         let sees_source = source.is_some_and(|source| view.source(source).is_some());
         view.find(id).is_some() || (is_gone && sees_source && self.sees_unplaced())
+    }
+
+    /// The changes that the caller learns of who wants to know this.
+    pub(super) fn select(&self, moment: &Moment, interest: &Interest) -> Selection {
+        moment.select(interest, self.reach())
     }
 
     fn reach(&self) -> &Reach {

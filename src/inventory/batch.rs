@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::SourceReport;
 use super::change::{Change, ChangeKind, Known};
+use super::mark::Mark;
 use super::passing::{Passing, passing};
 use super::query::Filter;
 use super::shelf::{Content, Shelf};
@@ -306,6 +307,8 @@ pub struct Moment {
     at: Timestamp,
     /// The place of the first change that is here.
     first: u32,
+    /// Whether nothing of the generation comes behind it.
+    is_whole: bool,
     parts: Vec<Arc<Batch>>,
 }
 
@@ -317,15 +320,27 @@ pub struct Selection {
 }
 
 impl Moment {
-    /// Joins batches of one generation; `None` where there are none.
-    pub(super) fn new(first: usize, parts: Vec<Arc<Batch>>) -> Option<Self> {
+    /// Joins the batches of a whole generation; `None` where there are none.
+    pub(super) fn new(parts: Vec<Arc<Batch>>) -> Option<Self> {
         let of = parts.first()?;
         Some(Self {
             generation: of.generation,
             at: of.at,
-            first: count(first),
+            first: 0,
+            is_whole: true,
             parts,
         })
+    }
+
+    /// A part of a generation that begins at a place, behind which there may be more.
+    pub(super) fn part_of(first: usize, batch: Batch) -> Self {
+        Self {
+            generation: batch.generation,
+            at: batch.at,
+            first: count(first),
+            is_whole: false,
+            parts: vec![Arc::new(batch)],
+        }
     }
 
     /// The generation.
@@ -363,15 +378,24 @@ impl Moment {
         }
     }
 
-    /// Whether anything in it is of a cluster.
-    pub(super) fn is_of(&self, id: &ClusterId) -> bool {
-        let changes = self.parts.iter().flat_map(|batch| batch.changes());
-        changes.into_iter().any(|change| change.cluster.as_ref() == Some(id))
+    /// The place after all that is here.
+    pub fn end(&self) -> Mark {
+        if self.is_whole {
+            return Mark::after(self.generation);
+        }
+        Mark {
+            generation: self.generation,
+            place: self.first as usize + self.len(),
+        }
     }
 
-    fn change(&self, place: u32) -> Option<&Change> {
-        let (batch, place) = self.part(place)?;
-        batch.changes().nth(place)
+    /// Whether anything in it is of a cluster.
+    pub(super) fn is_of(&self, id: &ClusterId) -> bool {
+        (self.numbered()).any(|(_, change)| change.cluster.as_ref() == Some(id))
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (u32, &Change)> {
+        (self.first..).zip(self.parts.iter().flat_map(|batch| batch.changes()))
     }
 
     fn part(&self, place: u32) -> Option<(&Batch, usize)> {
@@ -411,13 +435,11 @@ impl Selection {
 
     /// Leaves the changes of one cluster.
     #[must_use]
-    pub(super) fn of(mut self, id: &ClusterId) -> Self {
-        let is_other = |place: &u32| {
-            let change = self.moment.change(*place);
-            change.is_none_or(|change| change.cluster.as_ref() != Some(id))
-        };
-        let others: RoaringBitmap = self.selected.places.iter().filter(is_other).collect();
-        self.selected.places -= others;
+    pub fn of(mut self, id: &ClusterId) -> Self {
+        let is_of = |(_, change): &(u32, &Change)| change.cluster.as_ref() == Some(id);
+        let own = self.moment.numbered().filter(is_of);
+        let own: RoaringBitmap = own.map(|(place, _)| place).collect();
+        self.selected.places &= own;
         self
     }
 

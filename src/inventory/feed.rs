@@ -103,7 +103,7 @@ fn joined<'a>(
         };
         let is_of = |batch: &&Arc<Batch>| batch.generation == next;
         let parts = [told.next_if(is_of), noise.next_if(is_of)];
-        moments.extend(Moment::new(0, parts.into_iter().flatten().cloned().collect()));
+        moments.extend(Moment::new(parts.into_iter().flatten().cloned().collect()));
     }
     moments
 }
@@ -182,7 +182,7 @@ impl Feed {
             let rings = self.lock();
             rings.told.between(0, until).rev().cloned().collect()
         };
-        let moments = batches.into_iter().filter_map(|batch| Moment::new(0, vec![batch]));
+        let moments = batches.into_iter().filter_map(|batch| Moment::new(vec![batch]));
         moments.filter(|moment| moment.is_of(id)).take(most).collect()
     }
 

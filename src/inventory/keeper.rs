@@ -478,3 +478,6 @@ impl Making {
 fn texts(shared: &Mutex<Interner>) -> MutexGuard<'_, Interner> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -173,6 +173,9 @@ pub struct Requested {
 }
 
 #[cfg(test)]
+pub(crate) use keeper::testing;
+
+#[cfg(test)]
 impl Inventory {
     /// An inventory of which nothing but these reports is known; for the tests of the API.
     pub(crate) fn with_reports(

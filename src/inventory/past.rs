@@ -101,7 +101,7 @@ fn moment(run: Vec<(Kept, Change)>) -> Option<Moment> {
     let (generation, at, place) = (first.generation, first.at, first.place);
     let (told, changes) = (run.into_iter()).map(|(kept, change)| (kept.body, change)).unzip();
     let batch = Batch::told_as(generation, at, changes, told)?;
-    Moment::new(place, vec![Arc::new(batch)])
+    Some(Moment::part_of(place, batch))
 }
 
 /// Makes a change of what was kept. The cluster before it follows from the one after it, since the change names what was another

@@ -28,11 +28,14 @@ const PIECE: usize = 200;
 
 /// What form the list has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in super::super) enum Format {
     Json,
     Ndjson,
     Csv,
 }
+
+/// Every form.
+pub(super) const ALL: [Format; 3] = [Format::Json, Format::Ndjson, Format::Csv];
 
 const TYPES: [(&str, Format); 6] = [
     ("application/json", Format::Json),
@@ -51,23 +54,36 @@ pub(super) fn is_plain_json(headers: &HeaderMap) -> bool {
 }
 
 impl Format {
-    /// What a request wants: `format` goes before `Accept`.
-    pub(super) fn wanted(
+    /// The word used in `format`.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// What `Accept` calls it.
+    const fn essence(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+        }
+    }
+
+    /// What a request wants of what there is: `format` goes before `Accept`.
+    pub(in super::super) fn wanted(
+        offered: &[Self],
         parameter: Option<&str>,
         accept: Option<&HeaderValue>,
     ) -> Result<Self, Problem> {
-        match parameter {
-            Some("json") => return Ok(Self::Json),
-            Some("ndjson") => return Ok(Self::Ndjson),
-            Some("csv") => return Ok(Self::Csv),
-            Some(other) => {
-                return Err(Problem::not_one_of(
-                    "format",
-                    other,
-                    &["json", "ndjson", "csv"],
-                ));
-            }
-            None => {}
+        if let Some(word) = parameter {
+            let known = offered.iter().find(|format| format.as_str() == word);
+            return known.copied().ok_or_else(|| {
+                let words: Vec<&str> = offered.iter().map(|format| format.as_str()).collect();
+                Problem::not_one_of("format", word, &words)
+            });
         }
         let Some(accept) = accept else {
             return Ok(Self::Json);
@@ -83,7 +99,7 @@ impl Format {
                 .unwrap_or(1.0);
             let known = TYPES
                 .into_iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(essence));
+                .find(|(name, format)| name.eq_ignore_ascii_case(essence) && offered.contains(format));
             if let Some((_, format)) = known.filter(|_| quality > 0.0) {
                 wanted.push((quality, format));
             }
@@ -93,8 +109,9 @@ impl Format {
             .into_iter()
             .reduce(|best, next| if next.0 > best.0 { next } else { best });
         best.map(|(_, format)| format).ok_or_else(|| {
-            Problem::new(Code::NotAcceptable)
-                .with_detail("application/json, application/x-ndjson and text/csv can be had")
+            let types: Vec<&str> = offered.iter().map(|format| format.essence()).collect();
+            let types = types.join(", ");
+            Problem::new(Code::NotAcceptable).with_detail(format!("only these can be had: {types}"))
         })
     }
 }
@@ -220,7 +237,7 @@ mod tests {
     #[test]
     fn the_parameter_goes_before_accept_and_the_most_wanted_type_wins() {
         let wanted = |parameter, accept: Option<&'static str>| {
-            Format::wanted(parameter, accept.map(HeaderValue::from_static).as_ref())
+            Format::wanted(&ALL, parameter, accept.map(HeaderValue::from_static).as_ref())
         };
         assert_eq!(wanted(None, None).unwrap(), Format::Json);
         assert_eq!(
@@ -240,6 +257,13 @@ mod tests {
             wanted(None, Some("text/html")).unwrap_err().code(),
             Code::NotAcceptable
         );
+        let lines = [Format::Json, Format::Ndjson];
+        let csv = HeaderValue::from_static("text/csv, application/x-ndjson;q=0.5");
+        assert_eq!(
+            Format::wanted(&lines, None, Some(&csv)).unwrap(),
+            Format::Ndjson
+        );
+        assert!(Format::wanted(&lines, Some("csv"), None).is_err());
         assert_eq!(
             wanted(Some("xml"), None).unwrap_err().code(),
             Code::InvalidParameter

@@ -24,6 +24,7 @@ use crate::inventory::{Freshness, Place, Snapshot};
 
 use super::code::Code;
 use super::filters::Filters;
+use super::generation;
 use super::live;
 use super::params::{self, FILTERS};
 use super::path::Segments;
@@ -34,6 +35,7 @@ use super::state::ApiState;
 use super::viewer::Viewer;
 
 pub use coding::Coding;
+pub(super) use export::Format;
 pub(super) use page::{About, Page, age};
 pub use pages::Pages;
 
@@ -147,6 +149,7 @@ pub struct ClusterItem {
         ("total" = Option<bool>, Query, description = "Whether to count the clusters of all pages; true by default"),
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
         ("format" = Option<String>, Query, description = "`json`, or the whole list as `ndjson` or `csv`", pattern = "^(json|ndjson|csv)$"),
+        ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
     ),
     responses(
         (status = 200, description = "A page, or the whole list in another format",
@@ -166,7 +169,7 @@ pub struct ClusterItem {
         (status = 406, description = "NOT_ACCEPTABLE: none of the accepted types can be had", body = Document, content_type = "application/problem+json"),
         (status = 410, description = "CURSOR_EXPIRED: start again from the first page", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -177,6 +180,9 @@ pub(super) async fn list_clusters(
     let raw = request.uri().query().unwrap_or_default();
     let headers = request.headers();
     let viewer = Viewer::of(request.extensions(), &state);
+    if raw.contains(generation::MIN_GENERATION) {
+        generation::reached(&state, &Params::read(Some(raw))?).await?;
+    }
     let snapshot = viewer.current(&state);
     if export::is_plain_json(headers) {
         let coding = Coding::accepted(headers.get(ACCEPT_ENCODING));
@@ -189,6 +195,7 @@ pub(super) async fn list_clusters(
     let mut allowed = FILTERS.to_vec();
     allowed.extend([
         "sort", "fields", "include", "limit", "cursor", "total", "require", "format",
+        generation::MIN_GENERATION,
     ]);
     params.only(&allowed)?;
     let filter = params::filter(&params, &snapshot, state.catalog)?;
@@ -201,14 +208,14 @@ pub(super) async fn list_clusters(
         Some(other) => return Err(Problem::not_one_of("total", other, &["true", "false"])),
     };
     params::admissible(&params, &filter, &snapshot)?;
-    let format = export::Format::wanted(params.one("format")?, headers.get(ACCEPT))?;
+    let format = Format::wanted(&export::ALL, params.one("format")?, headers.get(ACCEPT))?;
     let mut query = Query {
         filter,
         sort,
         after: None,
         limit,
     };
-    if format != export::Format::Json {
+    if format != Format::Json {
         if let Some(name) = ["cursor", "fields"]
             .into_iter()
             .find(|name| params.all(name).next().is_some())
@@ -253,7 +260,8 @@ pub(super) async fn list_clusters(
     Ok(page.answer(headers, Timestamp::now()))
 }
 
-fn refuse(error: TokenError) -> Problem {
+/// What is said of a token that cannot be used.
+pub(super) fn refuse(error: TokenError) -> Problem {
     match error {
         TokenError::Invalid => Problem::new(Code::InvalidCursor).with_field(
             "cursor",
@@ -285,6 +293,7 @@ fn refuse(error: TokenError) -> Problem {
         ("id" = String, Path, description = "The cluster's id, as lists show it; its escapes are part of it", example = "latitude-main:kc_pRMLydp0dQKr1"),
         ("fields" = Option<Vec<String>>, Query, description = "Only these top-level fields, and `id`", explode = false),
         ("include" = Option<Vec<String>>, Query, description = "`raw` adds the vendor's own objects, `nodes` the nodes as `node_list`", explode = false),
+        ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
         ("Cache-Control" = Option<String>, Header, description = "`no-cache` asks the vendor now"),
     ),
     responses(
@@ -297,7 +306,7 @@ fn refuse(error: TokenError) -> Problem {
         (status = 304, description = "The caller has the current answer"),
         (status = 404, description = "CLUSTER_NOT_FOUND, also where the vendor was asked and no longer has it", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the cluster's source could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, SOURCE_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the cluster's source never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -307,7 +316,12 @@ pub(super) async fn find_cluster(
 ) -> Result<Response, Problem> {
     let shape = match request.uri().query() {
         None | Some("") => params::Shape::default(),
-        query => params::shape(&Params::read_only(query, &["fields", "include"])?)?,
+        query => {
+            let allowed = ["fields", "include", generation::MIN_GENERATION];
+            let params = Params::read_only(query, &allowed)?;
+            generation::reached(&state, &params).await?;
+            params::shape(&params)?
+        }
     };
     let viewer = Viewer::of(request.extensions(), &state);
     let snapshot = viewer.current(&state);
@@ -355,11 +369,30 @@ fn unescaped(path: &Segments) -> Option<ClusterId> {
 }
 
 fn find_decoded(uri: Uri, snapshot: &Snapshot) -> Result<Place, Problem> {
-    let id = unescaped(&Segments::from(uri)).ok_or_else(|| {
+    let id = named(&Segments::from(uri))?;
+    snapshot.find(&id).ok_or_else(|| missing(&id, snapshot))
+}
+
+/// The id that a path names, encoded once more or not.
+fn named(path: &Segments) -> Result<ClusterId, Problem> {
+    let as_sent = ClusterId::parse(path.raw(1));
+    let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
+    decoded.or(as_sent).ok_or_else(|| {
         Problem::new(Code::InvalidId)
             .with_detail("a cluster's id is <source>:<native id>, as lists show it")
-    })?;
-    snapshot.find(&id).ok_or_else(|| missing(&id, snapshot))
+    })
+}
+
+/// The id that a path names, and what is to be said of it where nothing is known of it; `None` where it is in the snapshot.
+pub(super) fn known(path: &Segments, snapshot: &Snapshot) -> Result<(ClusterId, Option<Problem>), Problem> {
+    let as_sent = snapshot.find_text(path.raw(1));
+    if let Some(place) = as_sent {
+        return Ok((snapshot.row(place).id.clone(), None));
+    }
+    let id = named(path)?;
+    let absent = snapshot.find(&id).is_none();
+    let problem = absent.then(|| missing(&id, snapshot));
+    Ok((id, problem))
 }
 
 /// Absence must mean absence: while its source was never read, a cluster is not missing but unknown.

@@ -17,7 +17,7 @@ use super::query::Params;
 use super::respond::Fixed;
 use security::Security;
 
-use super::{clusters, health, index, live, problems, providers, sources, summary};
+use super::{changes, clusters, health, index, live, problems, providers, sources, summary};
 
 /// The collected operations; every schema is found from there.
 #[derive(OpenApi)]
@@ -30,6 +30,7 @@ use super::{clusters, health, index, live, problems, providers, sources, summary
     servers((url = "/", description = "This server")),
     tags(
         (name = "clusters", description = "The inventory"),
+        (name = "changes", description = "What changed in the inventory"),
         (name = "live", description = "What a vendor says now of one cluster, and changes of it"),
         (name = "sources", description = "The configured accounts, and how well each one can be read"),
         (name = "providers", description = "What can be read, and what each provider can say"),
@@ -40,6 +41,8 @@ use super::{clusters, health, index, live, problems, providers, sources, summary
         index::index,
         clusters::list_clusters,
         clusters::find_cluster,
+        changes::history::read_history,
+        changes::list_changes,
         live::writes::create_cluster,
         live::writes::update_cluster,
         live::writes::forget_cluster,

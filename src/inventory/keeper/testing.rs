@@ -1,0 +1,207 @@
+//! A fleet that changes when a test says so: the writer without its tasks, and without a clock.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::{Cluster, Kind, Vantage};
+use crate::inventory::prepare::Preparing;
+use crate::provider::{ErrorKind, Gather as _, Listed, Listing, Locator, Rejected, Warnings};
+
+/// The generation that a stage begins with.
+pub(crate) const FIRST: u64 = 1_000;
+
+/// Sources that are read when a test says so.
+pub(crate) struct Stage {
+    pub(crate) inventory: Arc<Inventory>,
+    writer: Writer,
+    names: Vec<SourceName>,
+}
+
+/// A cluster in a state, in a project where one is named.
+pub(crate) fn cluster(source: &str, id: &str, state: &str, project: Option<&str>) -> Cluster {
+    let source = SourceName::new(source).unwrap();
+    let mut cluster = Cluster::new(&source, Kind::new("latitude"), id, id, Vantage::Hosts);
+    cluster.status.state = serde_json::from_value(state.into()).unwrap();
+    if let Some(project) = project {
+        cluster.owner.project = Some(crate::domain::Project {
+            id: Some(project.to_owned()),
+            name: None,
+        });
+    }
+    cluster
+}
+
+fn listed(cluster: Cluster) -> Listed {
+    Listed {
+        locator: Locator::new(&cluster.native_id),
+        cluster,
+        raw: None,
+        nodes: None,
+    }
+}
+
+impl Stage {
+    pub(crate) fn new(names: &[&str]) -> Self {
+        let names: Vec<SourceName> = (names.iter())
+            .map(|name| SourceName::new(*name).unwrap())
+            .collect();
+        let shelf = |name: &SourceName| {
+            let minute = Duration::from_mins(1);
+            let report = SourceReport::new(name.clone(), Kind::new("latitude"), minute);
+            Arc::new(Shelf::new(report, Duration::from_hours(1)))
+        };
+        let shelves: Vec<Arc<Shelf>> = names.iter().map(shelf).collect();
+        let first = Snapshot::new(FIRST, at(FIRST), shelves.clone());
+        let inventory = Arc::new(Inventory::new(first));
+        let writer = Writer {
+            has_details: vec![false; names.len()],
+            texts: names.iter().map(|_| Arc::default()).collect(),
+            shelves,
+            generation: FIRST,
+            journal: Arc::new(Forgetful),
+            inventory: Arc::clone(&inventory),
+        };
+        Self {
+            inventory,
+            writer,
+            names,
+        }
+    }
+
+    /// Replaces the feed by one that keeps little.
+    pub(crate) fn with_feed_of(mut self, most: usize) -> Self {
+        let mut inventory = Inventory::new(Snapshot::new(
+            FIRST,
+            at(FIRST),
+            self.writer.shelves.clone(),
+        ));
+        inventory.feed = crate::inventory::Feed::of_size(FIRST, at(FIRST), most, most);
+        self.inventory = Arc::new(inventory);
+        self.writer.inventory = Arc::clone(&self.inventory);
+        self
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.writer.generation
+    }
+
+    /// Publishes what several sources have found in one generation.
+    pub(crate) fn publish(&mut self, lists: BTreeMap<&str, Option<Vec<Cluster>>>) -> u64 {
+        let events: Vec<_> = (lists.into_iter())
+            .map(|(source, list)| (self.place(source), self.outcome(source, list, Vec::new())))
+            .collect();
+        self.end(events)
+    }
+
+    /// Publishes a whole listing of a source.
+    pub(crate) fn list(&mut self, source: &str, clusters: Vec<Cluster>) -> u64 {
+        self.publish(BTreeMap::from([(source, Some(clusters))]))
+    }
+
+    /// Publishes a listing of which some items could not be read.
+    pub(crate) fn list_with(
+        &mut self,
+        source: &str,
+        clusters: Vec<Cluster>,
+        rejected: Vec<Rejected>,
+    ) -> u64 {
+        let event = self.outcome(source, Some(clusters), rejected);
+        self.end(vec![(self.place(source), event)])
+    }
+
+    /// Publishes that a source could not be read.
+    pub(crate) fn fail(&mut self, source: &str) -> u64 {
+        self.publish(BTreeMap::from([(source, None)]))
+    }
+
+    /// Publishes what a call has shown.
+    pub(crate) fn show(&mut self, source: &str, shown: Shown) -> u64 {
+        self.end(vec![(self.place(source), Event::Changed(shown))])
+    }
+
+    /// Publishes the ages of all sources as they are so many seconds after the last generation.
+    pub(crate) fn age(&mut self, seconds: i64) -> u64 {
+        let now = self.now() + jiff::SignedDuration::from_secs(seconds);
+        let mut making = Making::default();
+        for source in 0..self.names.len() {
+            if let Some(next) = self.writer.shelves[source].aged(now) {
+                let cause = Cause::Outage;
+                let step = Step {
+                    source,
+                    cause,
+                    attempted: false,
+                    next,
+                };
+                making.add(&mut self.writer.shelves, step);
+            }
+        }
+        self.show_all(making)
+    }
+
+    /// A cluster as a call shows it.
+    pub(crate) fn shown(cluster: Cluster) -> Shown {
+        Shown::Listed(Box::new(listed(cluster)))
+    }
+
+    fn place(&self, source: &str) -> usize {
+        let mut names = self.names.iter();
+        names.position(|name| name.as_str() == source).unwrap()
+    }
+
+    fn now(&self) -> Timestamp {
+        at(self.writer.generation)
+    }
+
+    fn outcome(
+        &self,
+        source: &str,
+        clusters: Option<Vec<Cluster>>,
+        rejected: Vec<Rejected>,
+    ) -> Event {
+        let place = self.place(source);
+        let now = self.now();
+        let mut preparing = Preparing {
+            shelf: Arc::clone(&self.writer.shelves[place]),
+            texts: Arc::clone(&self.writer.texts[place]),
+            now,
+        };
+        let listing = |clusters: Vec<Cluster>| Listing {
+            clusters: (clusters.into_iter())
+                .map(|cluster| preparing.take(listed(cluster)))
+                .collect(),
+            rejected,
+            warnings: Warnings::default(),
+            pages: 1,
+        };
+        Event::Refreshed(Outcome {
+            started_at: now,
+            based_on: self.writer.generation,
+            took: Duration::ZERO,
+            result: clusters.map(listing).ok_or((ErrorKind::Malformed, 0)),
+            next_attempt_at: None,
+        })
+    }
+
+    fn end(&mut self, events: Vec<(usize, Event)>) -> u64 {
+        let mut making = Making::default();
+        for (source, event) in events {
+            let step = self.writer.step(source, event);
+            making.add(&mut self.writer.shelves, step);
+        }
+        self.show_all(making)
+    }
+
+    fn show_all(&mut self, making: Making) -> u64 {
+        let at = at(self.writer.generation + 1);
+        let ready = self.writer.make(making, at);
+        let batch = ready.publication.batch;
+        self.inventory.feed().push(batch, ready.noise);
+        self.inventory.publish(ready.snapshot);
+        self.writer.generation
+    }
+}
+
+/// When a generation is published: a second for each.
+pub(crate) fn at(generation: u64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + i64::try_from(generation).unwrap()).unwrap()
+}

@@ -18,7 +18,7 @@ const METHODS: HeaderValue =
 
 /// What a page may send beside what needs no asking.
 const SENT: HeaderValue = HeaderValue::from_static(
-    "authorization, cache-control, content-type, idempotency-key, if-match, if-none-match, x-request-id",
+    "authorization, cache-control, content-type, idempotency-key, if-match, if-none-match, last-event-id, x-request-id",
 );
 
 /// What a page may read beside what needs no allowing.

@@ -12,9 +12,11 @@ use super::query::Params;
 use super::respond;
 
 /// The entry points, by what they are.
-const LINKS: [(&str, &str); 11] = [
+const LINKS: [(&str, &str); 13] = [
     ("clusters", "/clusters"),
     ("summary", "/summary"),
+    ("changes", "/changes"),
+    ("events", "/events"),
     ("providers", "/providers"),
     ("sources", "/sources"),
     ("operations", "/operations"),

@@ -53,7 +53,7 @@ pub use code::Code;
 pub use cors::Origins;
 pub use problem::Problem;
 pub use site::Hosts;
-pub use state::{ApiState, Settings};
+pub use state::{ApiState, HEARTBEAT, Settings};
 pub use viewer::Viewer;
 
 /// Needed of nobody: these say nothing about anybody's clusters.
@@ -104,6 +104,7 @@ fn routes() -> Vec<Route> {
         route("/clusters/{id}/destroy", post(WRITE, live::destroy_cluster)),
         route("/clusters/{id}/history", get(READ, changes::read_history)),
         route("/changes", get(READ, changes::list_changes)),
+        route("/events", get(READ, changes::watch_changes)),
         route("/operations", get(READ, live::list_operations)),
         route("/operations/{id}", get(READ, live::find_operation)),
         route("/summary", get(READ, summary::summarize)),

@@ -27,6 +27,9 @@ use super::rate::Proxies;
 use super::site::Hosts;
 use super::summary;
 
+/// How long an event stream says nothing, where its connection bears it.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+
 /// Bounds of the inbound side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -54,6 +57,10 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Time after which the server calls itself ready even when a source was not attempted yet.
     pub ready_after: Duration,
+    /// Changes in one event; more of one generation come in parts.
+    pub max_event_items: usize,
+    /// How long an event stream says nothing at most: less than after what its connection would count as idle.
+    pub heartbeat: Duration,
     /// Whether a caller of whom nothing is known sees everything; else nothing. Where access is controlled it must be `false`.
     pub open: bool,
 }
@@ -73,6 +80,8 @@ impl Default for Settings {
             max_body_bytes: 64 << 10,
             body_timeout: Duration::from_secs(30),
             ready_after: Duration::from_secs(10),
+            max_event_items: 500,
+            heartbeat: HEARTBEAT,
             open: true,
         }
     }

@@ -154,27 +154,20 @@ pub(crate) fn state_of(reports: Vec<SourceReport>, settings: Settings) -> ApiSta
     ApiState::new(inventory, Arc::new(Fake), idle(), &CATALOG, settings)
 }
 
-/// The same over an inventory that a test changes.
-pub(crate) fn state_over(inventory: &Arc<Inventory>) -> ApiState {
-    ApiState::new(
-        Arc::clone(inventory),
-        Arc::new(Fake),
-        idle(),
-        &CATALOG,
-        Settings::default(),
-    )
-}
-
-/// The same with what keeps older changes.
-pub(crate) fn state_with(inventory: &Arc<Inventory>, past: Arc<dyn Past>) -> ApiState {
+/// The same over an inventory that a test changes, with what keeps older changes.
+pub(crate) fn state_over(
+    inventory: &Arc<Inventory>,
+    past: Option<Arc<dyn Past>>,
+    settings: Settings,
+) -> ApiState {
     ApiState::remembering(
         Arc::clone(inventory),
         Arc::new(Fake),
         idle(),
         &CATALOG,
-        Settings::default(),
+        settings,
         None,
-        Some(past),
+        past,
     )
 }
 

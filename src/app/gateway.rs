@@ -193,6 +193,8 @@ fn settings(server: &Server) -> api::Settings {
         shed_above: server.shed_above,
         // Answers come from memory: all that can take time is the request itself.
         body_timeout: server.request_timeout,
+        // A stream that has nothing to say is no idle connection.
+        heartbeat: (server.idle_timeout / 2).min(api::HEARTBEAT),
         ..api::Settings::default()
     }
 }

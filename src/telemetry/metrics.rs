@@ -30,6 +30,8 @@ pub mod name {
     pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
     /// Requests in flight.
     pub const HTTP_IN_FLIGHT: &str = "http_requests_in_flight";
+    /// Event streams that are open.
+    pub const HTTP_EVENT_STREAMS: &str = "http_event_streams";
     /// Requests refused because the server had too much to do.
     pub const HTTP_SHED: &str = "http_requests_shed";
     /// Requests refused because their client asks too often.
@@ -107,6 +109,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
+    event_streams: Gauge,
     shed: Counter,
     limited: Counter,
     queue_delay: Gauge<f64, AtomicU64>,
@@ -123,6 +126,7 @@ impl Default for Metrics {
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let in_flight = Gauge::default();
+        let event_streams = Gauge::default();
         let shed = Counter::default();
         let limited = Counter::default();
         let queue_delay = Gauge::default();
@@ -150,6 +154,11 @@ impl Default for Metrics {
             name::HTTP_IN_FLIGHT,
             "Requests in flight",
             in_flight.clone(),
+        );
+        registry.register(
+            name::HTTP_EVENT_STREAMS,
+            "Event streams that are open",
+            event_streams.clone(),
         );
         registry.register(
             name::HTTP_SHED,
@@ -184,6 +193,7 @@ impl Default for Metrics {
             requests,
             durations,
             in_flight,
+            event_streams,
             shed,
             limited,
             queue_delay,
@@ -235,6 +245,11 @@ impl Metrics {
     /// Requests in flight.
     pub fn in_flight(&self) -> &Gauge {
         &self.in_flight
+    }
+
+    /// Event streams that are open.
+    pub fn event_streams(&self) -> &Gauge {
+        &self.event_streams
     }
 
     /// Requests refused because the server had too much to do.

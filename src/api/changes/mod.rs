@@ -3,9 +3,12 @@
 //! Everything is read from the feed of the inventory, where each change lies as it is told; what is older comes from what keeps
 //! it, where anything does.
 
+mod credential;
+pub(in crate::api) mod events;
 pub(in crate::api) mod history;
 mod page;
 mod question;
+mod stream;
 mod walk;
 
 use axum::extract::{Request, State};
@@ -29,6 +32,7 @@ use super::viewer::Viewer;
 use question::{CHOOSING, Since};
 use walk::Walk;
 
+pub use events::watch_changes;
 pub use history::read_history;
 
 /// A value that is another one than before.

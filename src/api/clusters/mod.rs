@@ -375,9 +375,7 @@ fn find_decoded(uri: Uri, snapshot: &Snapshot) -> Result<Place, Problem> {
 
 /// The id that a path names, encoded once more or not.
 fn named(path: &Segments) -> Result<ClusterId, Problem> {
-    let as_sent = ClusterId::parse(path.raw(1));
-    let decoded = path.decoded(1).and_then(|id| ClusterId::parse(&id));
-    decoded.or(as_sent).ok_or_else(|| {
+    unescaped(path).ok_or_else(|| {
         Problem::new(Code::InvalidId)
             .with_detail("a cluster's id is <source>:<native id>, as lists show it")
     })

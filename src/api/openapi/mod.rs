@@ -43,6 +43,7 @@ use super::{changes, clusters, health, index, live, problems, providers, sources
         clusters::find_cluster,
         changes::history::read_history,
         changes::list_changes,
+        changes::events::watch_changes,
         live::writes::create_cluster,
         live::writes::update_cluster,
         live::writes::forget_cluster,

@@ -1,9 +1,14 @@
 //! A fleet that changes when a test says so: the writer without its tasks, and without a clock.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+
+use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::domain::{Cluster, Kind, Vantage};
+use crate::inventory::Mark;
+use crate::inventory::past::{Kept, Past, PastError};
 use crate::inventory::prepare::Preparing;
 use crate::provider::{ErrorKind, Gather as _, Listed, Listing, Locator, Rejected, Warnings};
 
@@ -13,6 +18,8 @@ pub(crate) const FIRST: u64 = 1_000;
 /// Sources that are read when a test says so.
 pub(crate) struct Stage {
     pub(crate) inventory: Arc<Inventory>,
+    /// Everything that was ever told.
+    pub(crate) archive: Arc<Archive>,
     writer: Writer,
     names: Vec<SourceName>,
 }
@@ -63,6 +70,7 @@ impl Stage {
         };
         Self {
             inventory,
+            archive: Arc::default(),
             writer,
             names,
         }
@@ -195,9 +203,95 @@ impl Stage {
         let at = at(self.writer.generation + 1);
         let ready = self.writer.make(making, at);
         let batch = ready.publication.batch;
+        if let Some(batch) = &batch {
+            self.archive.keep(batch);
+        }
         self.inventory.feed().push(batch, ready.noise);
         self.inventory.publish(ready.snapshot);
         self.writer.generation
+    }
+}
+
+/// Keeps every change in memory, as a store would.
+#[derive(Default)]
+pub(crate) struct Archive {
+    kept: Mutex<Vec<Kept>>,
+    /// How often it was asked for changes.
+    pub(crate) asked: AtomicUsize,
+    pub(crate) broken: AtomicBool,
+}
+
+impl Archive {
+    fn keep(&self, batch: &Batch) {
+        let changes = batch.changes().enumerate();
+        self.kept.lock().unwrap().extend(changes.map(|(place, change)| Kept {
+            generation: batch.generation,
+            place,
+            at: batch.at,
+            body: batch.told(place).into(),
+            document: change.document().map(Into::into),
+        }));
+    }
+
+    fn tell<T: Send + 'static>(
+        &self,
+        tell: impl FnOnce(&[Kept]) -> T,
+    ) -> BoxFuture<'static, Result<T, PastError>> {
+        let told = if self.broken.load(Ordering::Relaxed) {
+            Err(PastError::Unavailable)
+        } else {
+            Ok(tell(&self.kept.lock().unwrap()))
+        };
+        Box::pin(std::future::ready(told))
+    }
+}
+
+fn mark(kept: &Kept) -> Mark {
+    Mark {
+        generation: kept.generation,
+        place: kept.place,
+    }
+}
+
+impl Past for Archive {
+    fn floor(&self) -> BoxFuture<'_, Result<u64, PastError>> {
+        self.tell(|_| FIRST)
+    }
+
+    fn generation_at(&self, at: Timestamp) -> BoxFuture<'_, Result<Option<u64>, PastError>> {
+        self.tell(|kept| {
+            let mut earlier = kept.iter().rev().filter(|kept| kept.at <= at);
+            let last = earlier.next().map(|kept| kept.generation);
+            last.or((at >= super::testing::at(FIRST)).then_some(FIRST))
+        })
+    }
+
+    fn changes(
+        &self,
+        from: Mark,
+        until: u64,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Kept>, PastError>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.tell(|kept| {
+            let is_wanted = |kept: &&Kept| mark(kept) >= from && kept.generation <= until;
+            kept.iter().filter(is_wanted).take(most).cloned().collect()
+        })
+    }
+
+    fn of_cluster<'a>(
+        &'a self,
+        id: &'a ClusterId,
+        before: Mark,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<Kept>, PastError>> {
+        let named = format!("\"cluster\":\"{id}\"");
+        self.tell(|kept| {
+            let is_wanted = |kept: &&Kept| {
+                mark(kept) < before && std::str::from_utf8(&kept.body).unwrap().contains(&named)
+            };
+            kept.iter().rev().filter(is_wanted).take(most).cloned().collect()
+        })
     }
 }
 

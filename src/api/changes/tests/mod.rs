@@ -1,7 +1,10 @@
 //! Changes over HTTP, of a fleet that changes when a test says so.
 
+mod converging;
 mod history;
+mod older;
 mod pages;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,12 +16,19 @@ use http::Request;
 use serde_json::Value;
 
 use crate::api::testing::{json, send_request, state_over};
-use crate::api::{Viewer, router};
+use crate::api::{Settings, Viewer, router};
 use crate::domain::{Reach, SourceName};
-use crate::inventory::testing::{Stage, cluster};
+use crate::inventory::past::Past;
+use crate::inventory::testing::{Archive, Stage, cluster};
 
 fn app(stage: &Stage) -> Router {
-    router(state_over(&stage.inventory))
+    router(state_over(&stage.inventory, None, Settings::default()))
+}
+
+/// The same with everything that was ever told behind it.
+fn app_with_past(stage: &Stage) -> Router {
+    let past: Arc<dyn Past> = Arc::<Archive>::clone(&stage.archive);
+    router(state_over(&stage.inventory, Some(past), Settings::default()))
 }
 
 async fn answer(app: &Router, reach: &Reach, target: &str) -> Response {
@@ -38,6 +48,23 @@ async fn ask(app: &Router, reach: &Reach, target: &str) -> (u16, Value) {
 /// Asks as somebody who sees everything.
 async fn get(app: &Router, target: &str) -> (u16, Value) {
     ask(app, &Reach::ALL, target).await
+}
+
+/// Every page of changes, joined; the next page is asked for as the last one says.
+async fn walk(app: &Router, reach: &Reach, query: &str) -> Result<Vec<Value>, u16> {
+    let mut target = format!("/changes?{query}");
+    let mut items = Vec::new();
+    loop {
+        let (status, body) = ask(app, reach, &target).await;
+        if status != 200 {
+            return Err(status);
+        }
+        items.extend(body["items"].as_array().unwrap().iter().cloned());
+        let Some(next) = body["next_cursor"].as_str() else {
+            return Ok(items);
+        };
+        target = format!("/changes?{query}&cursor={next}");
+    }
 }
 
 fn of_project(project: &str) -> Reach {

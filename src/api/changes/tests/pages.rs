@@ -148,7 +148,7 @@ async fn a_filter_lets_pass_what_passes_before_or_after() {
     assert_eq!(told("state=deleting").await, ["1003 updated a:2"]);
     assert_eq!(told("state=running").await.len(), 4);
     assert_eq!(told("project=p").await, ["1002 updated a:1"]);
-    assert!(told("state=creating").await.is_empty());
+    assert!(told("state=pending").await.is_empty());
     assert_eq!(told("q=2").await.len(), 2);
     assert!(told("source=b").await.is_empty());
     let (status, body) = get(&app, "/changes?kind=updated,gone").await;

@@ -40,7 +40,10 @@ pub(super) async fn reached(state: &ApiState, params: &Params<'_>) -> Result<(),
         Ok(Ok(_)) => Ok(()),
         // Nobody publishes any more, or not in time.
         Ok(Err(_)) | Err(_) => Err(Problem::new(Code::GenerationNotReached)
-            .with_detail(format!("the inventory is of generation {}", state.generation()))
+            .with_detail(format!(
+                "the inventory is of generation {}",
+                state.generation()
+            ))
             .with_retry_after(Duration::from_secs(1))),
     }
 }

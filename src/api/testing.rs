@@ -160,13 +160,23 @@ pub(crate) fn state_over(
     past: Option<Arc<dyn Past>>,
     settings: Settings,
 ) -> ApiState {
+    state_for(inventory, past, settings, None)
+}
+
+/// The same for callers that access control lets in.
+pub(crate) fn state_for(
+    inventory: &Arc<Inventory>,
+    past: Option<Arc<dyn Past>>,
+    settings: Settings,
+    access: Option<Arc<Access>>,
+) -> ApiState {
     ApiState::remembering(
         Arc::clone(inventory),
         Arc::new(Fake),
         idle(),
         &CATALOG,
         settings,
-        None,
+        access,
         past,
     )
 }

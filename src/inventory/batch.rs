@@ -76,7 +76,12 @@ pub(super) struct Selected {
 impl Selected {
     /// Adds what is selected of a part that begins at a place.
     fn add(&mut self, part: &Self, first: u32) {
-        let moved = |numbers: &RoaringBitmap| numbers.iter().map(|number| number + first).collect::<Vec<_>>();
+        let moved = |numbers: &RoaringBitmap| {
+            numbers
+                .iter()
+                .map(|number| number + first)
+                .collect::<Vec<_>>()
+        };
         self.places.extend(moved(&part.places));
         self.coming.extend(moved(&part.coming));
         self.going.extend(moved(&part.going));
@@ -128,7 +133,9 @@ impl Side {
         let narrowed = (reach.projects.as_ref()).map(|projects| of_projects(&self.shelf, projects));
         let shelf = narrowed.as_ref().unwrap_or(&self.shelf);
         let changes = |numbers: &RoaringBitmap| -> RoaringBitmap {
-            let of = numbers.iter().filter_map(|number| self.of.get(number as usize));
+            let of = numbers
+                .iter()
+                .filter_map(|number| self.of.get(number as usize));
             of.copied().collect()
         };
         let seen = match &shelf.seen {
@@ -154,7 +161,10 @@ impl Section {
         self.sides.get_or_init(|| {
             let side = |pick: fn(&Change) -> Option<&Known>| {
                 let changes = self.changes.iter().enumerate();
-                Side::of(self, changes.filter_map(move |(at, change)| Some((at, pick(change)?))))
+                Side::of(
+                    self,
+                    changes.filter_map(move |(at, change)| Some((at, pick(change)?))),
+                )
             };
             [
                 side(|change| change.before.as_ref()),
@@ -167,7 +177,8 @@ impl Section {
     fn select(&self, interest: &Interest, reach: &Reach) -> Selected {
         let mut found = Selected::default();
         let filter = &interest.filter;
-        if !reach.sees(&self.source) || !filter.admits_source(&self.source, self.provider.as_str()) {
+        if !reach.sees(&self.source) || !filter.admits_source(&self.source, self.provider.as_str())
+        {
             return found;
         }
         if filter.is_of_sources() && reach.projects.is_none() {

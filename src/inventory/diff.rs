@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::SourceReport;
 use super::change::{Cause, Change, ChangeKind, FieldChange, Known};
 use super::row::Entry;
 use super::shelf::Shelf;
-use super::SourceReport;
 use crate::domain::Presence;
 
 /// Members that change by themselves all the time: measurements, counters, and clocks. A cluster of which nothing else is new has
@@ -175,7 +175,8 @@ struct Members<'a>(#[serde(borrow)] BTreeMap<&'a str, &'a RawValue>);
 
 impl<'a> Members<'a> {
     fn of(json: &'a str) -> Option<Self> {
-        json.starts_with('{').then(|| serde_json::from_str(json).ok())?
+        json.starts_with('{')
+            .then(|| serde_json::from_str(json).ok())?
     }
 }
 
@@ -214,7 +215,13 @@ fn of_members(prefix: &str, old: &Members<'_>, new: &Members<'_>, fields: &mut V
     names.sort_unstable();
     names.dedup();
     for name in names {
-        let text = |members: &Members<'_>| members.0.get(name).map_or("null", |value| value.get()).to_owned();
+        let text = |members: &Members<'_>| {
+            members
+                .0
+                .get(name)
+                .map_or("null", |value| value.get())
+                .to_owned()
+        };
         let (was, is) = (text(old), text(new));
         if was == is {
             continue;

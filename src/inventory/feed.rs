@@ -147,7 +147,9 @@ impl Feed {
         let floor = rings.floor(noise);
         let later = |ring: &Ring| {
             let mut batches = ring.between(floor.saturating_add(1), until);
-            batches.find(|batch| batch.at > at).map(|batch| batch.generation)
+            batches
+                .find(|batch| batch.at > at)
+                .map(|batch| batch.generation)
         };
         let told = later(&rings.told);
         let noise = if noise { later(&rings.noise) } else { None };
@@ -182,8 +184,13 @@ impl Feed {
             let rings = self.lock();
             rings.told.between(0, until).rev().cloned().collect()
         };
-        let moments = batches.into_iter().filter_map(|batch| Moment::new(vec![batch]));
-        moments.filter(|moment| moment.is_of(id)).take(most).collect()
+        let moments = batches
+            .into_iter()
+            .filter_map(|batch| Moment::new(vec![batch]));
+        moments
+            .filter(|moment| moment.is_of(id))
+            .take(most)
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Rings> {

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::facts::Interner;
 use super::batch::Batch;
+use super::facts::Interner;
 use super::record;
 use super::row::Entry;
 use super::shelf::{Content, Shelf};

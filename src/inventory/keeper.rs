@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
+use super::batch::Batch;
 use super::change::{Cause, Change};
 use super::diff::difference;
 use super::facts::Interner;
-use super::batch::Batch;
 use super::journal::{Delta, Forgetful, Journal, Publication, Restored};
 use super::links::Links;
 use super::refresh;

@@ -23,7 +23,7 @@ impl Mark {
     }
 
     /// The last generation that is known as a whole.
-    pub const fn whole(self) -> u64 {
+    pub const fn known(self) -> u64 {
         self.generation.saturating_sub(1)
     }
 
@@ -47,7 +47,7 @@ impl Mark {
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place {
-            0 => write!(f, "{}", self.whole()),
+            0 => write!(f, "{}", self.known()),
             place => write!(f, "{}.{place}", self.generation),
         }
     }
@@ -70,11 +70,22 @@ mod tests {
             assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
         }
         assert_eq!(Mark::after(7).to_string(), "7");
-        assert_eq!(Mark::after(7).whole(), 7);
+        assert_eq!(Mark::after(7).known(), 7);
         let inside = Mark::parse("8.3").unwrap();
         assert!(Mark::after(7) < inside && inside < Mark::after(8));
-        assert_eq!(inside.whole(), 7);
-        for text in ["", "-1", "+1", "1.", ".1", "1.0", "1.x", "1.2.3", " 1", "99999999999999999999"] {
+        assert_eq!(inside.known(), 7);
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "1.",
+            ".1",
+            "1.0",
+            "1.x",
+            "1.2.3",
+            " 1",
+            "99999999999999999999",
+        ] {
             assert_eq!(Mark::parse(text), None, "{text}");
         }
     }

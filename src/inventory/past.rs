@@ -99,7 +99,9 @@ pub fn moments(kept: Vec<Kept>) -> Vec<Moment> {
 fn moment(run: Vec<(Kept, Change)>) -> Option<Moment> {
     let (first, _) = run.first()?;
     let (generation, at, place) = (first.generation, first.at, first.place);
-    let (told, changes) = (run.into_iter()).map(|(kept, change)| (kept.body, change)).unzip();
+    let (told, changes) = (run.into_iter())
+        .map(|(kept, change)| (kept.body, change))
+        .unzip();
     let batch = Batch::told_as(generation, at, changes, told)?;
     Some(Moment::part_of(place, batch))
 }
@@ -134,10 +136,16 @@ fn read(kept: &Kept, texts: &mut Interner) -> Option<Change> {
             ChangeKind::Returned | ChangeKind::Removed => old,
             ChangeKind::Added | ChangeKind::Updated | ChangeKind::SourceState => false,
         };
-        let otherwise = if is_missing { Presence::Missing } else { Presence::Present };
+        let otherwise = if is_missing {
+            Presence::Missing
+        } else {
+            Presence::Present
+        };
         let presence = word("presence").and_then(|word| {
             let word = word.trim_matches('"');
-            Presence::ALL.into_iter().find(|presence| presence.as_str() == word)
+            Presence::ALL
+                .into_iter()
+                .find(|presence| presence.as_str() == word)
         });
         let row = Row::of_document(document, false, texts)?;
         let entry = Entry {

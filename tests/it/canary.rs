@@ -142,7 +142,10 @@ impl Stage {
         let gateway = Gateway::guarded(
             sources(&configs).unwrap(),
             Access::start(&settings, &Handle::current()).unwrap(),
-            clustergate::api::Settings::default(),
+            clustergate::api::Settings {
+                heartbeat: crate::support::HEARTBEAT,
+                ..clustergate::api::Settings::default()
+            },
             &Handle::current(),
         );
         let rig = Rig { sandbox, gateway };
@@ -453,6 +456,8 @@ fn no_secret_leaves_the_answers_that_are_meant_to_hold_it() {
             "/sources",
             "/providers",
             "/summary",
+            "/changes?limit=1000&noise=true",
+            "/events",
             "/clusters?limit=1000&include=raw,nodes",
             "/readyz?verbose",
             "/problems/unauthenticated",

@@ -9,6 +9,7 @@ mod authorization;
 mod canary;
 mod conformance;
 mod door;
+mod events;
 mod faults;
 mod kubeadapt_reads;
 mod kubeconfig;

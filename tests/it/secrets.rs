@@ -97,6 +97,8 @@ async fn read_everything(rig: &Rig, tokens: &[String]) {
         "/clusters?format=csv",
         "/clusters?format=ndjson&include=raw,nodes",
         "/summary",
+        "/changes?limit=1000&noise=true",
+        "/events",
         "/sources",
         "/providers",
         "/openapi.json",

@@ -92,9 +92,7 @@ pub async fn watch_changes(
         None => Begin::At(Mark::after(until)),
         Some((name, text)) => {
             match question::since(name, text, &state, until, interest.noise).await? {
-                Since::Known(mark)
-                    if mark >= Mark::after(state.feed().floor(interest.noise)) =>
-                {
+                Since::Known(mark) if mark >= Mark::after(state.feed().floor(interest.noise)) => {
                     Begin::At(mark)
                 }
                 Since::Known(_) | Since::Unknown => Begin::Anew(until),

@@ -83,12 +83,17 @@ pub async fn read_history(
         kinds: question::kinds(&params)?,
         ..Interest::default()
     };
-    let canonical = format!("history;{id};{:?};{:032x}", interest.kinds, snapshot.reach());
+    let canonical = format!(
+        "history;{id};{:?};{:032x}",
+        interest.kinds,
+        snapshot.reach()
+    );
     let cursor = params.one("cursor")?;
     let before = match cursor {
         None => Mark::after(snapshot.generation),
         Some(cursor) => {
-            let token = PageToken::decode(cursor, &canonical, 0, Timestamp::now()).map_err(refuse)?;
+            let token =
+                PageToken::decode(cursor, &canonical, 0, Timestamp::now()).map_err(refuse)?;
             let mark = Mark::parse(&token.position.id);
             mark.ok_or_else(|| refuse(TokenError::Invalid))?
         }
@@ -110,7 +115,9 @@ pub async fn read_history(
         // What is not seen is missing like what never was.
         return Err(problem);
     }
-    let next = looking.before.map(|before| page::token(before, snapshot.generation, &canonical));
+    let next = looking
+        .before
+        .map(|before| page::token(before, snapshot.generation, &canonical));
     let mut body = page::begin(&looking.piece, next.as_deref());
     let complete_since = question::complete_since(&state, false).await;
     // An id has no letter that JSON would escape.

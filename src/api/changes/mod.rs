@@ -42,10 +42,10 @@ struct FieldItem {
     /// The field: `name`, or `status.state` within an object.
     field: String,
     /// What it was; null where there was nothing.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value)]
     old: (),
     /// What it is; null where there is nothing.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value)]
     new: (),
 }
 
@@ -164,7 +164,8 @@ pub(super) async fn list_changes(
     let at = match cursor {
         None => since,
         Some(cursor) => {
-            let token = PageToken::decode(cursor, &canonical, 0, Timestamp::now()).map_err(refuse)?;
+            let token =
+                PageToken::decode(cursor, &canonical, 0, Timestamp::now()).map_err(refuse)?;
             let mark = Mark::parse(&token.position.id);
             Some(mark.ok_or_else(|| refuse(TokenError::Invalid))?)
         }
@@ -187,7 +188,7 @@ pub(super) async fn list_changes(
         return page::whole(walk, most).await;
     }
     let (piece, since) = match at {
-        Some(at) => (walk.next(limit, b',').await?, at.whole()),
+        Some(at) => (walk.next(limit, b',').await?, at.known()),
         None => page::last(&mut walk, limit).await?,
     };
     page::answer(&walk, &piece, since, &canonical, raw).await

@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_DISPOSITION, LINK};
 use http::HeaderValue;
+use http::header::{CONTENT_DISPOSITION, LINK};
 use jiff::Timestamp;
 
 use crate::inventory::query::Position;
@@ -50,10 +50,12 @@ pub(super) async fn answer(
     let complete_since = complete_since(&walk.state, walk.interest.noise).await;
     let next = (!walk.is_done()).then(|| token(walk.at, walk.until, canonical));
     let mut body = begin(piece, next.as_deref());
-    let generation = walk.at.whole();
+    let generation = walk.at.known();
     body.extend_from_slice(
-        format!(",\"generation\":{generation},\"since\":{since},\"complete_since\":{complete_since}}}")
-            .as_bytes(),
+        format!(
+            ",\"generation\":{generation},\"since\":{since},\"complete_since\":{complete_since}}}"
+        )
+        .as_bytes(),
     );
     finish(body, walk.until, link("/changes", raw, next.as_deref())?)
 }
@@ -87,7 +89,11 @@ pub(super) fn finish(
 }
 
 /// The next page as a link: the same query with another cursor.
-pub(super) fn link(path: &str, raw: &str, next: Option<&str>) -> Result<Option<HeaderValue>, Problem> {
+pub(super) fn link(
+    path: &str,
+    raw: &str,
+    next: Option<&str>,
+) -> Result<Option<HeaderValue>, Problem> {
     let Some(next) = next else { return Ok(None) };
     let others = raw
         .split('&')

@@ -70,7 +70,7 @@ pub(super) async fn since(
     until: u64,
     noise: bool,
 ) -> Result<Since, Problem> {
-    if let Some(mark) = Mark::parse(text).filter(|mark| is_possible(mark.whole(), state)) {
+    if let Some(mark) = Mark::parse(text).filter(|mark| is_possible(mark.known(), state)) {
         return Ok(if mark > Mark::after(until) {
             Since::Unknown
         } else {
@@ -78,7 +78,10 @@ pub(super) async fn since(
         });
     }
     let at: Timestamp = text.parse().map_err(|_| {
-        Problem::invalid_parameter(name, "must be the generation of an answer, or an RFC 3339 time")
+        Problem::invalid_parameter(
+            name,
+            "must be the generation of an answer, or an RFC 3339 time",
+        )
     })?;
     if let Some(generation) = state.feed().generation_at(at, until, noise) {
         return Ok(Since::Known(Mark::after(generation)));

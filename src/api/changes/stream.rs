@@ -173,7 +173,9 @@ impl Watch {
             let (viewer, interest) = (self.viewer.clone(), Arc::clone(&self.interest));
             let size = moments.iter().map(Moment::len).sum();
             let found = off_the_road(&size, move || {
-                let selections = moments.iter().map(|moment| viewer.select(moment, &interest));
+                let selections = moments
+                    .iter()
+                    .map(|moment| viewer.select(moment, &interest));
                 selections.into_iter().find(|selection| {
                     let moment = selection.moment();
                     let is_begun = moment.generation() == place.generation;
@@ -259,7 +261,7 @@ impl Watch {
         let snapshot = self.viewer.current(&self.state);
         let complete = snapshot.coverage(&self.interest.filter).is_complete();
         let mut event = head("generation", self.at);
-        let generation = self.at.whole();
+        let generation = self.at.known();
         event.extend_from_slice(
             format!("{{\"generation\":{generation},\"complete\":{complete}}}\n\n").as_bytes(),
         );
@@ -270,7 +272,7 @@ impl Watch {
 /// That the client knows too little to go on from.
 fn reset(at: Mark) -> Vec<u8> {
     let mut event = head("reset", at);
-    event.extend_from_slice(format!("{{\"generation\":{}}}\n\n", at.whole()).as_bytes());
+    event.extend_from_slice(format!("{{\"generation\":{}}}\n\n", at.known()).as_bytes());
     event
 }
 

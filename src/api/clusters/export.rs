@@ -97,9 +97,9 @@ impl Format {
                 .find_map(|piece| piece.strip_prefix("q="))
                 .and_then(|q| q.parse().ok())
                 .unwrap_or(1.0);
-            let known = TYPES
-                .into_iter()
-                .find(|(name, format)| name.eq_ignore_ascii_case(essence) && offered.contains(format));
+            let known = TYPES.into_iter().find(|(name, format)| {
+                name.eq_ignore_ascii_case(essence) && offered.contains(format)
+            });
             if let Some((_, format)) = known.filter(|_| quality > 0.0) {
                 wanted.push((quality, format));
             }
@@ -237,7 +237,11 @@ mod tests {
     #[test]
     fn the_parameter_goes_before_accept_and_the_most_wanted_type_wins() {
         let wanted = |parameter, accept: Option<&'static str>| {
-            Format::wanted(&ALL, parameter, accept.map(HeaderValue::from_static).as_ref())
+            Format::wanted(
+                &ALL,
+                parameter,
+                accept.map(HeaderValue::from_static).as_ref(),
+            )
         };
         assert_eq!(wanted(None, None).unwrap(), Format::Json);
         assert_eq!(

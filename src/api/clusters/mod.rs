@@ -194,7 +194,14 @@ pub(super) async fn list_clusters(
     let params = Params::read(Some(raw))?;
     let mut allowed = FILTERS.to_vec();
     allowed.extend([
-        "sort", "fields", "include", "limit", "cursor", "total", "require", "format",
+        "sort",
+        "fields",
+        "include",
+        "limit",
+        "cursor",
+        "total",
+        "require",
+        "format",
         generation::MIN_GENERATION,
     ]);
     params.only(&allowed)?;
@@ -382,7 +389,10 @@ fn named(path: &Segments) -> Result<ClusterId, Problem> {
 }
 
 /// The id that a path names, and what is to be said of it where nothing is known of it; `None` where it is in the snapshot.
-pub(super) fn known(path: &Segments, snapshot: &Snapshot) -> Result<(ClusterId, Option<Problem>), Problem> {
+pub(super) fn known(
+    path: &Segments,
+    snapshot: &Snapshot,
+) -> Result<(ClusterId, Option<Problem>), Problem> {
     let as_sent = snapshot.find_text(path.raw(1));
     if let Some(place) = as_sent {
         return Ok((snapshot.row(place).id.clone(), None));

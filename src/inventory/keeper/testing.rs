@@ -78,11 +78,8 @@ impl Stage {
 
     /// Replaces the feed by one that keeps little.
     pub(crate) fn with_feed_of(mut self, most: usize) -> Self {
-        let mut inventory = Inventory::new(Snapshot::new(
-            FIRST,
-            at(FIRST),
-            self.writer.shelves.clone(),
-        ));
+        let mut inventory =
+            Inventory::new(Snapshot::new(FIRST, at(FIRST), self.writer.shelves.clone()));
         inventory.feed = crate::inventory::Feed::of_size(FIRST, at(FIRST), most, most);
         self.inventory = Arc::new(inventory);
         self.writer.inventory = Arc::clone(&self.inventory);
@@ -224,13 +221,16 @@ pub(crate) struct Archive {
 impl Archive {
     fn keep(&self, batch: &Batch) {
         let changes = batch.changes().enumerate();
-        self.kept.lock().unwrap().extend(changes.map(|(place, change)| Kept {
-            generation: batch.generation,
-            place,
-            at: batch.at,
-            body: batch.told(place).into(),
-            document: change.document().map(Into::into),
-        }));
+        self.kept
+            .lock()
+            .unwrap()
+            .extend(changes.map(|(place, change)| Kept {
+                generation: batch.generation,
+                place,
+                at: batch.at,
+                body: batch.told(place).into(),
+                document: change.document().map(Into::into),
+            }));
     }
 
     fn tell<T: Send + 'static>(
@@ -290,7 +290,12 @@ impl Past for Archive {
             let is_wanted = |kept: &&Kept| {
                 mark(kept) < before && std::str::from_utf8(&kept.body).unwrap().contains(&named)
             };
-            kept.iter().rev().filter(is_wanted).take(most).cloned().collect()
+            kept.iter()
+                .rev()
+                .filter(is_wanted)
+                .take(most)
+                .cloned()
+                .collect()
         })
     }
 }

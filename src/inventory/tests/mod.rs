@@ -11,6 +11,7 @@ mod selecting;
 mod shelves;
 mod summing;
 mod tasks;
+mod telling;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

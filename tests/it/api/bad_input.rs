@@ -195,6 +195,9 @@ async fn a_wrong_method_is_told_the_right_ones() {
         ("/clusters/latitude:1/destroy", "POST"),
         ("/operations", "GET,HEAD"),
         ("/summary", "GET,HEAD"),
+        ("/changes", "GET,HEAD"),
+        ("/events", "GET,HEAD"),
+        ("/clusters/latitude:1/history", "GET,HEAD"),
         ("/sources", "GET,HEAD"),
         ("/sources/latitude", "GET,HEAD"),
         ("/sources/latitude/refresh", "POST"),
@@ -288,7 +291,9 @@ fn no_query_breaks_the_api() {
         "/clusters",
         "/clusters",
         "/summary",
+        "/changes",
         "/clusters/latitude:1",
+        "/clusters/latitude:1/history",
         "/sources",
     ]);
     runner

@@ -137,6 +137,32 @@ fn requests(id: &str) -> Vec<(&'static str, String)> {
             requests.push((template, format!("/clusters/{id}/{below}")));
         }
     }
+    for query in [
+        "",
+        "?limit=2",
+        "?limit=1000&noise=true&kind=added,updated",
+        "?format=ndjson",
+        "?format=csv",
+        "?since=1",
+        "?since=x",
+        "?cursor=x",
+        "?min_generation=x",
+    ] {
+        requests.push(("/changes", format!("/changes{query}")));
+    }
+    for query in [
+        "",
+        "?since=1",
+        "?since=2026-01-01T00:00:00Z&noise",
+        "?kind=x",
+    ] {
+        requests.push(("/events", format!("/events{query}")));
+    }
+    for id in [id, "latitude:nothing", "kubeadapt:x", "x"] {
+        let target = format!("/clusters/{id}/history");
+        requests.push(("/clusters/{id}/history", format!("{target}?limit=1")));
+        requests.push(("/clusters/{id}/history", target));
+    }
     for target in ["/operations", "/operations?state=x", "/operations?limit=1"] {
         requests.push(("/operations", target.to_owned()));
     }
@@ -207,8 +233,11 @@ async fn every_answer_is_as_described() {
             contract.check("get", template, &target, &held);
         }
     }
-    let unacceptable = get(&rig, "/clusters", &[("accept", "text/html")]).await;
-    contract.check("get", "/clusters", "/clusters as HTML", &unacceptable);
+    for path in ["/clusters", "/changes", "/events"] {
+        let unacceptable = get(&rig, path, &[("accept", "text/html")]).await;
+        assert_eq!(unacceptable.status, 406);
+        contract.check("get", path, "HTML", &unacceptable);
+    }
     for source in ["runtime", "nobody"] {
         let target = format!("/sources/{source}/refresh");
         let request = Request::post(&target).body(Body::empty()).unwrap();

@@ -25,7 +25,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use crate::support::{PATIENCE, Plan, Rig, to_this_machine};
+use crate::support::{PATIENCE, Plan, Rig, to_this_machine, whole};
 
 /// An answer whose body need not be text.
 pub(crate) struct Answer {
@@ -128,10 +128,7 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
         .unwrap()
         .unwrap();
     let (parts, body) = response.into_parts();
-    let body = timeout(PATIENCE, axum::body::to_bytes(body, usize::MAX))
-        .await
-        .unwrap()
-        .unwrap();
+    let body = whole(&parts.headers, body).await;
     Answer {
         status: parts.status,
         headers: parts.headers,

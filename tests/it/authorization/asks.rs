@@ -66,6 +66,15 @@ pub(super) fn asks(operation: &str, spec: &Value, patch: &Value) -> Vec<Ask> {
             unknown("?source={source}"),
             unknown("?source=!{source}"),
         ],
+        "list_changes" => vec![
+            Ask::list("?limit=1000"),
+            Ask::list("?format=ndjson&noise=true"),
+            unknown("?source={source}"),
+        ],
+        "watch_changes" => vec![
+            Ask::list("?since={begun}&noise=true"),
+            unknown("?source={source}"),
+        ],
         "list_providers" | "list_sources" | "read_metrics" => vec![Ask::list("")],
         "find_provider" => vec![Ask::new("", Is::List { of_own: false })],
         "list_operations" => vec![
@@ -84,6 +93,7 @@ pub(super) fn asks(operation: &str, spec: &Value, patch: &Value) -> Vec<Ask> {
         | "read_kubeconfig"
         | "read_credential"
         | "list_cluster_operations"
+        | "read_cluster_history"
         | "provision_cluster" => vec![Ask::cluster("")],
         "read_cluster_metrics" => vec![Ask::cluster("?period=24h")],
         "create_cluster" => {
@@ -162,6 +172,8 @@ pub(super) struct Foreign {
     pub(super) vendor: Vendor,
     pub(super) clusters: Vec<String>,
     pub(super) operation: String,
+    /// The generation after which all changes are known.
+    pub(super) begun_at: u64,
     /// How many clusters were named.
     pub(super) named: usize,
 }
@@ -205,6 +217,7 @@ impl Foreign {
                 .replace("{operation}", &self.operation)
                 .replace("{provider}", self.vendor.name())
                 .replace("{source}", &name)
+                .replace("{begun}", &self.begun_at.to_string())
         };
         let pairs = others.into_iter().map(|other| (hidden.clone(), other));
         let mut call = Call::new(operation.method.clone(), put(target));

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::api::{Answer, ids, items, send};
-use crate::support::{Plan, Rig};
+use crate::support::{HEARTBEAT, Plan, Rig};
 use asks::{Call, Foreign, Is, asks, beside, operations};
 
 /// Stands before the kind of vendor in each source's name, so that the names of sources can be told from those of providers.
@@ -114,7 +114,10 @@ impl Stage {
         let gateway = Gateway::guarded(
             sources(&configs).unwrap(),
             access,
-            clustergate::api::Settings::default(),
+            clustergate::api::Settings {
+                heartbeat: HEARTBEAT,
+                ..clustergate::api::Settings::default()
+            },
             &Handle::current(),
         );
         let rig = Rig { sandbox, gateway };
@@ -158,6 +161,12 @@ impl Stage {
             call.body = Some(body.to_string());
         }
         self.ask(&call, Some(&self.admin)).await
+    }
+
+    /// The generation after which all changes are known.
+    async fn begun_at(&self) -> u64 {
+        let changes = self.admin(Method::GET, "/changes?limit=1", None).await;
+        changes.json()["complete_since"].as_u64().unwrap()
     }
 
     async fn clusters(&self, of: Vendor) -> Vec<String> {
@@ -260,6 +269,7 @@ async fn every_operation(own: Vendor, other: Vendor) {
         vendor: other,
         clusters: stage.clusters(other).await,
         operation: begun,
+        begun_at: stage.begun_at().await,
         named: 0,
     };
     let foreign_name = source(other);
@@ -359,6 +369,8 @@ async fn what_is_refused_of_ones_own_names_no_other_source() {
         ),
         (Method::GET, "/operations?state=none".to_owned(), 400),
         (Method::GET, "/clusters?source=none".to_owned(), 400),
+        (Method::GET, "/changes?source=none".to_owned(), 400),
+        (Method::GET, "/events?source=none".to_owned(), 400),
         (Method::GET, "/kubeconfig?source=none".to_owned(), 400),
         (Method::GET, "/summary?source=none".to_owned(), 400),
         (Method::GET, "/sources/none".to_owned(), 404),

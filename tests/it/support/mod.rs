@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use clustergate::api;
 use clustergate::app::{Gateway, demo_sources, sources};
 use clustergate::config::SourceConfig;
 use clustergate::inventory::{Snapshot, Source, SourceReport};
 use clustergate::sandbox::{Options, Sandbox, Simulated, Vendor};
-use http::header::HOST;
+use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -129,9 +131,13 @@ impl Rig {
 
     /// Starts a gateway over sources that are connected already; waits for nothing.
     pub(crate) fn over(sandbox: &Arc<Sandbox>, sources: Vec<Source>) -> Self {
+        let settings = api::Settings {
+            heartbeat: HEARTBEAT,
+            ..api::Settings::default()
+        };
         Self {
             sandbox: Arc::clone(sandbox),
-            gateway: Gateway::over(sources, &Handle::current()),
+            gateway: Gateway::with(sources, settings, &Handle::current()),
         }
     }
 
@@ -228,16 +234,35 @@ impl Rig {
             .unwrap()
             .unwrap();
         let (parts, body) = response.into_parts();
-        let body = timeout(PATIENCE, axum::body::to_bytes(body, usize::MAX))
-            .await
-            .unwrap()
-            .unwrap();
+        let body = whole(&parts.headers, body).await;
         Reply {
             status: parts.status,
             headers: parts.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
     }
+}
+
+/// How long event streams say nothing here.
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(50);
+
+/// Reads a body to its end; an event stream, which has none, until it has nothing to say for now.
+pub(crate) async fn whole(headers: &HeaderMap, mut body: Body) -> Bytes {
+    if headers
+        .get(CONTENT_TYPE)
+        .is_none_or(|kind| kind != "text/event-stream")
+    {
+        let whole = timeout(PATIENCE, axum::body::to_bytes(body, usize::MAX));
+        return whole.await.unwrap().unwrap();
+    }
+    let mut text = Vec::new();
+    while !text.ends_with(b"\n\n:\n\n") {
+        let Some(frame) = timeout(PATIENCE, body.frame()).await.unwrap() else {
+            break;
+        };
+        text.extend_from_slice(frame.unwrap().data_ref().unwrap());
+    }
+    text.into()
 }
 
 /// Names the host that a request is for, as every client does, unless it is named already.

@@ -55,7 +55,15 @@ struct Plan {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    const FILTERS: [&str; 7] = ["", "state=running", "state=!failed", "project=p", "source=a", "q=1", "state=running&project=!q"];
+    const FILTERS: [&str; 7] = [
+        "",
+        "state=running",
+        "state=!failed",
+        "project=p",
+        "source=a",
+        "q=1",
+        "state=running&project=!q",
+    ];
     (
         proptest::sample::select(&FILTERS[..]),
         any::<bool>(),
@@ -74,7 +82,9 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 fn make(source: &str, (id, state, project, second): Spec) -> Cluster {
     let mut cluster = cluster(source, &id.to_string(), STATES[state], PROJECTS[project]);
-    cluster.observed_at = Some(crate::inventory::testing::at(u64::try_from(second).unwrap()));
+    cluster.observed_at = Some(crate::inventory::testing::at(
+        u64::try_from(second).unwrap(),
+    ));
     cluster
 }
 
@@ -91,7 +101,10 @@ fn happen(stage: &mut Stage, happening: &Happening) {
             stage.list(NAMES[*source], listing(NAMES[*source], specs));
         }
         Happening::Both(one, other) => {
-            let lists = [("a", Some(listing("a", one))), ("b", Some(listing("b", other)))];
+            let lists = [
+                ("a", Some(listing("a", one))),
+                ("b", Some(listing("b", other))),
+            ];
             stage.publish(BTreeMap::from(lists));
         }
         Happening::Fail(source) => {
@@ -237,7 +250,8 @@ impl Follower {
                 }
                 _ if self.known.contains_key(id) => {}
                 _ => {
-                    let (status, body) = ask(&self.app, &self.reach, &format!("/clusters/{id}")).await;
+                    let (status, body) =
+                        ask(&self.app, &self.reach, &format!("/clusters/{id}")).await;
                     match status {
                         200 => drop(self.known.insert(id.to_owned(), own(&body))),
                         _ => assert_eq!(status, 404, "{body}"),
@@ -280,21 +294,24 @@ fn apply(known: &mut Value, field: &Value) {
 }
 
 fn passes(filter: &str, known: &Value) -> bool {
-    filter.split('&').filter(|term| !term.is_empty()).all(|term| {
-        let (name, wanted) = term.split_once('=').unwrap();
-        let (is_not, wanted) = match wanted.strip_prefix('!') {
-            Some(wanted) => (true, wanted),
-            None => (false, wanted),
-        };
-        let has = match name {
-            "state" => known["status"]["state"] == wanted,
-            "project" => known["owner"]["project"]["id"] == wanted,
-            "source" => known["source"] == wanted,
-            "q" => known["id"].as_str().unwrap().contains(wanted),
-            other => panic!("{other}"),
-        };
-        has != is_not
-    })
+    filter
+        .split('&')
+        .filter(|term| !term.is_empty())
+        .all(|term| {
+            let (name, wanted) = term.split_once('=').unwrap();
+            let (is_not, wanted) = match wanted.strip_prefix('!') {
+                Some(wanted) => (true, wanted),
+                None => (false, wanted),
+            };
+            let has = match name {
+                "state" => known["status"]["state"] == wanted,
+                "project" => known["owner"]["project"]["id"] == wanted,
+                "source" => known["source"] == wanted,
+                "q" => known["id"].as_str().unwrap().contains(wanted),
+                other => panic!("{other}"),
+            };
+            has != is_not
+        })
 }
 
 /// A value without what a client that did not ask for noise cannot know.
@@ -320,7 +337,10 @@ async fn converge(happenings: Vec<Happening>, plans: Vec<Plan>, small: bool, wit
     let past: Arc<dyn Past> = Arc::<Archive>::clone(&stage.archive);
     let past = with_past.then_some(past);
     let app = router(state_over(&stage.inventory, past, settings));
-    stage.publish(BTreeMap::from([("a", Some(Vec::new())), ("b", Some(Vec::new()))]));
+    stage.publish(BTreeMap::from([
+        ("a", Some(Vec::new())),
+        ("b", Some(Vec::new())),
+    ]));
     let mut followers = Vec::new();
     for plan in &plans {
         followers.push(Follower::start(&app, plan).await);
@@ -338,13 +358,22 @@ async fn converge(happenings: Vec<Happening>, plans: Vec<Plan>, small: bool, wit
         let (generation, list) = follower.read().await;
         assert_eq!(generation, stage.generation());
         let plan = &follower.plan;
-        assert_eq!(shown(&follower.known, noise), shown(&list, noise), "{plan:?}");
+        assert_eq!(
+            shown(&follower.known, noise),
+            shown(&list, noise),
+            "{plan:?}"
+        );
         assert!(small || follower.resets == 0, "{plan:?}");
         if with_past && !noise && plan.page > 0 {
             assert_eq!(follower.resets, 0, "{plan:?}");
         }
         // Everything that it was told, it was told once and in order.
-        let query = format!("since={}&limit=1000&{}{}", follower.listed, plan.filter, follower.noise());
+        let query = format!(
+            "since={}&limit=1000&{}{}",
+            follower.listed,
+            plan.filter,
+            follower.noise()
+        );
         if let Ok(whole) = walk(&app, &follower.reach, &query).await {
             assert_eq!(follower.told, whole, "{plan:?}");
         } else {

@@ -9,7 +9,13 @@ fn gone() -> Stage {
     let mut stage = stage();
     let source = SourceName::new("a").unwrap();
     for state in ["failed", "running", "deleting"] {
-        stage.list("a", vec![cluster("a", "1", state, Some("p")), cluster("a", "2", "running", None)]);
+        stage.list(
+            "a",
+            vec![
+                cluster("a", "1", state, Some("p")),
+                cluster("a", "2", "running", None),
+            ],
+        );
     }
     stage.show("a", Shown::Gone(ClusterId::new(&source, "1")));
     stage
@@ -39,7 +45,9 @@ async fn the_changes_of_a_cluster_are_told_the_newest_first_also_when_it_is_gone
             let (status, body) = get(&app, &target).await;
             assert_eq!(status, 200, "{body}");
             walked.extend(short(&body));
-            let Some(next) = body["next_cursor"].as_str() else { break };
+            let Some(next) = body["next_cursor"].as_str() else {
+                break;
+            };
             target = format!("/clusters/a:1/history?limit={limit}&cursor={next}");
         }
         assert_eq!(walked, all, "{limit}");

@@ -4,6 +4,7 @@ mod converging;
 mod history;
 mod older;
 mod pages;
+mod sockets;
 mod streams;
 
 use std::collections::BTreeSet;
@@ -28,14 +29,20 @@ fn app(stage: &Stage) -> Router {
 /// The same with everything that was ever told behind it.
 fn app_with_past(stage: &Stage) -> Router {
     let past: Arc<dyn Past> = Arc::<Archive>::clone(&stage.archive);
-    router(state_over(&stage.inventory, Some(past), Settings::default()))
+    router(state_over(
+        &stage.inventory,
+        Some(past),
+        Settings::default(),
+    ))
 }
 
 async fn answer(app: &Router, reach: &Reach, target: &str) -> Response {
     let mut request = Request::get(target).body(Body::empty()).unwrap();
     let viewer = Viewer::new(Arc::new(reach.clone()));
     request.extensions_mut().insert(viewer);
-    request.headers_mut().insert("x-request-id", "same".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("x-request-id", "same".parse().unwrap());
     send_request(app, request).await
 }
 

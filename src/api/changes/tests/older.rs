@@ -7,7 +7,10 @@ use crate::inventory::testing::at;
 
 /// A stage whose memory holds the last changes only, and one that holds all of them.
 fn stages() -> [Stage; 2] {
-    let mut stages = [Stage::new(&["a", "b"]).with_feed_of(6_000), Stage::new(&["a", "b"])];
+    let mut stages = [
+        Stage::new(&["a", "b"]).with_feed_of(6_000),
+        Stage::new(&["a", "b"]),
+    ];
     for stage in &mut stages {
         for round in 0..30_usize {
             let state = ["running", "failed", "stopped"][round % 3];
@@ -56,7 +59,10 @@ async fn what_is_older_is_told_as_if_it_were_not() {
         let history = "/clusters/a:1/history?limit=1000";
         let expected = ask(&whole, reach, history).await;
         let found = ask(&app, reach, history).await;
-        assert_eq!((found.0, &found.1["items"]), (expected.0, &expected.1["items"]));
+        assert_eq!(
+            (found.0, &found.1["items"]),
+            (expected.0, &expected.1["items"])
+        );
     }
     assert!(told > 300, "{told}");
     let (_, body) = get(&app, "/changes?since=1000").await;
@@ -77,7 +83,9 @@ async fn the_history_of_a_cluster_goes_on_where_the_memory_ends() {
             assert_eq!(status, 200, "{body}");
             assert_eq!(body["complete_since"], 1000);
             walked.extend(short(&body));
-            let Some(next) = body["next_cursor"].as_str() else { break };
+            let Some(next) = body["next_cursor"].as_str() else {
+                break;
+            };
             target = format!("/clusters/a:1/history?limit={limit}&cursor={next}");
         }
         assert_eq!(walked, expected, "{limit}");
@@ -93,17 +101,29 @@ async fn the_past_is_asked_where_the_memory_does_not_reach_and_no_further() {
     assert_eq!(get(&app, &format!("/changes?since={floor}")).await.0, 200);
     assert_eq!(get(&app, "/changes").await.0, 200);
     assert_eq!(asked(), 0);
-    assert_eq!(get(&app, &format!("/changes?since={}", at(1_002))).await.1["since"], 1_002);
+    assert_eq!(
+        get(&app, &format!("/changes?since={}", at(1_002))).await.1["since"],
+        1_002
+    );
     assert!(asked() > 0);
     // What changes all the time is not kept.
     assert_eq!(get(&app, "/changes?since=1002&noise").await.0, 410);
     assert_eq!(get(&app, "/changes?since=999").await.0, 410);
-    assert_eq!(get(&app, &format!("/changes?since={}", at(999))).await.0, 410);
+    assert_eq!(
+        get(&app, &format!("/changes?since={}", at(999))).await.0,
+        410
+    );
     small.archive.broken.store(true, Ordering::Relaxed);
     let (status, body) = get(&app, "/changes?since=1002").await;
-    assert_eq!((status, &body["code"]), (503, &"HISTORY_UNAVAILABLE".into()));
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &"HISTORY_UNAVAILABLE".into())
+    );
     let (status, body) = get(&app, "/clusters/a:1/history?limit=1000").await;
-    assert_eq!((status, &body["code"]), (503, &"HISTORY_UNAVAILABLE".into()));
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &"HISTORY_UNAVAILABLE".into())
+    );
     let (status, body) = get(&app, "/changes").await;
     assert_eq!((status, &body["complete_since"]), (200, &floor.into()));
 }

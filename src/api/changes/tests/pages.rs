@@ -73,7 +73,12 @@ async fn what_changed_is_told_since_a_time() {
 async fn pages_end_anywhere_and_repeat_nothing() {
     let mut stage = stage();
     let app = app(&stage);
-    stage.list("b", (0..5).map(|id| cluster("b", &id.to_string(), "running", None)).collect());
+    stage.list(
+        "b",
+        (0..5)
+            .map(|id| cluster("b", &id.to_string(), "running", None))
+            .collect(),
+    );
     let whole = short(&get(&app, "/changes?since=1000").await.1);
     assert_eq!(whole.len(), 9);
     for limit in 1..=10 {
@@ -121,7 +126,11 @@ async fn a_page_names_the_next_and_its_token_is_for_nothing_else() {
     );
     let (_, body) = get(&app, &format!("/changes?kind=added&cursor={next}")).await;
     assert_eq!(short(&body), ["1001 added a:2"]);
-    for other in ["kind=removed", "kind=added&noise", "kind=added&state=running"] {
+    for other in [
+        "kind=removed",
+        "kind=added&noise",
+        "kind=added&state=running",
+    ] {
         let (status, body) = get(&app, &format!("/changes?{other}&cursor={next}")).await;
         assert_eq!((status, &body["code"]), (400, &"CURSOR_MISMATCH".into()));
     }
@@ -177,7 +186,9 @@ async fn what_changes_all_the_time_is_told_to_who_asks_for_it() {
     loop {
         let (_, body) = get(&app, &target).await;
         walked.extend(short(&body));
-        let Some(next) = body["next_cursor"].as_str() else { break };
+        let Some(next) = body["next_cursor"].as_str() else {
+            break;
+        };
         target = format!("/changes?noise=true&limit=1&cursor={next}");
     }
     assert_eq!(walked, all);
@@ -195,7 +206,12 @@ async fn what_is_no_longer_known_is_said_to_be_gone() {
     assert_eq!((status, &body["code"]), (410, &"CHANGES_EXPIRED".into()));
     let floor = body["complete_since"].as_u64().unwrap();
     assert!(floor > FIRST && floor < stage.generation());
-    assert!(body["detail"].as_str().unwrap().contains(&floor.to_string()));
+    assert!(
+        body["detail"]
+            .as_str()
+            .unwrap()
+            .contains(&floor.to_string())
+    );
     let (status, body) = get(&app, &format!("/changes?since={floor}")).await;
     assert_eq!(status, 200);
     assert_eq!(body["items"][0]["generation"], floor + 1);
@@ -209,7 +225,15 @@ async fn what_is_no_longer_known_is_said_to_be_gone() {
 #[tokio::test]
 async fn what_is_no_place_and_no_time_is_refused() {
     let app = app(&stage());
-    for since in ["", "x", "-1", "1.5.2", "yesterday", "99999999999999999", "2026-01-01"] {
+    for since in [
+        "",
+        "x",
+        "-1",
+        "1.5.2",
+        "yesterday",
+        "99999999999999999",
+        "2026-01-01",
+    ] {
         let (status, body) = get(&app, &format!("/changes?since={since}")).await;
         assert_eq!(status, 400, "{since}");
         assert_eq!(body["errors"][0]["parameter"], "since", "{since}");
@@ -333,7 +357,11 @@ async fn a_generation_is_waited_for() {
         for wrong in ["x", "-1", "", "+5", "99999999999999999999", "9999999999999"] {
             let target = target.replace(&(next + 1).to_string(), wrong);
             let (status, body) = get(&app, &target).await;
-            assert_eq!((status, &body["code"]), (400, &"INVALID_PARAMETER".into()), "{target}");
+            assert_eq!(
+                (status, &body["code"]),
+                (400, &"INVALID_PARAMETER".into()),
+                "{target}"
+            );
         }
     }
 }

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::access::{self, Access, KeysFile, NewKey, Scope, Scopes};
 use crate::api::ApiState;
+use crate::api::testing::state_for;
 
 /// A client of an event stream.
 pub(super) struct Client {
@@ -24,11 +29,15 @@ pub(super) struct Event {
 
 impl Client {
     pub(super) async fn open(app: &Router, reach: &Reach, query: &str, last: Option<&str>) -> Self {
-        let mut request = Request::get(format!("/events?{query}")).body(Body::empty()).unwrap();
+        let mut request = Request::get(format!("/events?{query}"))
+            .body(Body::empty())
+            .unwrap();
         let viewer = Viewer::new(Arc::new(reach.clone()));
         request.extensions_mut().insert(viewer);
         if let Some(last) = last {
-            request.headers_mut().insert("last-event-id", last.parse().unwrap());
+            request
+                .headers_mut()
+                .insert("last-event-id", last.parse().unwrap());
         }
         let response = send_request(app, request).await;
         assert_eq!(response.status(), 200);
@@ -48,7 +57,9 @@ impl Client {
                 self.text = rest;
                 return Some(block);
             }
-            let frame = timeout(Duration::from_mins(1), self.body.frame()).await.unwrap()?;
+            let frame = timeout(Duration::from_mins(1), self.body.frame())
+                .await
+                .unwrap()?;
             let bytes = frame.unwrap().into_data().unwrap();
             self.text.push_str(std::str::from_utf8(&bytes).unwrap());
         }
@@ -84,11 +95,20 @@ async fn a_stream_says_where_it_begins_and_then_what_changes() {
     let mut client = Client::open(&app, &Reach::ALL, "", None).await;
     assert_eq!(client.block().await.unwrap(), "retry: 2000");
     let first = client.event().await.unwrap();
-    assert_eq!((first.kind.as_str(), first.id.as_str()), ("generation", "1001"));
-    assert_eq!(first.data, serde_json::json!({"generation": 1001, "complete": false}));
+    assert_eq!(
+        (first.kind.as_str(), first.id.as_str()),
+        ("generation", "1001")
+    );
+    assert_eq!(
+        first.data,
+        serde_json::json!({"generation": 1001, "complete": false})
+    );
     stage.list("b", Vec::new());
     let event = client.event().await.unwrap();
-    assert_eq!((event.kind.as_str(), event.id.as_str()), ("changes", "1002"));
+    assert_eq!(
+        (event.kind.as_str(), event.id.as_str()),
+        ("changes", "1002")
+    );
     assert_eq!(event.data["generation"], 1002);
     assert_eq!(short(&event.data), ["1002 source_state b"]);
     let (_, page) = get(&app, "/changes?since=1001").await;
@@ -117,7 +137,10 @@ async fn a_stream_goes_on_where_it_was_cut_off() {
     let mut client = Client::open(&app, &Reach::ALL, "since=1000", Some(&first.id)).await;
     assert_eq!(client.event().await.unwrap().id, "1001");
     let told = [client.event().await.unwrap(), client.event().await.unwrap()];
-    assert_eq!(short(&told[0].data), ["1002 updated a:1", "1002 missing a:2"]);
+    assert_eq!(
+        short(&told[0].data),
+        ["1002 updated a:1", "1002 missing a:2"]
+    );
     assert_eq!(short(&told[1].data), ["1003 source_state a"]);
     let since = crate::inventory::testing::at(1_002);
     let mut client = Client::open(&app, &Reach::ALL, &format!("since={since}"), Some("")).await;
@@ -145,7 +168,9 @@ async fn a_large_generation_comes_in_parts_that_can_be_resumed() {
     // The first change is the source's.
     let expected = [("1001.501", 500), ("1001.1001", 500), ("1001", 200)];
     assert_eq!(ids, expected.map(|(id, count)| (id.to_owned(), count)));
-    let whole = walk(&app, &Reach::ALL, "since=1000&kind=added&limit=1000").await.unwrap();
+    let whole = walk(&app, &Reach::ALL, "since=1000&kind=added&limit=1000")
+        .await
+        .unwrap();
     let whole = short(&serde_json::json!({ "items": whole }));
     assert_eq!(told, whole);
 }
@@ -160,14 +185,20 @@ async fn generations_that_pass_are_told_from_time_to_time() {
     stage.fail("a");
     stage.list("a", Vec::new());
     let event = client.event().await.unwrap();
-    assert_eq!((event.kind.as_str(), event.id.as_str()), ("generation", "1003"));
+    assert_eq!(
+        (event.kind.as_str(), event.id.as_str()),
+        ("generation", "1003")
+    );
     assert_eq!(began.elapsed().as_secs(), 10);
     stage.fail("a");
     assert_eq!(client.event().await.unwrap().id, "1004");
     assert_eq!(began.elapsed().as_secs(), 20);
     stage.list("b", Vec::new());
     let event = client.event().await.unwrap();
-    assert_eq!((event.kind.as_str(), event.id.as_str()), ("changes", "1005"));
+    assert_eq!(
+        (event.kind.as_str(), event.id.as_str()),
+        ("changes", "1005")
+    );
     assert_eq!(began.elapsed().as_secs(), 20);
 }
 
@@ -232,6 +263,50 @@ async fn a_server_that_stops_ends_its_streams_and_takes_no_new_ones() {
     assert_eq!((status, &body["code"]), (503, &"SHUTTING_DOWN".into()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_the_key_that_opened_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = KeysFile::at(folder.path().join("keys.json"));
+    let new = NewKey {
+        name: "test".to_owned(),
+        scopes: Scopes::NONE.with(Scope::ClustersRead),
+        sources: None,
+        projects: None,
+        expires_at: None,
+    };
+    let made = file.create(new, Timestamp::now()).unwrap();
+    let settings = access::Settings {
+        keys_file: Some(file.path().to_owned()),
+        ..access::Settings::default()
+    };
+    let access = Access::start(&settings, &Handle::current()).unwrap();
+    let stage = stage();
+    let closed = Settings {
+        open: false,
+        ..Settings::default()
+    };
+    let app = router(state_for(&stage.inventory, None, closed, access));
+    let key = format!("Bearer {}", made.text.expose_secret());
+    let mut request = Request::get("/events").body(Body::empty()).unwrap();
+    request
+        .headers_mut()
+        .insert("authorization", key.parse().unwrap());
+    let response = send_request(&app, request).await;
+    assert_eq!(response.status(), 200);
+    let mut client = Client {
+        body: response.into_body(),
+        text: String::new(),
+    };
+    client.event().await.unwrap();
+    assert_eq!(client.block().await.as_deref(), Some(":"));
+    file.revoke(&made.entry.id, Timestamp::now()).unwrap();
+    let began = Instant::now();
+    while client.block().await.is_some() {
+        assert!(began.elapsed().as_secs() <= 30);
+    }
+    assert!(began.elapsed().as_secs() <= 30);
+}
+
 #[tokio::test]
 async fn what_cannot_be_streamed_is_refused() {
     let stage = stage();
@@ -248,7 +323,9 @@ async fn what_cannot_be_streamed_is_refused() {
         assert_eq!(body["errors"][0]["parameter"], parameter);
     }
     let mut request = Request::get("/events").body(Body::empty()).unwrap();
-    request.headers_mut().insert("last-event-id", "x".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("last-event-id", "x".parse().unwrap());
     let body = json(send_request(&app, request).await).await;
     assert_eq!(body["errors"][0]["parameter"], "Last-Event-ID");
     for (accept, status) in [
@@ -257,8 +334,14 @@ async fn what_cannot_be_streamed_is_refused() {
         ("application/json, text/*;q=0.1", 200),
     ] {
         let mut request = Request::get("/events").body(Body::empty()).unwrap();
-        request.headers_mut().insert("accept", accept.parse().unwrap());
-        assert_eq!(send_request(&app, request).await.status(), status, "{accept}");
+        request
+            .headers_mut()
+            .insert("accept", accept.parse().unwrap());
+        assert_eq!(
+            send_request(&app, request).await.status(),
+            status,
+            "{accept}"
+        );
     }
 }
 
@@ -273,7 +356,10 @@ async fn a_stream_tells_of_nothing_that_is_not_seen() {
     stage.list("a", vec![cluster("a", "2", "running", Some("q"))]);
     stage.list("b", vec![cluster("b", "9", "running", Some("q"))]);
     let event = client.event().await.unwrap();
-    assert_eq!(short(&event.data), ["1003 source_state b", "1003 added b:9"]);
+    assert_eq!(
+        short(&event.data),
+        ["1003 source_state b", "1003 added b:9"]
+    );
     let event = of_p.event().await.unwrap();
     assert_eq!(short(&event.data), ["1002 missing a:1"]);
     let event = of_p.event().await.unwrap();

@@ -12,6 +12,7 @@ use super::change::{Cause, Change, ChangeKind, FieldChange, Known};
 use super::row::Entry;
 use super::shelf::Shelf;
 use crate::domain::Presence;
+use crate::provider::ErrorKind;
 
 /// Members that change by themselves all the time: measurements, counters, and clocks. A cluster of which nothing else is new has
 /// not changed.
@@ -260,7 +261,7 @@ fn of_source(before: &Shelf, after: &Shelf) -> Option<Change> {
     };
     let state = |shelf: &Shelf| shelf.report.state.as_str().into();
     compare("state", state(before), state(after));
-    let code = |report: &SourceReport| report.error.map(|error| error.code()).into();
+    let code = |report: &SourceReport| report.error.map(ErrorKind::code).into();
     compare("error", code(&before.report), code(&after.report));
     compare("overdue", before.overdue.into(), after.overdue.into());
     (!fields.is_empty()).then(|| Change {

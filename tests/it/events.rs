@@ -250,7 +250,10 @@ async fn a_stream_tells_over_a_socket_what_changes_and_goes_on_where_it_was_cut_
     let (_, data) = client.expect("changes").await;
     let mut changes = told(&data);
     changes.sort_unstable();
-    assert_eq!(changes, ["missing", "removed"].map(|kind| (kind, "lakesail")));
+    assert_eq!(
+        changes,
+        ["missing", "removed"].map(|kind| (kind, "lakesail"))
+    );
     stage.close().await;
 }
 

@@ -125,7 +125,7 @@ pub async fn read_history(
         format!(",\"cluster\":\"{id}\",\"complete_since\":{complete_since}}}").as_bytes(),
     );
     let link = page::link(request.uri().path(), raw, next.as_deref())?;
-    page::finish(body, snapshot.generation, link)
+    Ok(page::finish(body, snapshot.generation, link))
 }
 
 struct Looking {
@@ -149,12 +149,12 @@ impl Looking {
             };
             if before > Mark::after(floor) {
                 let (state, id, until) = (self.state.clone(), self.id.clone(), before.generation);
-                let moments = off_the_road(&LOOKED_AT, move || {
+                let moments = off_the_road(LOOKED_AT, move || {
                     state.feed().of_cluster(&id, until, GENERATIONS)
                 })
                 .await?;
                 let is_last = moments.len() < GENERATIONS;
-                let end = moments.last().map(|last| last.generation());
+                let end = moments.last().map(Moment::generation);
                 self.take(&moments, before);
                 if self.piece.count < self.most {
                     let end = end.filter(|_| !is_last).unwrap_or(floor.saturating_add(1));

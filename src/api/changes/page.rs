@@ -1,6 +1,7 @@
 //! Changes as answers: a page of them, the last of them, and all of them.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::inventory::query::Position;
 use crate::inventory::token::PageToken;
-use crate::inventory::{Mark, Selection};
+use crate::inventory::{Mark, Moment, Selection};
 
 use super::super::clusters::X_INVENTORY_GENERATION;
 use super::super::code::Code;
@@ -57,7 +58,8 @@ pub(super) async fn answer(
         )
         .as_bytes(),
     );
-    finish(body, walk.until, link("/changes", raw, next.as_deref())?)
+    let link = link("/changes", raw, next.as_deref())?;
+    Ok(finish(body, walk.until, link))
 }
 
 /// The beginning of a page's JSON: its items, and where the next page begins.
@@ -74,18 +76,14 @@ pub(super) fn begin(piece: &Piece, next: Option<&str>) -> Vec<u8> {
 }
 
 /// A page as an answer.
-pub(super) fn finish(
-    body: Vec<u8>,
-    generation: u64,
-    link: Option<HeaderValue>,
-) -> Result<Response, Problem> {
+pub(super) fn finish(body: Vec<u8>, generation: u64, link: Option<HeaderValue>) -> Response {
     let mut response = respond::bytes(Bytes::from(body), "application/json", CACHING);
     let headers = response.headers_mut();
     headers.insert(X_INVENTORY_GENERATION, HeaderValue::from(generation));
     if let Some(link) = link {
         headers.insert(LINK, link);
     }
-    Ok(response)
+    response
 }
 
 /// The next page as a link: the same query with another cursor.
@@ -117,11 +115,11 @@ pub(super) async fn last(walk: &mut Walk, most: usize) -> Result<(Piece, u64), P
             break;
         };
         until = first.generation().saturating_sub(1);
-        let size = moments.iter().map(|moment| moment.len()).sum();
+        let size = moments.iter().map(Moment::len).sum();
         looked_at += size;
-        let (viewer, interest) = (walk.viewer.clone(), walk.interest.clone());
+        let (viewer, interest) = (walk.viewer.clone(), Arc::clone(&walk.interest));
         let wanted = most - found;
-        let looked = off_the_road(&size, move || {
+        let looked = off_the_road(size, move || {
             let mut some = Vec::new();
             let mut count = 0;
             for moment in &moments {

@@ -55,6 +55,7 @@ impl Drop for Place {
 }
 
 /// How a stream begins.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Begin {
     /// At a place.
     At(Mark),
@@ -172,7 +173,7 @@ impl Watch {
             };
             let (viewer, interest) = (self.viewer.clone(), Arc::clone(&self.interest));
             let size = moments.iter().map(Moment::len).sum();
-            let found = off_the_road(&size, move || {
+            let found = off_the_road(size, move || {
                 let selections = moments
                     .iter()
                     .map(|moment| viewer.select(moment, &interest));

@@ -112,7 +112,7 @@ impl Walk {
             most,
             separator,
         };
-        off_the_road(&moments.iter().map(Moment::len).sum(), move || {
+        off_the_road(moments.iter().map(Moment::len).sum(), move || {
             looking.look(&moments, piece)
         })
         .await
@@ -121,10 +121,10 @@ impl Walk {
 
 /// Does work of some size: what takes long on a thread that serves nobody.
 pub(super) async fn off_the_road<T: Send + 'static>(
-    size: &usize,
+    size: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    if *size <= LARGE {
+    if size <= LARGE {
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(|error| {
@@ -169,7 +169,6 @@ impl Looking {
 }
 
 /// What is said where the past cannot be read.
-#[expect(clippy::needless_pass_by_value, reason = "it maps an error")]
 pub(super) fn unavailable(error: PastError) -> Problem {
     tracing::warn!(%error, "older changes could not be read");
     Problem::new(Code::HistoryUnavailable).with_retry_after(Duration::from_secs(5))

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::Reach;
 use crate::inventory::query::{Dimension, Filter, Term};
 use crate::inventory::testing::{FIRST, Stage, at, cluster};
-use crate::inventory::{Batch, Interest, Mark};
+use crate::inventory::{Batch, Interest, Mark, Moment};
 
 /// What a generation is told as: `vendor updated a:1 status.state "running">"failed"`.
 fn told(stage: &Stage, generation: u64, noise: bool) -> Vec<String> {
@@ -124,7 +124,7 @@ fn what_a_source_does_to_all_of_its_clusters_is_told_once() {
     let generation = stage.age(100_000);
     assert_eq!(
         told(&stage, generation, true),
-        [r#"outage source_state a overdue false>true"#]
+        ["outage source_state a overdue false>true"]
     );
     // Nothing happened to the clusters themselves.
     let generation = stage.list("a", vec![running("1"), running("2")]);
@@ -153,7 +153,7 @@ fn a_cluster_that_cannot_be_read_or_grows_old_alone_is_told_of() {
         told(&stage, generation, false),
         [
             r#"outage source_state a state "fresh">"stale" overdue false>true"#,
-            r#"outage updated a:2 stale false>true"#
+            "outage updated a:2 stale false>true"
         ]
     );
 }
@@ -312,14 +312,10 @@ fn the_memory_is_bounded_and_knows_where_it_begins() {
     let since = |generation| feed.since(Mark::after(generation), last, 100, false);
     assert!(since(floor - 1).is_none());
     let kept = since(floor).unwrap();
-    let generations: Vec<u64> = kept.iter().map(|moment| moment.generation()).collect();
+    let generations: Vec<u64> = kept.iter().map(Moment::generation).collect();
     assert_eq!(generations, (floor + 1..=last).collect::<Vec<_>>());
     let back = feed.back(last, 100, false);
-    let backwards: Vec<u64> = back
-        .iter()
-        .rev()
-        .map(|moment| moment.generation())
-        .collect();
+    let backwards: Vec<u64> = back.iter().rev().map(Moment::generation).collect();
     assert_eq!(backwards, generations);
     assert_eq!(
         feed.since(Mark::after(floor), last, 2, false)

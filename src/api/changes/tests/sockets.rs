@@ -68,8 +68,14 @@ async fn a_client_that_does_not_read_is_cut_off_and_nobody_else_is() {
         }
     };
     let is_over = timeout(PATIENCE, is_over).await;
-    let (streams, read) = (state.metrics.event_streams().get(), count.load(Ordering::Relaxed));
-    assert!(is_over.is_ok(), "{streams} streams are open, {read} bytes were read");
+    let (streams, read) = (
+        state.metrics.event_streams().get(),
+        count.load(Ordering::Relaxed),
+    );
+    assert!(
+        is_over.is_ok(),
+        "{streams} streams are open, {read} bytes were read"
+    );
     assert_eq!(streams, 1);
     state.drain();
     drop((idle, stop));

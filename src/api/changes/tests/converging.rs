@@ -383,7 +383,11 @@ async fn converge(happenings: Vec<Happening>, plans: Vec<Plan>, small: bool, wit
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig {
+        cases: 96,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_client_arrives_at_the_list(

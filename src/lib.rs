@@ -2,12 +2,13 @@
 //!
 //! # What it is made of
 //!
-//! Five things that know little of each other:
+//! Six things that know little of each other:
 //!
 //! - an **adapter library**: [`provider`] is the contract that every vendor's adapter fulfils, [`adapters`] holds one folder for
 //!   each vendor, [`domain`] is the one model into which all of them map;
 //! - an **outbound client** that survives bad upstreams: [`upstream`], as layers, knows nothing of clusters;
 //! - an **inventory**: [`inventory`] keeps what is known now, complete or admittedly not, as immutable snapshots;
+//! - a **store**: [`store`] has what was last known outlive the process, and serves as well without;
 //! - **live calls**: [`live`] asks a vendor now, for one cluster, and carries out writes;
 //! - an **API server** over all of it: [`api`], with whole-list forms in [`export`].
 //!
@@ -54,6 +55,7 @@ pub mod inventory;
 pub mod live;
 pub mod provider;
 pub mod sandbox;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
+use crate::inventory::journal::{Forgetful, Journal};
 use crate::inventory::past::Past;
 use crate::inventory::{Control, Feed, Inventory, View};
 use crate::live::Live;
@@ -111,6 +112,8 @@ pub struct Inner {
     pub summaries: Pages,
     /// What controls access, and records it; `None` where everybody may do everything.
     pub access: Option<Arc<Access>>,
+    /// Where publications are made durable.
+    pub journal: Arc<dyn Journal>,
     /// Bounds of the inbound side.
     pub settings: Settings,
     /// When the state was made.
@@ -168,6 +171,7 @@ impl ApiState {
             pages: Pages::default(),
             summaries: Pages::within(summary::REMEMBERED_BYTES, 1_024),
             access,
+            journal: Arc::new(Forgetful),
             settings,
             started: Instant::now(),
             outlasting: TaskTracker::new(),
@@ -175,6 +179,15 @@ impl ApiState {
             ready: AtomicBool::new(false),
             stopping: CancellationToken::new(),
         }))
+    }
+
+    /// The same, over a journal that says how its store is. To be called before the state is shared.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.journal = journal;
+        }
+        self
     }
 
     /// What is known, whoever asks.

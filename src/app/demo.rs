@@ -81,8 +81,9 @@ pub async fn demo(
         disabled: Vec::new(),
         log: Log::default(),
         access: crate::access::Settings::default(),
+        store: None,
     };
-    let gateway = Gateway::start(&config, background.handle())?;
+    let gateway = Gateway::start(&config, background.handle()).await?;
     let address = listener.local_addr().map_err(AppError::Serve)?;
     announce(&Demonstration {
         gateway: Some(address),

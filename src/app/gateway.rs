@@ -13,8 +13,10 @@ use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
 use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::domain::SourceName;
+use crate::inventory::journal::{Forgetful, Journal, Restored};
 use crate::inventory::{Control, Detailed, Inventory, Keeper, Schedule, Shown, Source};
 use crate::live::{self, Bounds, InMemory, Ledger, Live, Seen};
+use crate::store::{self, Recorder};
 
 /// A running gateway, without a listener.
 pub struct Gateway {
@@ -30,20 +32,22 @@ pub struct Gateway {
     pub router: Router,
     /// What controls access, where anything does.
     pub access: Option<Arc<Access>>,
+    /// What hands publications to the store, where there is one.
+    pub recorder: Option<Arc<Recorder>>,
 }
 
 impl Gateway {
-    /// Connects the sources and starts reading them on the given runtime.
-    pub fn start(config: &Config, runtime: &Handle) -> Result<Self, Mistakes> {
+    /// Connects the sources, takes over what the store has of them, and starts reading them on the given runtime.
+    pub async fn start(config: &Config, runtime: &Handle) -> Result<Self, Mistakes> {
         let sources = sources(&config.sources)?;
         let access = Access::start(&config.access, runtime)
             .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
-        Ok(Self::guarded(
-            sources,
-            access,
-            settings(&config.server),
-            runtime,
-        ))
+        let memory = match &config.store {
+            Some(store) => Memory::open(store.clone(), &sources, runtime).await,
+            None => Memory::default(),
+        };
+        let settings = settings(&config.server);
+        Ok(Self::remembering(sources, memory, access, settings, runtime))
     }
 
     /// Starts reading sources that are connected already; everybody may ask.
@@ -63,8 +67,24 @@ impl Gateway {
         settings: api::Settings,
         runtime: &Handle,
     ) -> Self {
+        Self::remembering(sources, Memory::default(), access, settings, runtime)
+    }
+
+    /// The same, with what outlives the process.
+    pub fn remembering(
+        sources: Vec<Source>,
+        memory: Memory,
+        access: Option<Arc<Access>>,
+        settings: api::Settings,
+        runtime: &Handle,
+    ) -> Self {
+        let Memory { recorder, restored } = memory;
+        let journal: Arc<dyn Journal> = match &recorder {
+            Some(recorder) => Arc::<Recorder>::clone(recorder),
+            None => Arc::new(Forgetful),
+        };
         let asked = sources.clone();
-        let (inventory, keeper) = Keeper::start(sources, runtime);
+        let (inventory, keeper) = Keeper::resume(sources, restored, Arc::clone(&journal), runtime);
         let keeper = Arc::new(keeper);
         let live = live(&asked, &keeper, runtime);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
@@ -79,7 +99,8 @@ impl Gateway {
             CATALOG,
             settings,
             access.clone(),
-        );
+        )
+        .with_journal(journal);
         let router = api::router(state.clone());
         Self {
             inventory,
@@ -88,6 +109,7 @@ impl Gateway {
             state,
             router,
             access,
+            recorder,
         }
     }
 
@@ -96,8 +118,33 @@ impl Gateway {
         self.live.stop(grace).await;
         self.state.settle(grace).await;
         self.keeper.stop(grace).await;
+        if let Some(recorder) = &self.recorder {
+            recorder.stop(grace).await;
+        }
         if let Some(access) = &self.access {
             access.stop(grace).await;
+        }
+    }
+}
+
+/// What outlives the process.
+#[derive(Default)]
+pub struct Memory {
+    /// What hands publications to the store; `None` forgets them.
+    pub recorder: Option<Arc<Recorder>>,
+    /// What an earlier process left.
+    pub restored: Restored,
+}
+
+impl Memory {
+    /// Opens the store and reads back what it has of these sources.
+    pub async fn open(store: store::Settings, sources: &[Source], runtime: &Handle) -> Self {
+        let known = sources.iter();
+        let known = known.map(|source| (source.name.clone(), source.provider.kind()));
+        let (recorder, restored) = Recorder::open(store, known.collect(), runtime).await;
+        Self {
+            recorder: Some(recorder),
+            restored,
         }
     }
 }

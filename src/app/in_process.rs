@@ -67,7 +67,12 @@ impl InProcess {
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<Self, AppError> {
         let background = Background::start()?;
-        let gateway = Gateway::start(&config, background.handle())?;
+        // What is read afresh is kept by nobody.
+        let config = Config {
+            store: None,
+            ..config
+        };
+        let gateway = Gateway::start(&config, background.handle()).await?;
         for source in &config.sources {
             progress(Progress::Started {
                 source: source.name.clone(),

@@ -22,7 +22,7 @@ pub use check::{Checked, Seen, check};
 pub use demo::{
     DemoOptions, Demonstration, SandboxOptions, SimulatedVendor, demo, demo_sources, sandbox,
 };
-pub use gateway::{Gateway, live, sources};
+pub use gateway::{Gateway, Memory, live, sources};
 pub use in_process::{InProcess, Progress, Reply};
 
 /// How often a serving thread looks at the queue that all threads share.
@@ -68,7 +68,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let background = Background::start()?;
     let tls = certificate(&config.server)?;
     let listener = bind(config.server.listen).await?;
-    let gateway = Gateway::start(&config, background.handle())?;
+    let gateway = Gateway::start(&config, background.handle()).await?;
     run(listener, tls, &gateway, &config.server).await?;
     gateway.stop(config.server.shutdown_grace).await;
     Ok(())

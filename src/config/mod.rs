@@ -23,6 +23,7 @@ mod quantity;
 mod raw;
 mod resolve;
 mod source;
+mod store;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -58,6 +59,8 @@ pub struct Config {
     pub log: Log,
     /// What controls access.
     pub access: crate::access::Settings,
+    /// Where the inventory is kept; `None` where it is not.
+    pub store: Option<crate::store::Settings>,
 }
 
 /// The listening side, and its bounds.

@@ -15,6 +15,7 @@ use super::hosts::host_names;
 use super::inbound;
 use super::raw::Section;
 use super::source::{self, Context};
+use super::store;
 use super::{Config, Log, Mistake, Mistakes, Server, SourceConfig};
 use crate::domain::SourceName;
 use crate::provider::Entry;
@@ -112,12 +113,13 @@ pub fn parse(
     let mut mistakes = Vec::new();
     let mut root = Section::new("", table, &mut mistakes);
     let (server, log) = (root.table("server"), root.table("log"));
-    let access = root.table("access");
+    let (access, store) = (root.table("access"), root.table("store"));
     let written = sources_written(&mut root);
     root.finish();
     let access = access::resolve(access, overrides, context, &mut mistakes);
     let server = resolve_server(server, folder, overrides, access.is_wanted, &mut mistakes);
     let log = resolve_log(log, overrides, &mut mistakes);
+    let store = store::resolve(store, context, &mut mistakes);
     let (sources, disabled) = match written {
         Some(tables) => resolve_sources(tables, context, &mut mistakes),
         None => (from_variables(context, &mut mistakes), Vec::new()),
@@ -134,6 +136,7 @@ pub fn parse(
             disabled,
             log,
             access: access.settings,
+            store,
         })
     } else {
         Err(Mistakes(mistakes))

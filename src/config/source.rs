@@ -223,7 +223,7 @@ fn token(
                 Some(TokenSource::Value(SecretString::from(value.trim())))
             }
             value => {
-                section.reject("token_env", unset(&variable, value.is_some()));
+                section.reject("token_env", unset(&variable, value.is_some(), "token"));
                 None
             }
         },
@@ -242,8 +242,9 @@ fn token(
     }
 }
 
-/// What to say of a variable without a token. It is named only if it looks like a variable's name: people paste tokens here.
-fn unset(variable: &str, is_set: bool) -> String {
+/// What to say of a variable that does not hold what it should. It is named only if it looks like a variable's name: people paste
+/// tokens here.
+pub(super) fn unset(variable: &str, is_set: bool, held: &str) -> String {
     let shaped = variable.len() <= 64
         && variable.contains('_')
         && variable
@@ -254,7 +255,7 @@ fn unset(variable: &str, is_set: bool) -> String {
         (true, false) => format!("the variable {variable} is not set"),
         (false, true) => "the variable that it names is set but empty".to_owned(),
         (false, false) => {
-            "there is no variable of this name; it takes the name of a variable, not the token itself".to_owned()
+            format!("there is no variable of this name; it takes the name of a variable, not the {held} itself")
         }
     }
 }

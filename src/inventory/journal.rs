@@ -22,6 +22,59 @@ pub trait Journal: Send + Sync {
     /// Takes a publication. Done when it is durable, or when the journal answers for it: a store that cannot be written keeps nobody
     /// from seeing what is true.
     fn publish(&self, publication: Publication) -> BoxFuture<'_, ()>;
+
+    /// How the store is; `None` where there is none.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
+}
+
+/// How the store behind a journal is.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// What readers see and the store does not have yet; `None` where it has everything.
+    pub behind: Option<Behind>,
+    /// Publications that are not durable yet.
+    pub publications: u64,
+    /// Changes that were not kept, since too many waited.
+    pub lost_changes: u64,
+    /// How long commits took.
+    pub commits: Commits,
+}
+
+/// A store that does not have what readers see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why: one of a closed list of codes.
+    pub code: &'static str,
+}
+
+/// How long commits took.
+#[derive(Debug, Clone, Default)]
+pub struct Commits {
+    /// How many there were.
+    pub count: u64,
+    /// Seconds that all of them took.
+    pub seconds: f64,
+    /// How many took at most as long as each of [`Commits::BOUNDS`], and longer than the one before.
+    pub within: [u64; Commits::BOUNDS.len()],
+}
+
+impl Commits {
+    /// Seconds by which commits are told apart.
+    pub const BOUNDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+    /// Counts one.
+    pub fn add(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.count += 1;
+        self.seconds += seconds;
+        if let Some(place) = Self::BOUNDS.iter().position(|bound| seconds <= *bound) {
+            self.within[place] += 1;
+        }
+    }
 }
 
 /// A journal of a gateway that remembers nothing.
@@ -78,6 +131,18 @@ impl Delta {
     /// Every cluster of the source, with its record.
     pub fn all(&self) -> impl ExactSizeIterator<Item = (&ClusterId, Vec<u8>)> {
         self.shelf.content.entries.iter().map(kept)
+    }
+
+    /// The source as it is then, without what led to it: to write all of it.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self {
+            report: Arc::clone(&self.report),
+            attempt: None,
+            shelf: Arc::clone(&self.shelf),
+            upserts: Vec::new(),
+            removed: Vec::new(),
+        }
     }
 
     /// What is to be known of the source itself: JSON.
@@ -258,6 +323,17 @@ impl Restored {
     /// Adds a source.
     pub fn add(&mut self, name: SourceName, source: RestoredSource) {
         self.sources.insert(name, source);
+    }
+
+    /// Sources that are all there, as they were written.
+    pub fn whole(&self) -> impl Iterator<Item = &SourceName> {
+        let whole = self.sources.iter().filter(|(_, source)| source.refused == 0);
+        whole.map(|(name, _)| name)
+    }
+
+    /// Records in all that are not what was written.
+    pub fn refused(&self) -> usize {
+        self.sources.values().map(|source| source.refused).sum()
     }
 
     /// How many clusters there are in all.

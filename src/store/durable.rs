@@ -1,0 +1,176 @@
+//! A store that may be away, and is opened again where it is.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tracing::{error, info};
+
+use super::files;
+use super::open::Store;
+use super::settings::{Address, Settings};
+use super::write::{self, Commit};
+use super::StoreError;
+use crate::domain::{Kind, SourceName};
+use crate::inventory::journal::Restored;
+
+/// How long it may take to open a store.
+const OPENING: Duration = Duration::from_secs(10);
+/// How long it may take to read everything back.
+const RESTORING: Duration = Duration::from_secs(60);
+
+/// Where commits go.
+pub(super) trait Keeping: Send + Sync + 'static {
+    /// Makes a commit durable. To do so once more changes nothing.
+    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Deletes a little of what is kept long enough; answers with whether there may be more of it.
+    fn tidy(&self, now: Timestamp) -> BoxFuture<'_, Result<bool, StoreError>>;
+}
+
+/// A store that is opened when it is needed, and again after a failure.
+pub(super) struct Durable {
+    settings: Settings,
+    store: Mutex<Option<Store>>,
+}
+
+/// How a store was found at the start.
+pub(super) struct Found {
+    pub(super) restored: Restored,
+    /// Sources that the store has as they were given back.
+    pub(super) in_line: HashSet<SourceName>,
+    /// Why it cannot be used yet.
+    pub(super) error: Option<StoreError>,
+}
+
+impl Found {
+    pub(super) fn nothing(error: Option<StoreError>) -> Self {
+        Self {
+            restored: Restored::default(),
+            in_line: HashSet::new(),
+            error,
+        }
+    }
+}
+
+impl Durable {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            store: Mutex::new(None),
+        }
+    }
+
+    /// Opens the store and reads back what it has of these sources. Where it cannot, nothing is known, and it is tried again later.
+    pub(super) async fn restore(&self, sources: &[(SourceName, Kind)]) -> Found {
+        let mut place = self.store.lock().await;
+        match self.open().await {
+            Ok(store) => *place = Some(store),
+            Err(StoreError::Corrupt(error)) => {
+                return Found::nothing(self.replace(&mut place, error).await.err());
+            }
+            Err(error) => return Found::nothing(Some(error)),
+        }
+        let Some(store) = place.as_ref() else {
+            return Found::nothing(None);
+        };
+        let read = timeout(RESTORING, store.restore(sources)).await;
+        match read.unwrap_or(Err(StoreError::Late)) {
+            Ok(restored) => Found {
+                in_line: restored.whole().cloned().collect(),
+                restored,
+                error: None,
+            },
+            Err(StoreError::Corrupt(error)) => {
+                Found::nothing(self.replace(&mut place, error).await.err())
+            }
+            Err(error) => {
+                *place = None;
+                Found::nothing(Some(error))
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Store, StoreError> {
+        let opened = timeout(OPENING, Store::open(&self.settings.address)).await;
+        opened.unwrap_or(Err(StoreError::Late))
+    }
+
+    /// Moves damaged files away and begins anew; a damaged database of a server is left to who runs it.
+    async fn replace(
+        &self,
+        place: &mut Option<Store>,
+        damage: sqlx::Error,
+    ) -> Result<(), StoreError> {
+        if let Some(store) = place.take() {
+            store.close().await;
+        }
+        let Address::File(file) = &self.settings.address else {
+            return Err(StoreError::Corrupt(damage));
+        };
+        {
+            // Nobody else may be using what is moved.
+            let _held = files::hold(file)?;
+            let moved = files::move_aside(file, Timestamp::now())?;
+            error!(error = %damage, store.moved_to = %moved.display(), "the store is damaged; it is moved aside and a new one is begun");
+        }
+        *place = Some(self.open().await?);
+        Ok(())
+    }
+
+    async fn write(&self, commit: &Commit) -> Result<(), StoreError> {
+        let mut place = self.store.lock().await;
+        if place.is_none() {
+            match self.open().await {
+                Ok(store) => *place = Some(store),
+                Err(StoreError::Corrupt(error)) => {
+                    self.replace(&mut place, error).await?;
+                    return Err(StoreError::Replaced);
+                }
+                Err(error) => return Err(error),
+            }
+            info!("the store is open");
+        }
+        let Some(store) = place.as_ref() else {
+            return Err(StoreError::Late);
+        };
+        match write::write(&store.pool, commit).await {
+            Ok(()) => Ok(()),
+            Err(StoreError::Corrupt(error)) => {
+                self.replace(&mut place, error).await?;
+                Err(StoreError::Replaced)
+            }
+            Err(error) => {
+                // A connection that failed once is not asked again.
+                *place = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets go of the store.
+    pub(super) async fn close(&self) {
+        if let Some(store) = self.store.lock().await.take() {
+            store.close().await;
+        }
+    }
+}
+
+impl Keeping for Durable {
+    fn commit<'a>(&'a self, commit: &'a Commit) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.write(commit))
+    }
+
+    fn tidy(&self, now: Timestamp) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let place = self.store.lock().await;
+            match place.as_ref() {
+                Some(store) => store.tidy(&self.settings, now).await,
+                None => Ok(false),
+            }
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! The journal over a store: what is published is durable first, and where it cannot be, it is caught up with.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use super::durable::{Durable, Found, Keeping};
+use super::queue::{Bounds, Lost, Queue};
+use super::settings::Settings;
+use super::write::Commit;
+use super::StoreError;
+use crate::domain::{Kind, SourceName};
+use crate::inventory::journal::{Behind, Journal, Publication, Restored, Standing};
+
+/// How long a publication waits for the store before it is shown all the same.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one commit may take.
+const COMMIT: Duration = Duration::from_mins(1);
+/// How long after a failure the store is tried again, if no publication comes before.
+pub(super) const RETRY: Duration = Duration::from_secs(5);
+/// How often what is kept long enough is looked for.
+const TIDYING: Duration = Duration::from_mins(10);
+/// Between two small deletions.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Hands publications to a store.
+pub struct Recorder {
+    shared: Arc<Shared>,
+    durable: Option<Arc<Durable>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+struct Shared {
+    keeping: Arc<dyn Keeping>,
+    queue: Mutex<Queue>,
+    standing: Mutex<Standing>,
+    wake: Notify,
+    /// The last generation of which it is known whether it is durable.
+    settled: watch::Sender<u64>,
+}
+
+impl Recorder {
+    /// Opens a store, reads back what it has of these sources, and starts to keep it up to date on the given runtime. A store that
+    /// cannot be opened is tried again; until then it is behind.
+    pub async fn open(
+        settings: Settings,
+        sources: Vec<(SourceName, Kind)>,
+        runtime: &Handle,
+    ) -> (Arc<Self>, Restored) {
+        let engine = settings.address.engine();
+        let begun = Instant::now();
+        let durable = Arc::new(Durable::new(settings));
+        let opened = Arc::clone(&durable);
+        let opening = runtime.spawn(async move { opened.restore(&sources).await });
+        // Only a runtime that is shutting down drops the task.
+        let found = opening.await.unwrap_or_else(|_| Found::nothing(Some(StoreError::Late)));
+        let Found {
+            restored,
+            in_line,
+            error,
+        } = found;
+        if error.is_none() {
+            let refused = restored.refused();
+            info!(
+                store.engine = engine,
+                clusters.restored = restored.clusters(),
+                records.refused = refused,
+                took_ms = begun.elapsed().as_millis(),
+                "the store is open"
+            );
+            if refused > 0 {
+                warn!(records.refused = refused, "records of the store are not what was written; their sources are incomplete until they are read");
+            }
+        }
+        let queue = Queue::new(in_line, Bounds::default());
+        let keeping = Arc::<Durable>::clone(&durable);
+        let mut recorder = Self::start(keeping, queue, error, runtime);
+        recorder.durable = Some(durable);
+        (Arc::new(recorder), restored)
+    }
+
+    pub(super) fn start(
+        keeping: Arc<dyn Keeping>,
+        queue: Queue,
+        error: Option<StoreError>,
+        runtime: &Handle,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            keeping,
+            queue: Mutex::new(queue),
+            standing: Mutex::default(),
+            wake: Notify::new(),
+            settled: watch::Sender::new(0),
+        });
+        if let Some(error) = error {
+            shared.fall_behind(&error);
+        }
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn_on(write(Arc::clone(&shared), stop.clone()), runtime);
+        tasks.spawn_on(tidy(Arc::clone(&shared), stop.clone()), runtime);
+        tasks.close();
+        Self {
+            shared,
+            durable: None,
+            stop,
+            tasks,
+        }
+    }
+
+    /// Lets what waits be written once more, and ends; waits for it at most so long.
+    pub async fn stop(&self, grace: Duration) {
+        self.stop.cancel();
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            error!(grace_ms = grace.as_millis(), "the store did not end in time");
+            return;
+        }
+        if let Some(durable) = &self.durable
+            && timeout(grace, durable.close()).await.is_err()
+        {
+            error!(grace_ms = grace.as_millis(), "the store did not close in time");
+        }
+        let waiting = self.shared.queue().publications();
+        if waiting > 0 {
+            error!(publications = waiting, "the store is behind at the end; what it has is older than what was shown");
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Journal for Recorder {
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.publish(publication))
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let mut standing = self.shared.standing().clone();
+        let queue = self.shared.queue();
+        standing.lost_changes = queue.lost().changes;
+        if standing.behind.is_some() {
+            standing.publications = standing.publications.max(queue.publications());
+        }
+        Some(standing)
+    }
+}
+
+impl Shared {
+    async fn publish(&self, publication: Publication) {
+        let generation = publication.generation;
+        let mut settled = self.settled.subscribe();
+        let before = {
+            let mut queue = self.queue();
+            let before = queue.lost();
+            queue.add(publication);
+            say_lost(before, queue.lost());
+            let mut standing = self.standing();
+            standing.publications += 1;
+            standing.behind.is_some()
+        };
+        self.wake.notify_one();
+        if before {
+            // Readers do not wait again and again for a store that is known to be behind.
+            return;
+        }
+        let wait = settled.wait_for(|settled| *settled >= generation);
+        if timeout(PATIENCE, wait).await.is_err() {
+            self.fall_behind(&StoreError::Late);
+        }
+    }
+
+    /// Says once that the store does not have what is shown.
+    fn fall_behind(&self, error: &StoreError) {
+        let code = error.code();
+        let is_new = {
+            let mut standing = self.standing();
+            let is_new = standing.behind.is_none();
+            let since = (standing.behind.as_ref()).map_or_else(Timestamp::now, |known| known.since);
+            standing.behind = Some(Behind { since, code });
+            is_new
+        };
+        if is_new {
+            error!(error.code = code, error = %error.told(), "the store is behind; the inventory is served from memory and the store is tried again");
+        }
+    }
+
+    /// Takes note of a commit that went well.
+    fn committed(&self, commit: &Commit, took: Duration) {
+        let is_all = {
+            let mut queue = self.queue();
+            queue.done(commit);
+            queue.publications() == 0
+        };
+        let behind = {
+            let mut standing = self.standing();
+            standing.commits.add(took);
+            if is_all {
+                standing.publications = 0;
+                standing.behind.take()
+            } else {
+                None
+            }
+        };
+        if let Some(behind) = behind {
+            let seconds = Timestamp::now().duration_since(behind.since).as_secs();
+            info!(behind.seconds = seconds, changes.lost = self.queue().lost().changes, "the store has caught up");
+        }
+        self.settled.send_replace(commit.generation);
+    }
+
+    fn failed(&self, commit: Commit, error: &StoreError) {
+        let generation = commit.generation;
+        {
+            let mut queue = self.queue();
+            let before = queue.lost();
+            queue.failed(commit, matches!(error, StoreError::Replaced));
+            say_lost(before, queue.lost());
+        }
+        self.fall_behind(error);
+        self.settled.send_replace(generation);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn say_lost(before: Lost, after: Lost) {
+    if after != before {
+        error!(
+            changes.lost = after.changes,
+            attempts.lost = after.attempts,
+            "too much waits for the store; the oldest changes will not be in its history"
+        );
+    }
+}
+
+/// Writes what waits, as long as there is something; tries again after a failure. When asked to stop it tries once more.
+async fn write(shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let is_last = stop.is_cancelled();
+        let next = shared.queue().take();
+        let Some(commit) = next else {
+            if is_last {
+                return;
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = shared.wake.notified() => {}
+            }
+            continue;
+        };
+        let begun = Instant::now();
+        let written = timeout(COMMIT, shared.keeping.commit(&commit)).await;
+        match written.unwrap_or(Err(StoreError::Late)) {
+            Ok(()) => shared.committed(&commit, begun.elapsed()),
+            Err(error) => {
+                shared.failed(commit, &error);
+                if is_last {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = shared.wake.notified() => {}
+                    () = sleep(RETRY) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Deletes what is kept long enough, now and then.
+async fn tidy(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut pause = PAUSE;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+        pause = match shared.keeping.tidy(Timestamp::now()).await {
+            Ok(true) => PAUSE,
+            Ok(false) => TIDYING,
+            Err(error) => {
+                warn!(error.code = error.code(), error = %error.told(), "what the store keeps too long could not be deleted");
+                TIDYING
+            }
+        };
+    }
+}

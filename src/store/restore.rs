@@ -1,0 +1,104 @@
+//! What a store gives back.
+
+use std::collections::HashMap;
+
+use tokio::task::JoinSet;
+
+use super::open::Store;
+use super::pool::Value;
+use super::write::print;
+use super::StoreError;
+use crate::domain::{Kind, SourceName};
+use crate::inventory::journal::{Restored, RestoredSource};
+
+/// Records that are read at once.
+const PART: i64 = 2_000;
+/// Threads that make clusters of records.
+const THREADS: usize = 2;
+/// A generation beyond this is no number that was ever written: it would be milliseconds of the year 5138.
+const LAST: i64 = 100_000_000_000_000;
+
+type SourceRow = (String, String, String, i64, Vec<u8>);
+type Record = (String, Vec<u8>);
+
+const SOURCES: &str = "SELECT name, provider, account, clusters, print FROM source";
+const RECORDS: &str =
+    "SELECT id, record FROM cluster WHERE source = $1 AND id > $2 ORDER BY id LIMIT $3";
+const GENERATION: &str = "SELECT value FROM meta WHERE name = 'generation'";
+
+impl Store {
+    /// Reads back what is known of these sources. What is there of others stays there, also of one that has the name of a source
+    /// and is of another provider.
+    pub async fn restore(&self, wanted: &[(SourceName, Kind)]) -> Result<Restored, StoreError> {
+        let generation: Vec<(i64,)> = self.pool.fetch(GENERATION, vec![]).await?;
+        let generation = generation.first().map_or(0, |row| row.0);
+        let known = u64::try_from(generation.min(LAST)).unwrap_or(0);
+        let mut restored = Restored::new(known);
+        let rows: Vec<SourceRow> = self.pool.fetch(SOURCES, vec![]).await?;
+        let mut rows: HashMap<String, SourceRow> =
+            rows.into_iter().map(|row| (row.0.clone(), row)).collect();
+        for (name, provider) in wanted {
+            let Some((_, kind, account, count, expected)) = rows.remove(name.as_str()) else {
+                continue;
+            };
+            let count = u64::try_from(count).unwrap_or(0);
+            let is_whole = print(name, &kind, &account, count)[..] == expected;
+            if is_whole && kind != provider.as_str() {
+                continue;
+            }
+            let account = if is_whole { account } else { String::new() };
+            let mut source = self.source(name, account).await?;
+            if is_whole {
+                let read = source.len() + source.refused;
+                // Records that are not found are lost like those that cannot be read.
+                let written = usize::try_from(count).unwrap_or(usize::MAX);
+                source.refused += written.saturating_sub(read);
+            } else {
+                source.refused += 1;
+            }
+            restored.add(name.clone(), source);
+        }
+        Ok(restored)
+    }
+
+    async fn source(&self, name: &SourceName, account: String) -> Result<RestoredSource, StoreError> {
+        let mut source = RestoredSource::read(account, std::iter::empty());
+        let mut reading: JoinSet<RestoredSource> = JoinSet::new();
+        let mut last = String::new();
+        loop {
+            let values = vec![
+                Value::text(name.as_str()),
+                Value::text(last),
+                Value::count(PART),
+            ];
+            let records: Vec<Record> = self.pool.fetch(RECORDS, values).await?;
+            let is_end = records.len() < usize::try_from(PART).unwrap_or(usize::MAX);
+            last = records.last().map(|record| record.0.clone()).unwrap_or_default();
+            if reading.len() >= THREADS
+                && let Some(part) = reading.join_next().await
+            {
+                join(&mut source, part);
+            }
+            reading.spawn_blocking(move || {
+                let records = records.iter();
+                let records = records.map(|(id, bytes)| (id.as_str(), bytes.as_slice()));
+                RestoredSource::read(String::new(), records)
+            });
+            if is_end {
+                break;
+            }
+        }
+        while let Some(part) = reading.join_next().await {
+            join(&mut source, part);
+        }
+        Ok(source)
+    }
+}
+
+fn join(source: &mut RestoredSource, part: Result<RestoredSource, tokio::task::JoinError>) {
+    match part {
+        Ok(part) => source.join(part),
+        // What made a thread fail can be read by nobody.
+        Err(_) => source.refused += 1,
+    }
+}

@@ -1,0 +1,1 @@
+//! The store over real files, and the recorder over one that fails as told.

@@ -36,6 +36,8 @@ pub struct SourceStatus {
     /// Seconds from then until the answer's `as_of`.
     #[schema(required = true)]
     pub age_seconds: Option<u64>,
+    /// Whether all of this is as an earlier process left it: no refresh has ended well since the start.
+    pub restored: bool,
     /// Clusters of this source in the inventory, as far as the caller sees.
     pub clusters: usize,
     /// Items of its list that could not be read and are not shown: the answer is incomplete by them. Null where there are some,
@@ -73,6 +75,7 @@ fn status(report: &SourceReport, as_of: Timestamp) -> SourceStatus {
         state: report.state,
         fetched_at: report.fetched_at,
         age_seconds: age(report.fetched_at, as_of),
+        restored: report.restored,
         clusters: report.clusters,
         omitted: report.omitted(),
         error: report.error.map(|error| StatusError {
@@ -118,6 +121,8 @@ pub struct Source {
     /// Seconds since then.
     #[schema(required = true)]
     pub age_seconds: Option<u64>,
+    /// Whether all of this is as an earlier process left it: no refresh has ended well since the start.
+    pub restored: bool,
     /// Clusters of this source in the inventory, as far as the caller sees.
     pub clusters: usize,
     /// Items of the last good listing that could not be mapped; null where not all of the source is seen.
@@ -256,6 +261,7 @@ impl Source {
             state: report.state,
             fetched_at: report.fetched_at,
             age_seconds: age(report.fetched_at, now),
+            restored: report.restored,
             clusters: report.clusters,
             rejected: is_whole.then_some(report.rejected),
             omitted: report.omitted(),

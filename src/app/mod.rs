@@ -69,6 +69,9 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let tls = certificate(&config.server)?;
     let listener = bind(config.server.listen).await?;
     let gateway = Gateway::start(&config, background.handle()).await?;
+    if config.store.is_none() {
+        info!("nothing outlives this process: there is no store");
+    }
     run(listener, tls, &gateway, &config.server).await?;
     gateway.stop(config.server.shutdown_grace).await;
     Ok(())

@@ -21,6 +21,7 @@ pub(super) fn resolve(
     context: Context<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<Settings> {
+    let is_asked_for = !table.is_empty();
     let mut section = Section::new("store", table, mistakes);
     let enabled = section.flag("enabled").unwrap_or(true);
     let had = section.mistakes();
@@ -31,7 +32,8 @@ pub(super) fn resolve(
     let keep_attempts = section.duration("keep_attempts", HOUR..=MOST);
     let most_changes = section.count("max_changes", 1_000..=1_000_000_000);
     let folder = written.or_else(|| data_dir(context.strings));
-    if enabled && !is_wrong && address.is_none() && folder.is_none() {
+    // Who says nothing of a store and has no folder for data does without.
+    if is_asked_for && enabled && !is_wrong && address.is_none() && folder.is_none() {
         section.reject(
             "data_dir",
             "is not set, and there is no folder for data: set it or CLUSTERGATE_DATA_DIR, or write enabled = false to keep nothing",

@@ -414,7 +414,12 @@ impl Shelf {
         let state = match self.report.state {
             Freshness::Fresh if overdue => Freshness::Stale,
             // The clock was set; nothing else makes an old listing young.
-            Freshness::Stale if !overdue && self.report.error.is_none() => Freshness::Fresh,
+            // What an earlier process left is not fresh, however young it is: nobody has looked since.
+            Freshness::Stale
+                if !overdue && self.report.error.is_none() && !self.report.restored =>
+            {
+                Freshness::Fresh
+            }
             state => state,
         };
         let is_same =

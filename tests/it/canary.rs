@@ -379,6 +379,7 @@ impl Stage {
             disabled: Vec::new(),
             log: Log::default(),
             access: self.settings.clone(),
+            store: None,
         };
         check("Config", &format!("{config:?} {config:#?}"), &secrets);
         let entries = KeysFile::at(self.file("keys.json")).list().unwrap();

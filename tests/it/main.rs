@@ -24,6 +24,7 @@ mod memory;
 mod openapi;
 mod resilience;
 mod secrets;
+mod store;
 mod support;
 mod tls;
 mod toolchain;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use clustergate::api;
-use clustergate::app::{Gateway, demo_sources, sources};
+use clustergate::app::{Gateway, Memory, demo_sources, sources};
 use clustergate::config::SourceConfig;
 use clustergate::inventory::{Snapshot, Source, SourceReport};
 use clustergate::sandbox::{Options, Sandbox, Simulated, Vendor};
+use clustergate::store;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -138,6 +139,22 @@ impl Rig {
         Self {
             sandbox: Arc::clone(sandbox),
             gateway: Gateway::with(sources, settings, &Handle::current()),
+        }
+    }
+
+    /// Starts a gateway that keeps its inventory in a store, and takes over what is there; waits for nothing.
+    pub(crate) async fn remembering(
+        sandbox: &Arc<Sandbox>,
+        plan: &Plan,
+        store: &store::Settings,
+    ) -> Self {
+        let sources = sources(&plan.configs(sandbox)).unwrap();
+        let runtime = Handle::current();
+        let memory = Memory::open(store.clone(), &sources, &runtime).await;
+        let settings = api::Settings::default();
+        Self {
+            sandbox: Arc::clone(sandbox),
+            gateway: Gateway::remembering(sources, memory, None, settings, &runtime),
         }
     }
 

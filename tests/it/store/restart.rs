@@ -1,0 +1,72 @@
+//! A restart takes over what there was, and says how old it is.
+
+use std::time::{Duration, Instant};
+
+use clustergate::sandbox::Fault;
+use clustergate::store::Settings;
+use serde_json::{Value, json};
+
+use super::{everything, set_faults, store_in, whole};
+use crate::support::{Plan, Rig};
+
+/// A list without what a failed vendor changes of clusters that stay as they are.
+fn unmarked(mut list: Value) -> Vec<Value> {
+    let items = list["items"].as_array_mut().unwrap();
+    for item in items.iter_mut() {
+        let item = item.as_object_mut().unwrap();
+        item.remove("presence");
+        item.remove("stale");
+    }
+    std::mem::take(items)
+}
+
+async fn survives(store: &Settings) {
+    let plan = Plan::default();
+    let sandbox = plan.sandbox().await;
+    let first = whole(&sandbox, &plan, store).await;
+    let before = everything(&first).await;
+    let sources = first.get("/sources").await.json();
+    first.stop().await;
+    set_faults(&sandbox, Some(Fault::Http503));
+
+    let begun = Instant::now();
+    let second = Rig::remembering(&sandbox, &plan, store).await;
+    let after = everything(&second).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(before["generation"].as_u64() < after["generation"].as_u64());
+    assert_eq!(before["total"], after["total"]);
+    assert!(unmarked(before.clone()).len() >= 90);
+    assert_eq!(unmarked(before), unmarked(after.clone()));
+    for source in after["sources"].as_array().unwrap() {
+        assert_eq!(source["restored"], true, "{source}");
+        assert_ne!(source["state"], "fresh", "{source}");
+        let known = sources["items"].as_array().unwrap().iter();
+        let mut known = known.filter(|known| known["source"] == source["source"]);
+        assert_eq!(source["fetched_at"], known.next().unwrap()["fetched_at"]);
+    }
+    for item in after["items"].as_array().unwrap() {
+        assert_eq!(item["presence"], "stale", "{}", item["id"]);
+    }
+
+    // The vendors come back: what they list is fresh again, and nothing was lost on the way.
+    second.settled().await;
+    set_faults(&sandbox, None);
+    for source in sources["items"].as_array().unwrap() {
+        let name = source["source"].as_str().unwrap();
+        second.refresh(name).await;
+    }
+    let last = everything(&second).await;
+    assert_eq!(last["complete"], true);
+    assert_eq!(last["total"], after["total"]);
+    for source in last["sources"].as_array().unwrap() {
+        assert_eq!(source["restored"], json!(false), "{source}");
+    }
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_with_every_vendor_down_shows_all_there_was() {
+    let folder = tempfile::tempdir().unwrap();
+    survives(&store_in(folder.path())).await;
+}

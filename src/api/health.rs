@@ -5,11 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::SourceName;
 use crate::inventory::Freshness;
+use crate::inventory::journal::Journal;
 use crate::telemetry::metrics;
 
 use super::code::Code;
@@ -19,6 +22,7 @@ use super::query::Params;
 use super::respond;
 use super::source_metrics::SourceCollector;
 use super::state::ApiState;
+use super::store_metrics::StoreCollector;
 use super::viewer::Viewer;
 
 /// How the process is.
@@ -30,6 +34,64 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub checks: Option<Vec<Check>>,
+    /// The parts of the server; only with `verbose`. None of them makes it unready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub parts: Option<Vec<Part>>,
+}
+
+/// How one part of the server is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthPart)]
+pub struct Part {
+    /// `inventory`, which is served from memory, or `store`, which has it outlive the process.
+    pub part: &'static str,
+    /// How it is.
+    pub status: PartStatus,
+    /// Since when it is behind; null where it is not.
+    #[schema(required = true)]
+    pub since: Option<Timestamp>,
+    /// Why it is behind, one of a closed list of codes; null where it is not.
+    #[schema(required = true)]
+    pub code: Option<&'static str>,
+}
+
+/// How a part of the server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = HealthPartStatus)]
+#[serde(rename_all = "snake_case")]
+pub enum PartStatus {
+    /// As it should be.
+    Ok,
+    /// It does not have all that is shown; what is missing is lost if the process ends now.
+    Behind,
+    /// There is none.
+    Off,
+}
+
+/// The parts of the server, as they are now.
+fn parts(journal: &dyn Journal) -> Vec<Part> {
+    let standing = journal.standing();
+    let status = match &standing {
+        None => PartStatus::Off,
+        Some(standing) if standing.behind.is_some() => PartStatus::Behind,
+        Some(_) => PartStatus::Ok,
+    };
+    let behind = standing.and_then(|standing| standing.behind);
+    vec![
+        Part {
+            part: "inventory",
+            status: PartStatus::Ok,
+            since: None,
+            code: None,
+        },
+        Part {
+            part: "store",
+            status,
+            since: behind.map(|behind| behind.since),
+            code: behind.map(|behind| behind.code),
+        },
+    ]
 }
 
 /// One thing that was looked at for readiness.
@@ -58,6 +120,7 @@ pub(super) async fn check_liveness(path: Segments) -> Result<Response, Problem> 
     let health = Health {
         status: "ok",
         checks: None,
+        parts: None,
     };
     respond::json(&health, respond::NO_STORE)
 }
@@ -105,6 +168,7 @@ pub(super) async fn check_readiness(
     let health = Health {
         status: "ok",
         checks,
+        parts: verbose.then(|| parts(api.journal.as_ref())),
     };
     respond::json(&health, respond::NO_STORE)
 }
@@ -133,7 +197,9 @@ pub(super) async fn read_metrics(
         }
     }
     let sources = SourceCollector::new(seen, Arc::clone(&api.control));
-    let text = api.metrics.render(sources).map_err(|error| {
+    let store = StoreCollector(api.journal.standing());
+    let shown: Vec<Box<dyn Collector>> = vec![Box::new(sources), Box::new(store)];
+    let text = api.metrics.render(shown).map_err(|error| {
         tracing::error!(%error, "metrics could not be rendered");
         Problem::new(Code::Internal)
     })?;

@@ -35,6 +35,7 @@ mod site;
 mod source_metrics;
 pub mod sources;
 mod state;
+mod store_metrics;
 pub mod summary;
 pub mod viewer;
 

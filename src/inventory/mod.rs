@@ -192,4 +192,6 @@ impl Inventory {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

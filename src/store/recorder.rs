@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -255,6 +256,8 @@ fn say_lost(before: Lost, after: Lost) {
 async fn write(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         let is_last = stop.is_cancelled();
+        // What woke this task so far is taken below, and is no reason to hurry after a failure.
+        let _ = shared.wake.notified().now_or_never();
         let next = shared.queue().take();
         let Some(commit) = next else {
             if is_last {

@@ -82,6 +82,14 @@ pub mod name {
     pub const UPSTREAM_IN_FLIGHT: &str = "clustergate_source_upstream_in_flight";
     /// Whether the breaker refuses calls.
     pub const BREAKER_OPEN: &str = "clustergate_source_breaker_open";
+    /// Whether the store has all that is shown; absent without a store, like the rest about it.
+    pub const STORE_UP: &str = "clustergate_store_up";
+    /// Publications that are not durable yet.
+    pub const STORE_BEHIND: &str = "clustergate_store_behind_publications";
+    /// How long it took to make what was published durable.
+    pub const STORE_COMMIT: &str = "clustergate_store_commit_seconds";
+    /// Changes that were not kept, since too many waited for the store.
+    pub const STORE_LOST: &str = "clustergate_store_lost_changes";
     /// Calls that the vendor says are left; absent where it does not say.
     pub const QUOTA_REMAINING: &str = "clustergate_source_quota_remaining";
     /// Calls that the vendor allows in one window; absent where it does not say.
@@ -268,9 +276,11 @@ impl Metrics {
     }
 
     /// Renders everything as `OpenMetrics` text, and behind it what only this scrape is shown.
-    pub fn render(&self, shown: impl Collector) -> Result<String, fmt::Error> {
+    pub fn render(&self, shown: Vec<Box<dyn Collector>>) -> Result<String, fmt::Error> {
         let mut own = Registry::default();
-        own.register_collector(Box::new(shown));
+        for collector in shown {
+            own.register_collector(collector);
+        }
         let mut out = String::with_capacity(16 << 10);
         text::encode_registry(&mut out, &self.registry)?;
         text::encode_registry(&mut out, &own)?;
@@ -368,10 +378,7 @@ mod tests {
         }
         let odd = Method::from_bytes(b"BREW").unwrap();
         route.record(&odd, StatusCode::METHOD_NOT_ALLOWED, Duration::ZERO);
-        let nothing = || Process {
-            started: Instant::now(),
-        };
-        let text = metrics.render(nothing()).unwrap();
+        let text = metrics.render(Vec::new()).unwrap();
         assert!(text.contains(
             "http_requests_total{route=\"/clusters/{id}\",method=\"GET\",status_class=\"2xx\"} 3"
         ));
@@ -382,7 +389,7 @@ mod tests {
         assert!(text.ends_with("# EOF\n"));
         metrics.certificate_ends(2_209_075_200);
         metrics.certificate_changed(false);
-        let text = metrics.render(nothing()).unwrap();
+        let text = metrics.render(Vec::new()).unwrap();
         for line in [
             "clustergate_tls_certificate_not_after_timestamp_seconds{} 2209075200\n",
             "clustergate_tls_certificate_reloads_total{outcome=\"refused\"} 1\n",

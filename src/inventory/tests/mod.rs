@@ -7,6 +7,7 @@ mod moving;
 mod oracle;
 mod questions;
 mod reaching;
+mod records;
 mod selecting;
 mod shelves;
 mod summing;

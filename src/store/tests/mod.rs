@@ -1,1 +1,17 @@
 //! The store over real files, and the recorder over one that fails as told.
+
+mod files;
+mod recorder;
+mod scripted;
+
+use crate::domain::SourceName;
+
+fn source(name: &str) -> SourceName {
+    SourceName::new(name).unwrap()
+}
+
+/// Clusters of these ids, each with a name of its own.
+fn clusters(ids: &[&str]) -> Vec<(String, String)> {
+    let named = |id: &&str| ((*id).to_owned(), format!("name of {id}"));
+    ids.iter().map(named).collect()
+}

@@ -1,0 +1,63 @@
+//! The metrics of the store behind the inventory, read at each scrape; none where there is no store.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use crate::inventory::journal::{Commits, Standing};
+use crate::telemetry::metrics::name;
+
+/// Writes how a store is, for one scrape.
+#[derive(Debug)]
+pub(super) struct StoreCollector(pub(super) Option<Standing>);
+
+impl Collector for StoreCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(standing) = &self.0 else {
+            return Ok(());
+        };
+        let publications = i64::try_from(standing.publications).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            (
+                name::STORE_UP,
+                "Whether the store has all that is shown",
+                i64::from(standing.behind.is_none()),
+            ),
+            (
+                name::STORE_BEHIND,
+                "Publications that are not durable yet",
+                publications,
+            ),
+        ] {
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&value)?;
+        }
+        encoder
+            .encode_descriptor(
+                name::STORE_LOST,
+                "Changes that were not kept, since too many waited for the store",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<[(&str, &str); 0], _, u64>(&standing.lost_changes, None)?;
+        let Commits {
+            count,
+            seconds,
+            within,
+        } = &standing.commits;
+        let mut buckets: Vec<(f64, u64)> = Commits::BOUNDS.into_iter().zip(*within).collect();
+        let beyond = count - within.iter().sum::<u64>();
+        buckets.push((f64::MAX, beyond));
+        encoder
+            .encode_descriptor(
+                name::STORE_COMMIT,
+                "How long it took to make what was published durable",
+                None,
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<[(&str, &str); 0]>(*seconds, *count, &buckets, None)
+    }
+}

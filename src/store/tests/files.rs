@@ -1,0 +1,199 @@
+//! What is written to real files, and read back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::scripted::all;
+use super::{clusters, source};
+use crate::domain::Kind;
+use crate::inventory::journal::Publication;
+use crate::inventory::testing::Author;
+use crate::store::write::{Commit, Written, write};
+use crate::store::{Address, Settings, Store, StoreError};
+
+async fn open(folder: &Path) -> Store {
+    Store::open(&Address::within(folder)).await.unwrap()
+}
+
+fn commit(publication: &Publication, is_whole: bool) -> Commit {
+    let written = |delta: &crate::inventory::journal::Delta| Written {
+        delta: delta.clone(),
+        is_whole,
+    };
+    let attempts = publication.deltas.iter();
+    let attempts = attempts.filter_map(|delta| Some((delta.source().clone(), delta.attempt.clone()?)));
+    Commit {
+        generation: publication.generation,
+        sources: publication.deltas.iter().map(written).collect(),
+        batches: publication.batch.iter().cloned().collect(),
+        attempts: attempts.collect(),
+        whole_from: None,
+    }
+}
+
+/// Every record of every source.
+async fn records(store: &Store) -> BTreeMap<String, Vec<u8>> {
+    let sql = "SELECT id, record FROM cluster";
+    let rows: Vec<(String, Vec<u8>)> = store.pool.fetch(sql, vec![]).await.unwrap();
+    rows.into_iter().collect()
+}
+
+async fn count(store: &Store, sql: &'static str) -> i64 {
+    let rows: Vec<(i64,)> = store.pool.fetch(sql, vec![]).await.unwrap();
+    rows[0].0
+}
+
+#[tokio::test]
+async fn what_is_written_twice_is_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let mut author = Author::new("s");
+    // More than one statement holds.
+    let ids: Vec<String> = (0..700).map(|number| format!("{number:03}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let first = author.list(10, &clusters(&ids));
+    for is_whole in [true, false, true] {
+        write(&store.pool, &commit(&first, is_whole)).await.unwrap();
+        assert_eq!(records(&store).await, all(&first.deltas[0]));
+    }
+    let changes = count(&store, "SELECT COUNT(*) FROM change").await;
+    assert_eq!(changes, i64::try_from(first.batch.as_ref().unwrap().len()).unwrap());
+    assert_eq!(count(&store, "SELECT COUNT(*) FROM sync").await, 1);
+    // Half of them go: missing, then gone.
+    author.list(11, &clusters(&ids[300..]));
+    let gone = author.list(12, &clusters(&ids[300..]));
+    assert_eq!(gone.deltas[0].removed().len(), 300);
+    for _ in 0..2 {
+        write(&store.pool, &commit(&gone, false)).await.unwrap();
+        assert_eq!(records(&store).await.len(), 400);
+    }
+    // An older generation does not put the number back.
+    write(&store.pool, &commit(&first, true)).await.unwrap();
+    let generation = "SELECT value FROM meta WHERE name = 'generation'";
+    assert_eq!(count(&store, generation).await, 12);
+}
+
+#[tokio::test]
+async fn sources_come_back_with_their_clusters_and_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let (mut one, mut other) = (Author::new("one"), Author::new("other"));
+    let first = one.list(10, &clusters(&["a", "b"]));
+    write(&store.pool, &commit(&first, true)).await.unwrap();
+    let second = other.list(11, &clusters(&["c"]));
+    write(&store.pool, &commit(&second, true)).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    let store = open(folder.path()).await;
+    let wanted = [
+        (source("one"), Kind::new("test")),
+        // The name is the same, the account is not.
+        (source("other"), Kind::new("another")),
+        (source("third"), Kind::new("test")),
+    ];
+    let restored = store.restore(&wanted).await.unwrap();
+    assert_eq!(restored.generation, 11);
+    assert_eq!(restored.clusters(), 2);
+    assert_eq!(restored.whole().collect::<Vec<_>>(), [&source("one")]);
+    assert_eq!(records(&store).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_not_what_was_written_is_counted() {
+    for (damage, left, refused) in [
+        ("UPDATE cluster SET record = substr(record, 1, 40) WHERE id = 's:a'", 2, 1),
+        ("UPDATE cluster SET id = 's:z' WHERE id = 's:a'", 2, 1),
+        ("DELETE FROM cluster WHERE id <> 's:a'", 1, 2),
+        ("UPDATE source SET account = replace(account, 'fresh', 'never')", 3, 1),
+        ("UPDATE source SET clusters = 2", 3, 1),
+        ("UPDATE source SET provider = 'another'", 3, 1),
+        ("UPDATE cluster SET generation = 0", 3, 0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let first = Author::new("s").list(10, &clusters(&["a", "b", "c"]));
+        write(&store.pool, &commit(&first, true)).await.unwrap();
+        assert!(store.pool.execute(damage, vec![]).await.unwrap() > 0, "{damage}");
+        let wanted = [(source("s"), Kind::new("test"))];
+        let restored = store.restore(&wanted).await.unwrap();
+        assert_eq!((restored.clusters(), restored.refused()), (left, refused), "{damage}");
+        assert_eq!(restored.whole().count(), usize::from(refused == 0), "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_has_one_gateway_and_no_reader_of_a_later_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let again = Store::open(&Address::within(folder.path())).await;
+    assert!(matches!(again, Err(StoreError::Locked)), "{again:?}");
+    let sql = "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
+        VALUES (2, 'later', 0, TRUE, x'00', 0)";
+    store.pool.execute(sql, vec![]).await.unwrap();
+    store.close().await;
+    drop(store);
+    let file = folder.path().join("clustergate.db");
+    let before = std::fs::read(&file).unwrap();
+    let later = Store::open(&Address::within(folder.path())).await;
+    assert!(matches!(later, Err(StoreError::Newer)), "{later:?}");
+    drop(later);
+    assert_eq!(std::fs::read(&file).unwrap(), before, "it is left as it is");
+}
+
+#[tokio::test]
+async fn what_is_kept_long_enough_goes_a_little_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let mut author = Author::new("s");
+    let ids: Vec<String> = (0..1_200).map(|number| number.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let first = author.list(10, &clusters(&ids));
+    write(&store.pool, &commit(&first, true)).await.unwrap();
+    let changes = i64::try_from(first.batch.as_ref().unwrap().len()).unwrap();
+    let mut settings = Settings::at(Address::within(folder.path()));
+    let counted = "SELECT COUNT(*) FROM change";
+
+    assert!(!store.tidy(&settings, first.at).await.unwrap());
+    assert_eq!(count(&store, counted).await, changes);
+    // Too many: the oldest go, and only so many.
+    settings.most_changes = 1_000;
+    assert!(!store.tidy(&settings, first.at).await.unwrap());
+    assert_eq!(count(&store, counted).await, 1_000);
+    let sql = "SELECT MIN(number) FROM change";
+    assert_eq!(count(&store, sql).await, changes - 1_000);
+    // Too old.
+    let later = first.at.checked_add(settings.keep_changes).unwrap();
+    let later = later.checked_add(std::time::Duration::from_secs(1)).unwrap();
+    for (more, left) in [(true, 500), (true, 0), (false, 0)] {
+        assert_eq!(store.tidy(&settings, later).await.unwrap(), more);
+        assert_eq!(count(&store, counted).await, left);
+    }
+    assert_eq!(count(&store, "SELECT COUNT(*) FROM sync").await, 0);
+    assert_eq!(records(&store).await.len(), 1_200, "clusters are no history");
+}
+
+#[test]
+fn an_address_is_a_file_or_a_server_and_never_shown() {
+    let folder = Path::new("/data");
+    for (text, expected) in [
+        ("sqlite:x.db", "/data/x.db"),
+        ("sqlite://x.db", "/data/x.db"),
+        ("sqlite:/elsewhere/x.db", "/elsewhere/x.db"),
+        ("sqlite:///elsewhere/x.db", "/elsewhere/x.db"),
+    ] {
+        let Ok(Address::File(file)) = Address::parse(text, folder) else {
+            panic!("{text}");
+        };
+        assert_eq!(file, Path::new(expected), "{text}");
+    }
+    for text in ["", "x.db", "sqlite:", "sqlite::memory:", "mysql://h/d", "postgres://h:port/d"] {
+        assert!(Address::parse(text, folder).is_err(), "{text}");
+    }
+    let secret = "postgres://user:hunter2@db.example/clusters";
+    let address = Address::parse(secret, folder).unwrap();
+    let shown = format!("{address:?} {:?}", Settings::at(address.clone()));
+    for part in ["hunter2", "user", "db.example"] {
+        assert!(!shown.contains(part), "{shown}");
+    }
+}

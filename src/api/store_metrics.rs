@@ -50,7 +50,7 @@ impl Collector for StoreCollector {
         } = &standing.commits;
         let mut buckets: Vec<(f64, u64)> = Commits::BOUNDS.into_iter().zip(*within).collect();
         let beyond = count - within.iter().sum::<u64>();
-        buckets.push((f64::MAX, beyond));
+        buckets.push((f64::INFINITY, beyond));
         encoder
             .encode_descriptor(
                 name::STORE_COMMIT,

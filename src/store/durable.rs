@@ -79,6 +79,10 @@ impl Durable {
         };
         let read = timeout(RESTORING, store.restore(sources)).await;
         match read.unwrap_or(Err(StoreError::Late)) {
+            // The statements are known to be good, so a file that they do not fit is not what was written.
+            Err(StoreError::Failed(error)) if self.is_file() => {
+                Found::nothing(self.replace(&mut place, error).await.err())
+            }
             Ok(restored) => Found {
                 in_line: restored.whole().cloned().collect(),
                 restored,
@@ -92,6 +96,10 @@ impl Durable {
                 Found::nothing(Some(error))
             }
         }
+    }
+
+    const fn is_file(&self) -> bool {
+        matches!(self.settings.address, Address::File(_))
     }
 
     async fn open(&self) -> Result<Store, StoreError> {

@@ -4,28 +4,28 @@ use std::time::{Duration, Instant};
 
 use clustergate::sandbox::Fault;
 use clustergate::store::Settings;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{everything, set_faults, store_in, whole};
+use super::{everything, set_faults, standing, store_in, unmarked, whole};
 use crate::support::{Plan, Rig};
 
-/// A list without what a failed vendor changes of clusters that stay as they are.
-fn unmarked(mut list: Value) -> Vec<Value> {
-    let items = list["items"].as_array_mut().unwrap();
-    for item in items.iter_mut() {
-        let item = item.as_object_mut().unwrap();
-        item.remove("presence");
-        item.remove("stale");
-    }
-    std::mem::take(items)
-}
-
-async fn survives(store: &Settings) {
+/// Two gateways, one after the other, over one store.
+pub(super) async fn survives(store: &Settings) {
     let plan = Plan::default();
     let sandbox = plan.sandbox().await;
     let first = whole(&sandbox, &plan, store).await;
     let before = everything(&first).await;
     let sources = first.get("/sources").await.json();
+    assert_eq!(standing(&first).await, ("ok".to_owned(), None));
+    let metrics = first.get("/metrics").await.text;
+    for line in [
+        "clustergate_store_up 1\n",
+        "clustergate_store_behind_publications 0\n",
+        "clustergate_store_lost_changes_total 0\n",
+        "clustergate_store_commit_seconds_bucket{le=\"+Inf\"} ",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     first.stop().await;
     set_faults(&sandbox, Some(Fault::Http503));
 

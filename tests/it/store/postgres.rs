@@ -1,0 +1,42 @@
+//! The same over a PostgreSQL server: `CLUSTERGATE_TEST_POSTGRES` is the address of one, of an account that may make databases.
+//! Without it these tests are skipped and pass; with `CLUSTERGATE_REQUIRE_POSTGRES` they fail.
+
+use std::path::Path;
+
+use clustergate::store::{Address, Settings};
+use sqlx::{Connection as _, PgConnection};
+
+use super::restart::survives;
+
+/// A database of its own, or nothing where there is no server and none is required.
+async fn database(name: &str) -> Option<Settings> {
+    let Ok(server) = std::env::var("CLUSTERGATE_TEST_POSTGRES") else {
+        assert!(
+            std::env::var_os("CLUSTERGATE_REQUIRE_POSTGRES").is_none(),
+            "a PostgreSQL server is required: CLUSTERGATE_TEST_POSTGRES names none"
+        );
+        #[expect(clippy::print_stderr, reason = "a test that was skipped must say so")]
+        {
+            eprintln!("SKIPPED, there is no PostgreSQL server to test with: CLUSTERGATE_TEST_POSTGRES names none");
+        }
+        return None;
+    };
+    let mut connection = PgConnection::connect(&server).await.unwrap();
+    for sql in [
+        format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+        format!("CREATE DATABASE {name}"),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let (address, _) = server.rsplit_once('/').unwrap();
+    let address = Address::parse(&format!("{address}/{name}"), Path::new("")).unwrap();
+    Some(Settings::at(address))
+}
+
+#[tokio::test]
+async fn a_restart_over_a_server_shows_all_there_was() {
+    if let Some(store) = database("clustergate_restart").await {
+        survives(&store).await;
+    }
+}

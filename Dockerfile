@@ -21,8 +21,14 @@ LABEL org.opencontainers.image.title="clustergate" \
       org.opencontainers.image.description="One normalized, honest REST API over every vendor that runs or watches your clusters" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# The certificate authorities are inside the binary; it needs the C library and libgcc, and writes no file.
+# The certificate authorities are inside the binary; it needs the C library and libgcc, and writes to its volume alone.
 COPY --from=build /build/target/release/clustergate /usr/local/bin/clustergate
+
+# What is known outlives the container where this is a volume that is kept:
+#   docker run --mount type=volume,src=clustergate,dst=/var/lib/clustergate …
+ENV CLUSTERGATE_DATA_DIR=/var/lib/clustergate
+RUN install --directory --mode=0700 --owner=65532 --group=65532 "$CLUSTERGATE_DATA_DIR"
+VOLUME /var/lib/clustergate
 
 # A number, so that an orchestrator can see that it is not root.
 USER 65532:65532

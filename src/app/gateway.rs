@@ -47,7 +47,9 @@ impl Gateway {
             None => Memory::default(),
         };
         let settings = settings(&config.server);
-        Ok(Self::remembering(sources, memory, access, settings, runtime))
+        Ok(Self::remembering(
+            sources, memory, access, settings, runtime,
+        ))
     }
 
     /// Starts reading sources that are connected already; everybody may ask.

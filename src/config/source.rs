@@ -255,7 +255,9 @@ pub(super) fn unset(variable: &str, is_set: bool, held: &str) -> String {
         (true, false) => format!("the variable {variable} is not set"),
         (false, true) => "the variable that it names is set but empty".to_owned(),
         (false, false) => {
-            format!("there is no variable of this name; it takes the name of a variable, not the {held} itself")
+            format!(
+                "there is no variable of this name; it takes the name of a variable, not the {held} itself"
+            )
         }
     }
 }

@@ -25,7 +25,9 @@ pub(super) fn resolve(
     let mut section = Section::new("store", table, mistakes);
     let enabled = section.flag("enabled").unwrap_or(true);
     let had = section.mistakes();
-    let written = section.text("data_dir").map(|folder| context.folder.join(folder));
+    let written = section
+        .text("data_dir")
+        .map(|folder| context.folder.join(folder));
     let address = address(&mut section, context, enabled);
     let is_wrong = section.mistakes() > had;
     let keep_changes = section.duration("keep_changes", HOUR..=MOST);
@@ -106,4 +108,126 @@ fn data_dir(strings: &dyn Strings) -> Option<PathBuf> {
     folder("CLUSTERGATE_DATA_DIR")
         .or_else(|| folder("XDG_STATE_HOME").map(|state| state.join("clustergate")))
         .or_else(|| folder("HOME").map(|home| home.join(".local/state/clustergate")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What these lines of `[store]` mean with these variables, and what is wrong with them.
+    fn read(lines: &str, variables: &[(&str, &str)]) -> (Option<Settings>, Vec<String>) {
+        let strings: BTreeMap<String, String> = variables
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let context = Context {
+            strings: &strings,
+            catalog: &[],
+            folder: Path::new("/etc/clustergate"),
+        };
+        let mut mistakes = Vec::new();
+        let settings = resolve(lines.parse().unwrap(), context, &mut mistakes);
+        let mistakes = mistakes.iter();
+        (
+            settings,
+            mistakes
+                .map(|mistake| format!("{}: {}", mistake.key, mistake.reason))
+                .collect(),
+        )
+    }
+
+    fn file(lines: &str, variables: &[(&str, &str)]) -> PathBuf {
+        match read(lines, variables) {
+            (Some(settings), mistakes) if mistakes.is_empty() => match settings.address {
+                Address::File(file) => file,
+                Address::Server(_) => panic!("{lines} is a server"),
+            },
+            (_, mistakes) => panic!("{lines}: {mistakes:?}"),
+        }
+    }
+
+    #[test]
+    fn the_file_is_in_the_folder_of_data_unless_told_otherwise() {
+        let home = ("HOME", "/home/me");
+        let state = ("XDG_STATE_HOME", "/state");
+        let data = ("CLUSTERGATE_DATA_DIR", "/data");
+        for (lines, variables, expected) in [
+            (
+                "",
+                &[home][..],
+                "/home/me/.local/state/clustergate/clustergate.db",
+            ),
+            ("", &[home, state], "/state/clustergate/clustergate.db"),
+            ("", &[home, state, data], "/data/clustergate.db"),
+            (
+                "",
+                &[home, ("CLUSTERGATE_DATA_DIR", "")],
+                "/home/me/.local/state/clustergate/clustergate.db",
+            ),
+            (
+                "data_dir = 'here'",
+                &[data],
+                "/etc/clustergate/here/clustergate.db",
+            ),
+            ("url = 'sqlite:/x/y.db'", &[data], "/x/y.db"),
+            (
+                "url_env = 'STORE_URL'",
+                &[("STORE_URL", "sqlite:z.db")],
+                "/etc/clustergate/z.db",
+            ),
+        ] {
+            assert_eq!(file(lines, variables), Path::new(expected), "{lines}");
+        }
+        assert!(
+            read("", &[]).0.is_none(),
+            "nothing is asked for and there is no place"
+        );
+        assert!(read("enabled = false", &[home]).0.is_none());
+        let (off, mistakes) = read("enabled = false\nurl_env = 'NOT_YET'", &[]);
+        assert!(off.is_none() && mistakes.is_empty(), "{mistakes:?}");
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_and_no_address_is_shown() {
+        let (_, mistakes) = read(
+            "url = 'mysql://user:hunter2@db/x'\nkeep_changes = '1s'\nkeep_attempts = 3\nmax_changes = 1\nurI = 'x'",
+            &[],
+        );
+        let keys: Vec<&str> = mistakes
+            .iter()
+            .map(|text| text.split(": ").next().unwrap())
+            .collect();
+        let expected = ["url", "keep_changes", "keep_attempts", "max_changes", "urI"];
+        assert_eq!(keys, expected.map(|key| format!("store.{key}")));
+        assert!(!mistakes.join("\n").contains("hunter2"), "{mistakes:?}");
+        for (lines, key) in [
+            ("enabled = true", "store.data_dir"),
+            ("url = 'sqlite:x'\nurl_env = 'A_B'", "store.url"),
+            ("url_env = 'NOT_SET'", "store.url_env"),
+            ("url_file = '/there/is/none'", "store.url_file"),
+        ] {
+            let (_, mistakes) = read(lines, &[]);
+            assert!(
+                mistakes.len() == 1 && mistakes[0].starts_with(key),
+                "{lines}: {mistakes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_kept_and_for_how_long_can_be_chosen() {
+        let (settings, mistakes) = read(
+            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nmax_changes = 5000",
+            &[],
+        );
+        let settings = settings.unwrap();
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert_eq!(settings.keep_changes, 7 * 24 * HOUR);
+        assert_eq!(settings.keep_attempts, 24 * HOUR);
+        assert_eq!(settings.most_changes, 5_000);
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
 }

@@ -327,7 +327,10 @@ impl Restored {
 
     /// Sources that are all there, as they were written.
     pub fn whole(&self) -> impl Iterator<Item = &SourceName> {
-        let whole = self.sources.iter().filter(|(_, source)| source.refused == 0);
+        let whole = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.refused == 0);
         whole.map(|(name, _)| name)
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::SourceReport;
 use super::change::Cause;
 use super::diff::difference;
 use super::facts::Interner;
@@ -12,7 +13,6 @@ use super::feed::Batch;
 use super::journal::{Delta, Publication};
 use super::prepare::Preparing;
 use super::shelf::{Outcome, Shelf};
-use super::SourceReport;
 use crate::domain::{Cluster, Kind, SourceName, Vantage};
 use crate::provider::{ErrorKind, Gather as _, Listed, Listing, Locator, Warnings};
 

@@ -9,11 +9,11 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{error, info};
 
+use super::StoreError;
 use super::files;
 use super::open::Store;
 use super::settings::{Address, Settings};
 use super::write::{self, Commit};
-use super::StoreError;
 use crate::domain::{Kind, SourceName};
 use crate::inventory::journal::Restored;
 

@@ -17,7 +17,10 @@ pub(super) struct Held {
 
 /// Makes the file and its folder where they are not there yet, for their owner alone, and takes the right to write it.
 pub(super) fn hold(file: &Path) -> Result<Held, StoreError> {
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -30,7 +33,10 @@ pub(super) fn hold(file: &Path) -> Result<Held, StoreError> {
         Err(TryLockError::WouldBlock) => return Err(StoreError::Locked),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    open(file)?;
+    // To open and close a file that is in use would take away the locks that this process has on it.
+    if !file.try_exists()? {
+        open(file)?;
+    }
     Ok(Held { _lock: lock })
 }
 

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Database, SqlStr};
 
+use super::StoreError;
 use super::files::{self, Held};
 use super::pool::Pool;
 use super::settings::Address;
-use super::StoreError;
 
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -104,7 +102,9 @@ fn migrator(first: &'static str) -> Migrator {
 }
 
 fn is_sound(version: &str) -> bool {
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut parts = version
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or(0));
     let parts = [(); 3].map(|()| parts.next().unwrap_or(0));
     parts >= SOUND
 }

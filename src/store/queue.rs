@@ -163,7 +163,9 @@ impl Queue {
 
     fn make_room(&mut self) {
         while self.weight > self.bounds.bytes || self.batches.len() > self.bounds.batches {
-            let Some(oldest) = self.batches.pop_front() else { break };
+            let Some(oldest) = self.batches.pop_front() else {
+                break;
+            };
             self.weight -= oldest.weight();
             self.lost.changes += oldest.len() as u64;
             self.whole_from = self.whole_from.max(Some(oldest.generation + 1));

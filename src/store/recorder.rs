@@ -11,13 +11,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use super::StoreError;
 use super::durable::{Durable, Found, Keeping};
 use super::queue::{Bounds, Lost, Queue};
 use super::settings::Settings;
 use super::write::Commit;
-use super::StoreError;
 use crate::domain::{Kind, SourceName};
 use crate::inventory::journal::{Behind, Journal, Publication, Restored, Standing};
 
@@ -63,7 +63,9 @@ impl Recorder {
         let opened = Arc::clone(&durable);
         let opening = runtime.spawn(async move { opened.restore(&sources).await });
         // Only a runtime that is shutting down drops the task.
-        let found = opening.await.unwrap_or_else(|_| Found::nothing(Some(StoreError::Late)));
+        let found = opening
+            .await
+            .unwrap_or_else(|_| Found::nothing(Some(StoreError::Late)));
         let Found {
             restored,
             in_line,
@@ -79,7 +81,10 @@ impl Recorder {
                 "the store is open"
             );
             if refused > 0 {
-                warn!(records.refused = refused, "records of the store are not what was written; their sources are incomplete until they are read");
+                warn!(
+                    records.refused = refused,
+                    "records of the store are not what was written; their sources are incomplete until they are read"
+                );
             }
         }
         let queue = Queue::new(in_line, Bounds::default());
@@ -103,7 +108,7 @@ impl Recorder {
             settled: watch::Sender::new(0),
         });
         if let Some(error) = error {
-            shared.fall_behind(&error);
+            shared.fall_behind(&error, None);
         }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn_on(write(Arc::clone(&shared), stop.clone()), runtime);
@@ -121,17 +126,26 @@ impl Recorder {
     pub async fn stop(&self, grace: Duration) {
         self.stop.cancel();
         if timeout(grace, self.tasks.wait()).await.is_err() {
-            error!(grace_ms = grace.as_millis(), "the store did not end in time");
+            error!(
+                grace_ms = grace.as_millis(),
+                "the store did not end in time"
+            );
             return;
         }
         if let Some(durable) = &self.durable
             && timeout(grace, durable.close()).await.is_err()
         {
-            error!(grace_ms = grace.as_millis(), "the store did not close in time");
+            error!(
+                grace_ms = grace.as_millis(),
+                "the store did not close in time"
+            );
         }
         let waiting = self.shared.queue().publications();
         if waiting > 0 {
-            error!(publications = waiting, "the store is behind at the end; what it has is older than what was shown");
+            error!(
+                publications = waiting,
+                "the store is behind at the end; what it has is older than what was shown"
+            );
         }
     }
 }
@@ -178,22 +192,27 @@ impl Shared {
         }
         let wait = settled.wait_for(|settled| *settled >= generation);
         if timeout(PATIENCE, wait).await.is_err() {
-            self.fall_behind(&StoreError::Late);
+            self.fall_behind(&StoreError::Late, Some(generation));
         }
     }
 
-    /// Says once that the store does not have what is shown.
-    fn fall_behind(&self, error: &StoreError) {
+    /// Says once that the store does not have what is shown; with a generation, unless that has become durable by now.
+    fn fall_behind(&self, error: &StoreError, unless: Option<u64>) {
         let code = error.code();
         let is_new = {
             let mut standing = self.standing();
-            let is_new = standing.behind.is_none();
-            let since = (standing.behind.as_ref()).map_or_else(Timestamp::now, |known| known.since);
+            if unless.is_some_and(|generation| *self.settled.borrow() >= generation) {
+                return;
+            }
+            let known = standing.behind.as_ref().map(|known| known.since);
+            let since = known.unwrap_or_else(Timestamp::now);
             standing.behind = Some(Behind { since, code });
-            is_new
+            known.is_none()
         };
         if is_new {
             error!(error.code = code, error = %error.told(), "the store is behind; the inventory is served from memory and the store is tried again");
+        } else {
+            debug!(error.code = code, error = %error.told(), "the store is still behind");
         }
     }
 
@@ -204,6 +223,8 @@ impl Shared {
             queue.done(commit);
             queue.publications() == 0
         };
+        // Before it is looked at who is behind, so that nobody who waited too long says so afterwards.
+        self.settled.send_replace(commit.generation);
         let behind = {
             let mut standing = self.standing();
             standing.commits.add(took);
@@ -216,9 +237,12 @@ impl Shared {
         };
         if let Some(behind) = behind {
             let seconds = Timestamp::now().duration_since(behind.since).as_secs();
-            info!(behind.seconds = seconds, changes.lost = self.queue().lost().changes, "the store has caught up");
+            info!(
+                behind.seconds = seconds,
+                changes.lost = self.queue().lost().changes,
+                "the store has caught up"
+            );
         }
-        self.settled.send_replace(commit.generation);
     }
 
     fn failed(&self, commit: Commit, error: &StoreError) {
@@ -229,7 +253,7 @@ impl Shared {
             queue.failed(commit, matches!(error, StoreError::Replaced));
             say_lost(before, queue.lost());
         }
-        self.fall_behind(error);
+        self.fall_behind(error, None);
         self.settled.send_replace(generation);
     }
 
@@ -296,7 +320,8 @@ async fn tidy(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = sleep(pause) => {}
         }
-        pause = match shared.keeping.tidy(Timestamp::now()).await {
+        let tidied = timeout(COMMIT, shared.keeping.tidy(Timestamp::now())).await;
+        pause = match tidied.unwrap_or(Err(StoreError::Late)) {
             Ok(true) => PAUSE,
             Ok(false) => TIDYING,
             Err(error) => {

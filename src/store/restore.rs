@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use tokio::task::JoinSet;
 
+use super::StoreError;
 use super::open::Store;
 use super::pool::Value;
 use super::write::print;
-use super::StoreError;
 use crate::domain::{Kind, SourceName};
 use crate::inventory::journal::{Restored, RestoredSource};
 
@@ -61,7 +61,11 @@ impl Store {
         Ok(restored)
     }
 
-    async fn source(&self, name: &SourceName, account: String) -> Result<RestoredSource, StoreError> {
+    async fn source(
+        &self,
+        name: &SourceName,
+        account: String,
+    ) -> Result<RestoredSource, StoreError> {
         let mut source = RestoredSource::read(account, std::iter::empty());
         let mut reading: JoinSet<RestoredSource> = JoinSet::new();
         let mut last = String::new();
@@ -73,7 +77,10 @@ impl Store {
             ];
             let records: Vec<Record> = self.pool.fetch(RECORDS, values).await?;
             let is_end = records.len() < usize::try_from(PART).unwrap_or(usize::MAX);
-            last = records.last().map(|record| record.0.clone()).unwrap_or_default();
+            last = records
+                .last()
+                .map(|record| record.0.clone())
+                .unwrap_or_default();
             if reading.len() >= THREADS
                 && let Some(part) = reading.join_next().await
             {

@@ -35,8 +35,14 @@ impl Store {
                 Value::count(ROWS),
             ]
         };
-        let old = self.pool.execute(OLD_CHANGES, before(settings.keep_changes)).await?;
-        let attempts = self.pool.execute(OLD_ATTEMPTS, before(settings.keep_attempts)).await?;
+        let old = self
+            .pool
+            .execute(OLD_CHANGES, before(settings.keep_changes))
+            .await?;
+        let attempts = self
+            .pool
+            .execute(OLD_ATTEMPTS, before(settings.keep_attempts))
+            .await?;
         let counted: Vec<(i64,)> = self.pool.fetch(COUNT, vec![]).await?;
         let count = counted.first().and_then(|row| u64::try_from(row.0).ok());
         let excess = count.unwrap_or(0).saturating_sub(settings.most_changes);

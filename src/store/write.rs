@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-
 use super::StoreError;
 use super::pool::{Pool, Transaction, Value};
 use crate::domain::{ClusterId, SourceName};
@@ -89,7 +88,9 @@ pub(super) async fn write(pool: &Pool, commit: &Commit) -> Result<(), StoreError
     let mut changes = Rows::of(&CHANGES);
     for batch in &commit.batches {
         for (place, one) in batch.changes().enumerate() {
-            changes.add(&mut transaction, change(batch, place, one)).await?;
+            changes
+                .add(&mut transaction, change(batch, place, one))
+                .await?;
         }
     }
     changes.end(&mut transaction).await?;
@@ -199,7 +200,9 @@ fn change(batch: &Batch, place: usize, change: &Change) -> Vec<Value> {
 }
 
 fn attempt(source: &SourceName, attempt: &Attempt) -> Vec<Value> {
-    let clusters = attempt.clusters.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    let clusters = attempt
+        .clusters
+        .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
     vec![
         Value::text(source.as_str()),
         Value::Number(Some(attempt.started_at.as_microsecond())),

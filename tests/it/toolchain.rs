@@ -73,6 +73,18 @@ fn the_image_runs_without_root_and_probes_itself() {
     let expose = after(last, "EXPOSE ").collect::<Vec<_>>();
     assert_eq!(expose, ["8650"]);
 
+    let folder = after(last, "ENV CLUSTERGATE_DATA_DIR=").next().unwrap();
+    assert_eq!(after(last, "VOLUME ").collect::<Vec<_>>(), [folder]);
+    let (owned, _) = last.split_once("\nUSER ").unwrap();
+    assert!(
+        owned.contains(&format!("--owner={number} ")),
+        "the user must be able to write its volume"
+    );
+    assert!(
+        owned.contains("\nVOLUME "),
+        "the folder is made before it is a volume"
+    );
+
     for image in after(&dockerfile, "FROM ") {
         assert!(
             image.contains(':') && !image.contains(":latest"),

@@ -285,6 +285,14 @@ impl Writer {
     async fn run(mut self, mut inbox: mpsc::Receiver<Message>, stop: CancellationToken) {
         let mut ages = tokio::time::interval(Duration::from_secs(1));
         ages.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The number of the first generation is kept as well, so that the next process begins with a higher one.
+        let first = Publication {
+            generation: self.generation,
+            at: super::now(),
+            deltas: Vec::new(),
+            batch: None,
+        };
+        self.journal.publish(first).await;
         loop {
             let first = tokio::select! {
                 biased;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+
 use super::scripted::all;
 use super::{clusters, source};
 use crate::domain::Kind;
@@ -15,13 +18,67 @@ async fn open(folder: &Path) -> Store {
     Store::open(&Address::within(folder)).await.unwrap()
 }
 
+/// A new store of each engine that there is to test with.
+async fn places(name: &str) -> Vec<Place> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut places = vec![Place {
+        address: Address::within(folder.path()),
+        _folder: Some(folder),
+    }];
+    if let Some(address) = database(name).await {
+        places.push(Place {
+            address,
+            _folder: None,
+        });
+    }
+    places
+}
+
+struct Place {
+    address: Address,
+    _folder: Option<TempDir>,
+}
+
+impl Place {
+    async fn open(&self) -> Store {
+        Store::open(&self.address).await.unwrap()
+    }
+}
+
+/// A database of its own at the server that the environment names, or nothing where it names none and none is required.
+async fn database(name: &str) -> Option<Address> {
+    let Ok(server) = std::env::var("CLUSTERGATE_TEST_POSTGRES") else {
+        assert!(
+            std::env::var_os("CLUSTERGATE_REQUIRE_POSTGRES").is_none(),
+            "a PostgreSQL server is required: CLUSTERGATE_TEST_POSTGRES names none"
+        );
+        #[expect(clippy::print_stderr, reason = "a test that was skipped must say so")]
+        {
+            eprintln!("SKIPPED for PostgreSQL: CLUSTERGATE_TEST_POSTGRES names no server");
+        }
+        return None;
+    };
+    let mut connection = PgConnection::connect(&server).await.unwrap();
+    for sql in [
+        format!("DROP DATABASE IF EXISTS clustergate_{name} WITH (FORCE)"),
+        format!("CREATE DATABASE clustergate_{name}"),
+    ] {
+        let sql = sqlx::AssertSqlSafe(sql);
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    Address::parse(&format!("{server}/clustergate_{name}"), Path::new("")).ok()
+}
+
 fn commit(publication: &Publication, is_whole: bool) -> Commit {
     let written = |delta: &crate::inventory::journal::Delta| Written {
         delta: delta.clone(),
         is_whole,
     };
     let attempts = publication.deltas.iter();
-    let attempts = attempts.filter_map(|delta| Some((delta.source().clone(), delta.attempt.clone()?)));
+    let attempts =
+        attempts.filter_map(|delta| Some((delta.source().clone(), delta.attempt.clone()?)));
     Commit {
         generation: publication.generation,
         sources: publication.deltas.iter().map(written).collect(),
@@ -45,8 +102,13 @@ async fn count(store: &Store, sql: &'static str) -> i64 {
 
 #[tokio::test]
 async fn what_is_written_twice_is_there_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).await;
+    for place in places("twice").await {
+        twice(&place).await;
+    }
+}
+
+async fn twice(place: &Place) {
+    let store = place.open().await;
     let mut author = Author::new("s");
     // More than one statement holds.
     let ids: Vec<String> = (0..700).map(|number| format!("{number:03}")).collect();
@@ -57,7 +119,10 @@ async fn what_is_written_twice_is_there_once() {
         assert_eq!(records(&store).await, all(&first.deltas[0]));
     }
     let changes = count(&store, "SELECT COUNT(*) FROM change").await;
-    assert_eq!(changes, i64::try_from(first.batch.as_ref().unwrap().len()).unwrap());
+    assert_eq!(
+        changes,
+        i64::try_from(first.batch.as_ref().unwrap().len()).unwrap()
+    );
     assert_eq!(count(&store, "SELECT COUNT(*) FROM sync").await, 1);
     // Half of them go: missing, then gone.
     author.list(11, &clusters(&ids[300..]));
@@ -75,8 +140,13 @@ async fn what_is_written_twice_is_there_once() {
 
 #[tokio::test]
 async fn sources_come_back_with_their_clusters_and_others_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).await;
+    for place in places("back").await {
+        back(&place).await;
+    }
+}
+
+async fn back(place: &Place) {
+    let store = place.open().await;
     let (mut one, mut other) = (Author::new("one"), Author::new("other"));
     let first = one.list(10, &clusters(&["a", "b"]));
     write(&store.pool, &commit(&first, true)).await.unwrap();
@@ -85,7 +155,7 @@ async fn sources_come_back_with_their_clusters_and_others_stay() {
     store.close().await;
     drop(store);
 
-    let store = open(folder.path()).await;
+    let store = place.open().await;
     let wanted = [
         (source("one"), Kind::new("test")),
         // The name is the same, the account is not.
@@ -101,25 +171,94 @@ async fn sources_come_back_with_their_clusters_and_others_stay() {
 
 #[tokio::test]
 async fn what_is_not_what_was_written_is_counted() {
+    for place in places("damaged").await {
+        damaged(&place.open().await).await;
+    }
+}
+
+async fn damaged(store: &Store) {
     for (damage, left, refused) in [
-        ("UPDATE cluster SET record = substr(record, 1, 40) WHERE id = 's:a'", 2, 1),
+        (
+            "UPDATE cluster SET record = substr(record, 1, 40) WHERE id = 's:a'",
+            2,
+            1,
+        ),
         ("UPDATE cluster SET id = 's:z' WHERE id = 's:a'", 2, 1),
         ("DELETE FROM cluster WHERE id <> 's:a'", 1, 2),
-        ("UPDATE source SET account = replace(account, 'fresh', 'never')", 3, 1),
+        (
+            "UPDATE source SET account = replace(account, 'fresh', 'never')",
+            3,
+            1,
+        ),
         ("UPDATE source SET clusters = 2", 3, 1),
         ("UPDATE source SET provider = 'another'", 3, 1),
         ("UPDATE cluster SET generation = 0", 3, 0),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path()).await;
+        store
+            .pool
+            .execute("DELETE FROM cluster", vec![])
+            .await
+            .unwrap();
         let first = Author::new("s").list(10, &clusters(&["a", "b", "c"]));
         write(&store.pool, &commit(&first, true)).await.unwrap();
-        assert!(store.pool.execute(damage, vec![]).await.unwrap() > 0, "{damage}");
+        assert!(
+            store.pool.execute(damage, vec![]).await.unwrap() > 0,
+            "{damage}"
+        );
         let wanted = [(source("s"), Kind::new("test"))];
         let restored = store.restore(&wanted).await.unwrap();
-        assert_eq!((restored.clusters(), restored.refused()), (left, refused), "{damage}");
-        assert_eq!(restored.whole().count(), usize::from(refused == 0), "{damage}");
+        assert_eq!(
+            (restored.clusters(), restored.refused()),
+            (left, refused),
+            "{damage}"
+        );
+        assert_eq!(
+            restored.whole().count(),
+            usize::from(refused == 0),
+            "{damage}"
+        );
     }
+}
+
+#[tokio::test]
+async fn a_server_has_one_gateway() {
+    let Some(address) = database("locked").await else {
+        return;
+    };
+    let first = Store::open(&address).await.unwrap();
+    let second = Store::open(&address).await;
+    assert!(matches!(second, Err(StoreError::Locked)), "{second:?}");
+    first.close().await;
+    Store::open(&address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let mut author = Author::new("s");
+    let first = author.list(10, &clusters(&["a"]));
+    write(&store.pool, &commit(&first, true)).await.unwrap();
+    let pages: Vec<(i64,)> = store
+        .pool
+        .fetch("PRAGMA max_page_count = 1", vec![])
+        .await
+        .unwrap();
+    assert!(pages[0].0 < 100, "it is as small as it can be: {pages:?}");
+    let ids: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let large = author.list(11, &clusters(&ids));
+    let full = write(&store.pool, &commit(&large, false)).await;
+    assert!(matches!(full, Err(StoreError::Full(_))), "{full:?}");
+    assert_eq!(records(&store).await, all(&first.deltas[0]));
+    let more: Vec<(i64,)> = store
+        .pool
+        .fetch("PRAGMA max_page_count = 100000", vec![])
+        .await
+        .unwrap();
+    assert_eq!(more[0].0, 100_000);
+    write(&store.pool, &commit(&large, false)).await.unwrap();
+    assert_eq!(records(&store).await, all(&large.deltas[0]));
 }
 
 #[tokio::test]
@@ -143,15 +282,20 @@ async fn a_store_has_one_gateway_and_no_reader_of_a_later_version() {
 
 #[tokio::test]
 async fn what_is_kept_long_enough_goes_a_little_at_a_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).await;
+    for place in places("tidy").await {
+        tidy(&place).await;
+    }
+}
+
+async fn tidy(place: &Place) {
+    let store = place.open().await;
     let mut author = Author::new("s");
     let ids: Vec<String> = (0..1_200).map(|number| number.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let first = author.list(10, &clusters(&ids));
     write(&store.pool, &commit(&first, true)).await.unwrap();
     let changes = i64::try_from(first.batch.as_ref().unwrap().len()).unwrap();
-    let mut settings = Settings::at(Address::within(folder.path()));
+    let mut settings = Settings::at(place.address.clone());
     let counted = "SELECT COUNT(*) FROM change";
 
     assert!(!store.tidy(&settings, first.at).await.unwrap());
@@ -164,13 +308,19 @@ async fn what_is_kept_long_enough_goes_a_little_at_a_time() {
     assert_eq!(count(&store, sql).await, changes - 1_000);
     // Too old.
     let later = first.at.checked_add(settings.keep_changes).unwrap();
-    let later = later.checked_add(std::time::Duration::from_secs(1)).unwrap();
+    let later = later
+        .checked_add(std::time::Duration::from_secs(1))
+        .unwrap();
     for (more, left) in [(true, 500), (true, 0), (false, 0)] {
         assert_eq!(store.tidy(&settings, later).await.unwrap(), more);
         assert_eq!(count(&store, counted).await, left);
     }
     assert_eq!(count(&store, "SELECT COUNT(*) FROM sync").await, 0);
-    assert_eq!(records(&store).await.len(), 1_200, "clusters are no history");
+    assert_eq!(
+        records(&store).await.len(),
+        1_200,
+        "clusters are no history"
+    );
 }
 
 #[test]
@@ -187,7 +337,14 @@ fn an_address_is_a_file_or_a_server_and_never_shown() {
         };
         assert_eq!(file, Path::new(expected), "{text}");
     }
-    for text in ["", "x.db", "sqlite:", "sqlite::memory:", "mysql://h/d", "postgres://h:port/d"] {
+    for text in [
+        "",
+        "x.db",
+        "sqlite:",
+        "sqlite::memory:",
+        "mysql://h/d",
+        "postgres://h:port/d",
+    ] {
         assert!(Address::parse(text, folder).is_err(), "{text}");
     }
     let secret = "postgres://user:hunter2@db.example/clusters";

@@ -12,15 +12,20 @@ use super::scripted::{End, Scripted, all};
 use super::{clusters, source};
 use crate::inventory::journal::{Journal as _, Publication};
 use crate::inventory::testing::Author;
+use crate::store::StoreError;
 use crate::store::queue::{Bounds, Queue};
 use crate::store::recorder::{PATIENCE, RETRY, Recorder};
-use crate::store::StoreError;
 
 const A_WHILE: Duration = Duration::from_mins(10);
 
 fn record(store: &Arc<Scripted>, bounds: Bounds) -> Recorder {
     let queue = Queue::new(HashSet::new(), bounds);
-    Recorder::start(Arc::<Scripted>::clone(store), queue, None, &Handle::current())
+    Recorder::start(
+        Arc::<Scripted>::clone(store),
+        queue,
+        None,
+        &Handle::current(),
+    )
 }
 
 fn recorder(store: &Arc<Scripted>) -> Recorder {
@@ -69,7 +74,11 @@ async fn a_store_that_refuses_is_caught_up_with() {
     let begun = Instant::now();
     let first = author.list(10, &clusters(&["a", "b"]));
     recorder.publish(first.clone()).await;
-    assert_eq!(begun.elapsed(), Duration::ZERO, "a refusal is no reason to wait");
+    assert_eq!(
+        begun.elapsed(),
+        Duration::ZERO,
+        "a refusal is no reason to wait"
+    );
     assert_eq!(code(&recorder), Some("STORE_LOCKED"));
     assert_eq!(recorder.standing().unwrap().publications, 1);
     sleep(RETRY + RETRY / 2).await;
@@ -119,7 +128,15 @@ async fn what_does_not_fit_is_counted_and_the_history_says_from_where_it_is_whol
     let recorder = record(&store, bounds);
     let mut author = Author::new("s");
     let mut last = None;
-    for (at, ids) in [&["a"][..], &["a", "b"], &["a", "b", "c"], &["a", "b", "c", "d"]].iter().enumerate() {
+    for (at, ids) in [
+        &["a"][..],
+        &["a", "b"],
+        &["a", "b", "c"],
+        &["a", "b", "c", "d"],
+    ]
+    .iter()
+    .enumerate()
+    {
         let publication = author.list(10 + at as u64, &clusters(ids));
         assert!(publication.batch.is_some());
         recorder.publish(publication.clone()).await;
@@ -128,7 +145,11 @@ async fn what_does_not_fit_is_counted_and_the_history_says_from_where_it_is_whol
     sleep(A_WHILE).await;
     let content = store.content();
     assert_eq!(content.sources[&source("s")], expected(&last.unwrap()));
-    let generations: Vec<u64> = content.changes.iter().map(|(generation, _)| *generation).collect();
+    let generations: Vec<u64> = content
+        .changes
+        .iter()
+        .map(|(generation, _)| *generation)
+        .collect();
     assert_eq!(generations, [12, 13]);
     assert_eq!(content.whole_from, Some(12));
     assert_eq!(content.attempts.len(), 3);

@@ -66,7 +66,11 @@ impl Scripted {
     fn apply(&self, commit: &Commit) {
         let mut content = self.content.lock().unwrap();
         content.generation = content.generation.max(commit.generation);
-        for written in commit.sources.iter().filter(|written| !written.is_skipped()) {
+        for written in commit
+            .sources
+            .iter()
+            .filter(|written| !written.is_skipped())
+        {
             let delta = &written.delta;
             let known = content.sources.entry(delta.source().clone()).or_default();
             if written.is_whole {
@@ -80,7 +84,9 @@ impl Scripted {
         }
         for batch in &commit.batches {
             let places = 0..batch.len();
-            content.changes.extend(places.map(|place| (batch.generation, place)));
+            content
+                .changes
+                .extend(places.map(|place| (batch.generation, place)));
         }
         let attempts = commit.attempts.iter();
         let attempts = attempts.map(|(source, one)| (source.clone(), one.started_at));

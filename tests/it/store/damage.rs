@@ -61,8 +61,12 @@ impl Left {
             assert_eq!(item, &self.shown[id], "{what}");
         }
         for source in list["sources"].as_array().unwrap() {
-            let of = |id: &&String| id.starts_with(&format!("{}:", source["source"].as_str().unwrap()));
-            let (before, now) = (self.shown.keys().filter(of).count(), after.keys().filter(of).count());
+            let of =
+                |id: &&String| id.starts_with(&format!("{}:", source["source"].as_str().unwrap()));
+            let (before, now) = (
+                self.shown.keys().filter(of).count(),
+                after.keys().filter(of).count(),
+            );
             let says = source["omitted"].as_u64() > Some(0) || source["state"] == "never";
             assert!(before == now || says, "{what}: {now} of {before}: {source}");
             assert_ne!(source["state"], "fresh", "{what}");
@@ -90,13 +94,17 @@ impl Left {
     fn set_aside(&self) -> usize {
         let files = fs::read_dir(self.folder.path()).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.starts_with("clustergate.db.corrupt-")).count()
+        names
+            .filter(|name| name.starts_with("clustergate.db.corrupt-"))
+            .count()
     }
 }
 
 fn by_id(list: Value) -> BTreeMap<String, Value> {
     let items = unmarked(list).into_iter();
-    items.map(|item| (item["id"].as_str().unwrap().to_owned(), item)).collect()
+    items
+        .map(|item| (item["id"].as_str().unwrap().to_owned(), item))
+        .collect()
 }
 
 #[tokio::test]
@@ -132,7 +140,9 @@ async fn a_flipped_bit_shows_nothing_untrue() {
     // The same places each time.
     let mut place = 7_usize;
     for _ in 0..24 {
-        place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        place = place
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let at = (place >> 20) % whole.len();
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (place >> 17 & 7);
@@ -157,7 +167,10 @@ async fn a_store_of_a_later_version_is_left_as_it_is() {
     set_faults(&left.sandbox, None);
     let rig = left.start().await;
     rig.settled().await;
-    assert_eq!(standing(&rig).await, ("behind".to_owned(), Some("STORE_NEWER".to_owned())));
+    assert_eq!(
+        standing(&rig).await,
+        ("behind".to_owned(), Some("STORE_NEWER".to_owned()))
+    );
     assert_eq!(everything(&rig).await["complete"], true);
     let metrics = rig.get("/metrics").await.text;
     assert!(metrics.contains("clustergate_store_up 0\n"), "{metrics}");
@@ -173,7 +186,10 @@ async fn a_second_gateway_serves_from_memory_until_the_first_is_gone() {
     first.settled().await;
     let second = left.start().await;
     second.settled().await;
-    assert_eq!(standing(&second).await, ("behind".to_owned(), Some("STORE_LOCKED".to_owned())));
+    assert_eq!(
+        standing(&second).await,
+        ("behind".to_owned(), Some("STORE_LOCKED".to_owned()))
+    );
     assert_eq!(standing(&first).await, ("ok".to_owned(), None));
     first.stop().await;
     left.sandbox.vendors().next().unwrap().touch();
@@ -189,7 +205,10 @@ async fn a_store_that_cannot_be_written_keeps_nobody_from_reading() {
     let store = store_in(&left.file());
     let rig = Rig::remembering(&left.sandbox, &left.plan, &store).await;
     rig.settled().await;
-    assert_eq!(standing(&rig).await, ("behind".to_owned(), Some("STORE_UNWRITABLE".to_owned())));
+    assert_eq!(
+        standing(&rig).await,
+        ("behind".to_owned(), Some("STORE_UNWRITABLE".to_owned()))
+    );
     assert_eq!(everything(&rig).await["complete"], true);
     rig.stop().await;
 }
@@ -207,7 +226,11 @@ async fn a_folder_that_may_not_be_written_keeps_nobody_from_reading() {
     let rig = Rig::remembering(&left.sandbox, &left.plan, &store_in(&folder)).await;
     rig.settled().await;
     let is_powerful = fs::write(folder.join("probe"), "").is_ok();
-    let expected = if is_powerful { None } else { Some("STORE_UNWRITABLE".to_owned()) };
+    let expected = if is_powerful {
+        None
+    } else {
+        Some("STORE_UNWRITABLE".to_owned())
+    };
     assert_eq!(standing(&rig).await.1, expected);
     assert_eq!(everything(&rig).await["complete"], true);
     rig.stop().await;
@@ -218,7 +241,8 @@ async fn a_server_that_is_away_keeps_nobody_from_reading() {
     let plan = Plan::default();
     let sandbox = plan.sandbox().await;
     // Nobody listens there.
-    let address = Address::parse("postgres://user:hunter2@127.0.0.1:9/none", Path::new("")).unwrap();
+    let address =
+        Address::parse("postgres://user:hunter2@127.0.0.1:9/none", Path::new("")).unwrap();
     let rig = Rig::remembering(&sandbox, &plan, &Settings::at(address)).await;
     rig.settled().await;
     let (status, code) = standing(&rig).await;

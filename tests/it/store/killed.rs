@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clustergate::sandbox::Sandbox;
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -28,7 +29,14 @@ impl Process {
     fn start(config: &Path, home: &Path, tokens: &[(String, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clustergate"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+                "--config",
+            ])
             .arg(config)
             .env_clear()
             .env("HOME", home)
@@ -64,7 +72,9 @@ impl Process {
     async fn ask(&self, method: &str, target: &str) -> Value {
         let ask = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
-            let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            let request = format!(
+                "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            );
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await.unwrap();
@@ -72,7 +82,10 @@ impl Process {
         };
         let answer = timeout(PATIENCE, ask).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+        assert!(
+            !head.to_ascii_lowercase().contains("transfer-encoding"),
+            "{head}"
+        );
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 }
@@ -88,7 +101,12 @@ impl Drop for Process {
 /// A member of an event, wherever it stands.
 fn find<'a>(event: &'a Value, name: &str) -> Option<&'a str> {
     let own = event.get(name).and_then(Value::as_str);
-    own.or_else(|| event.as_object()?.values().find_map(|inner| find(inner, name)))
+    own.or_else(|| {
+        event
+            .as_object()?
+            .values()
+            .find_map(|inner| find(inner, name))
+    })
 }
 
 /// What was seen so far.
@@ -97,7 +115,7 @@ struct Model {
     generation: u64,
     /// The last answer's clusters, and when each source was read.
     clusters: BTreeMap<String, Value>,
-    fetched: BTreeMap<String, String>,
+    fetched: BTreeMap<String, Option<Timestamp>>,
     gone: BTreeSet<String>,
 }
 
@@ -106,18 +124,24 @@ impl Model {
     fn see(&mut self, list: &Value, when: &str) {
         if list["status"] == 503 {
             // Nothing is known yet, which is no longer true once something was.
-            assert!(self.fetched.values().all(String::is_empty), "{when}: {list}");
+            assert!(self.fetched.values().all(Option::is_none), "{when}: {list}");
             return;
         }
         let generation = list["generation"].as_u64().unwrap();
-        assert!(generation >= self.generation, "{when}: a generation went backwards");
+        assert!(
+            generation >= self.generation,
+            "{when}: a generation went backwards"
+        );
         self.generation = generation;
         let mut unread = BTreeSet::new();
         for source in list["sources"].as_array().unwrap() {
             let name = source["source"].as_str().unwrap().to_owned();
-            let fetched = source["fetched_at"].as_str().unwrap_or_default().to_owned();
+            let fetched = source["fetched_at"].as_str().map(|at| at.parse().unwrap());
             let before = self.fetched.entry(name.clone()).or_default();
-            assert!(fetched >= *before, "{when}: {name} was read {before}, now {fetched}");
+            assert!(
+                fetched >= *before,
+                "{when}: {name} was read {before:?}, now {fetched:?}"
+            );
             if fetched == *before {
                 unread.insert(name);
             }
@@ -148,7 +172,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % most
     }
 }
@@ -206,7 +233,9 @@ async fn nothing_that_was_seen_is_lost_by_a_kill() {
                     _ => {}
                 }
                 if dice.below(2) == 0 {
-                    process.ask("POST", &format!("/sources/{name}/refresh")).await;
+                    process
+                        .ask("POST", &format!("/sources/{name}/refresh"))
+                        .await;
                     asked += 1;
                 }
             }

@@ -40,7 +40,10 @@ async fn caught_up(rig: &Rig) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(timeout(PATIENCE, wait).await.is_ok(), "the store stays behind");
+    assert!(
+        timeout(PATIENCE, wait).await.is_ok(),
+        "the store stays behind"
+    );
 }
 
 /// A list without what a failed vendor changes of clusters that stay as they are.

@@ -17,7 +17,9 @@ async fn database(name: &str) -> Option<Settings> {
         );
         #[expect(clippy::print_stderr, reason = "a test that was skipped must say so")]
         {
-            eprintln!("SKIPPED, there is no PostgreSQL server to test with: CLUSTERGATE_TEST_POSTGRES names none");
+            eprintln!(
+                "SKIPPED, there is no PostgreSQL server to test with: CLUSTERGATE_TEST_POSTGRES names none"
+            );
         }
         return None;
     };
@@ -26,7 +28,10 @@ async fn database(name: &str) -> Option<Settings> {
         format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
         format!("CREATE DATABASE {name}"),
     ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await
+            .unwrap();
     }
     connection.close().await.unwrap();
     let (address, _) = server.rsplit_once('/').unwrap();

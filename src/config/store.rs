@@ -69,7 +69,7 @@ fn address(section: &mut Section<'_>, context: Context<'_>, enabled: bool) -> Op
         (None, None, None) => return None,
         (Some(url), None, None) => ("url", url),
         // A store that is switched off may wait for its address.
-        (None, Some(_), None) if !enabled => return None,
+        (None, Some(_), None) | (None, None, Some(_)) if !enabled => return None,
         (None, Some(variable), None) => match context.strings.get(&variable) {
             Some(value) if !value.trim().is_empty() => ("url_env", value.trim().to_owned()),
             value => {
@@ -77,7 +77,6 @@ fn address(section: &mut Section<'_>, context: Context<'_>, enabled: bool) -> Op
                 return None;
             }
         },
-        (None, None, Some(_)) if !enabled => return None,
         (None, None, Some(file)) => match read(&context.folder.join(file)) {
             Ok(text) => ("url_file", text.trim().to_owned()),
             Err(error) => {

@@ -59,7 +59,7 @@ pub struct Commits {
     /// Seconds that all of them took.
     pub seconds: f64,
     /// How many took at most as long as each of [`Commits::BOUNDS`], and longer than the one before.
-    pub within: [u64; Commits::BOUNDS.len()],
+    pub within: [u64; Self::BOUNDS.len()],
 }
 
 impl Commits {

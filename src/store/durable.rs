@@ -18,9 +18,9 @@ use crate::domain::{Kind, SourceName};
 use crate::inventory::journal::Restored;
 
 /// How long it may take to open a store.
-const OPENING: Duration = Duration::from_secs(10);
+const OPENING: Duration = Duration::from_secs(5);
 /// How long it may take to read everything back.
-const RESTORING: Duration = Duration::from_secs(60);
+const RESTORING: Duration = Duration::from_secs(30);
 
 /// Where commits go.
 pub(super) trait Keeping: Send + Sync + 'static {

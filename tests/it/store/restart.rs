@@ -1,10 +1,11 @@
 //! A restart takes over what there was, and says how old it is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clustergate::sandbox::Fault;
 use clustergate::store::Settings;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{everything, set_faults, standing, store_in, unmarked, whole};
 use crate::support::{Plan, Rig};

@@ -25,8 +25,8 @@
 //! number of readers causes one more call.
 //!
 //! **A refresh** of one source: its period or an activation wakes its task, which [walks](provider::walk()) the vendor's pages
-//! under a deadline and prepares each row as it comes; the one writer, the [`inventory::Keeper`], makes the next shelf of it and
-//! publishes the next generation. A failed refresh changes nothing but what is said about the source.
+//! under a deadline and prepares each row as it comes; the one writer, the [`inventory::Keeper`], makes the next shelf of it, has the
+//! [store](store::Recorder) keep what is different, and publishes the next generation. A failed refresh changes nothing but what is said about the source.
 //!
 //! **A live call** is for what no snapshot has: nodes, health, metrics and operations of one cluster as they are now, and
 //! writes. Calls that come together are one call, its answer is remembered for seconds, and what it has shown of the cluster is

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Database, SqlStr};
+use sqlx::{ConnectOptions as _, Connection as _, Database, PgConnection, SqlStr};
 
 use super::StoreError;
 use super::files::{self, Held};
@@ -64,6 +64,8 @@ impl Store {
 
     async fn open_server(options: &PgConnectOptions) -> Result<Self, StoreError> {
         let options = options.clone().disable_statement_logging();
+        // Says at once that nobody answers, and why: a pool would ask again and again until its time is over.
+        PgConnection::connect_with(&options).await?.close().await?;
         let pool = one(PgPoolOptions::new()).connect_with(options).await?;
         let first = include_str!("postgres/0001_inventory.sql");
         migrator(first).run(&pool).await?;

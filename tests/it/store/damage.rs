@@ -12,6 +12,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use super::{caught_up, everything, set_faults, standing, store_in, unmarked, whole};
+use crate::secrets::logged;
 use crate::support::{Plan, Rig};
 
 /// A file that a gateway left, and what it had shown.
@@ -178,23 +179,38 @@ async fn a_store_of_a_later_version_is_left_as_it_is() {
     assert_eq!(fs::read(left.file()).unwrap(), before);
 }
 
-#[tokio::test]
-async fn a_second_gateway_serves_from_memory_until_the_first_is_gone() {
-    let left = Left::new().await;
-    set_faults(&left.sandbox, None);
-    let first = left.start().await;
-    first.settled().await;
-    let second = left.start().await;
-    second.settled().await;
-    assert_eq!(
-        standing(&second).await,
-        ("behind".to_owned(), Some("STORE_LOCKED".to_owned()))
-    );
-    assert_eq!(standing(&first).await, ("ok".to_owned(), None));
-    first.stop().await;
-    left.sandbox.vendors().next().unwrap().touch();
-    second.refresh("kubeadapt").await;
-    left.recovers(second).await;
+#[test]
+fn a_second_gateway_serves_from_memory_until_the_first_is_gone() {
+    let (left, log) = logged(async {
+        let left = Left::new().await;
+        set_faults(&left.sandbox, None);
+        let first = left.start().await;
+        first.settled().await;
+        let second = left.start().await;
+        second.settled().await;
+        let locked = ("behind".to_owned(), Some("STORE_LOCKED".to_owned()));
+        assert_eq!(standing(&second).await, locked);
+        assert_eq!(standing(&first).await, ("ok".to_owned(), None));
+        for _ in 0..3 {
+            second.refresh("kubeadapt").await;
+        }
+        assert_eq!(standing(&second).await, locked);
+        first.stop().await;
+        second.refresh("kubeadapt").await;
+        left.recovers(second).await;
+        left
+    });
+    assert_eq!(left.set_aside(), 0);
+    for (event, level) in [
+        ("the store is behind;", "ERROR"),
+        ("the store has caught up", "INFO"),
+    ] {
+        let told: Vec<&str> = log.lines().filter(|line| line.contains(event)).collect();
+        assert!(
+            told.len() == 1 && told[0].contains(level),
+            "once: {told:#?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -236,18 +252,25 @@ async fn a_folder_that_may_not_be_written_keeps_nobody_from_reading() {
     rig.stop().await;
 }
 
-#[tokio::test]
-async fn a_server_that_is_away_keeps_nobody_from_reading() {
-    let plan = Plan::default();
-    let sandbox = plan.sandbox().await;
-    // Nobody listens there.
-    let address =
-        Address::parse("postgres://user:hunter2@127.0.0.1:9/none", Path::new("")).unwrap();
-    let rig = Rig::remembering(&sandbox, &plan, &Settings::at(address)).await;
-    rig.settled().await;
-    let (status, code) = standing(&rig).await;
-    assert_eq!(status, "behind");
-    assert!(["STORE_UNREACHABLE", "STORE_LATE"].contains(&code.unwrap().as_str()));
-    assert_eq!(everything(&rig).await["complete"], true);
-    rig.stop().await;
+#[test]
+fn a_server_that_is_away_keeps_nobody_from_reading() {
+    let ((), log) = logged(async {
+        let plan = Plan::default();
+        let sandbox = plan.sandbox().await;
+        // Nobody listens there.
+        let address = "postgres://somebody:hunter2@127.0.0.1:9/none";
+        let address = Address::parse(address, Path::new("")).unwrap();
+        let rig = Rig::remembering(&sandbox, &plan, &Settings::at(address)).await;
+        rig.settled().await;
+        let (status, code) = standing(&rig).await;
+        assert_eq!(status, "behind");
+        assert_eq!(code.as_deref(), Some("STORE_UNREACHABLE"));
+        assert_eq!(everything(&rig).await["complete"], true);
+        rig.stop().await;
+    });
+    assert!(log.contains("STORE_UNREACHABLE"), "{log}");
+    assert!(
+        !log.contains("hunter2") && !log.contains("somebody"),
+        "{log}"
+    );
 }

@@ -11,7 +11,7 @@ use super::{everything, set_faults, standing, store_in, unmarked, whole};
 use crate::support::{Plan, Rig};
 
 /// Two gateways, one after the other, over one store.
-pub(super) async fn survives(store: &Settings) {
+pub(super) async fn survives(store: &Settings) -> Vec<String> {
     let plan = Plan::default();
     let sandbox = plan.sandbox().await;
     let first = whole(&sandbox, &plan, store).await;
@@ -64,10 +64,31 @@ pub(super) async fn survives(store: &Settings) {
         assert_eq!(source["restored"], json!(false), "{source}");
     }
     second.stop().await;
+    sandbox.vendors().map(|vendor| vendor.token()).collect()
 }
 
 #[tokio::test]
 async fn a_restart_with_every_vendor_down_shows_all_there_was() {
     let folder = tempfile::tempdir().unwrap();
-    survives(&store_in(folder.path())).await;
+    let tokens = survives(&store_in(folder.path())).await;
+    let mut looked_at = 0;
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap().path();
+        let bytes = std::fs::read(&file).unwrap();
+        looked_at += bytes.len();
+        for token in &tokens {
+            let is_there = bytes
+                .windows(token.len())
+                .any(|part| part == token.as_bytes());
+            assert!(!is_there, "{} holds a token", file.display());
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} is its owner's alone", file.display());
+        }
+    }
+    assert!(looked_at > 100_000, "{looked_at}");
 }

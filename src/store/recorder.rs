@@ -1,5 +1,6 @@
 //! The journal over a store: what is published is durable first, and where it cannot be, it is caught up with.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ struct Shared {
     queue: Mutex<Queue>,
     standing: Mutex<Standing>,
     wake: Notify,
+    /// Whether it was said that something is lost, since the store was last behind.
+    is_loss_told: AtomicBool,
     /// The last generation of which it is known whether it is durable.
     settled: watch::Sender<u64>,
 }
@@ -105,6 +108,7 @@ impl Recorder {
             queue: Mutex::new(queue),
             standing: Mutex::default(),
             wake: Notify::new(),
+            is_loss_told: AtomicBool::new(false),
             settled: watch::Sender::new(0),
         });
         if let Some(error) = error {
@@ -180,7 +184,7 @@ impl Shared {
             let mut queue = self.queue();
             let before = queue.lost();
             queue.add(publication);
-            say_lost(before, queue.lost());
+            self.say_lost(before, queue.lost());
             let mut standing = self.standing();
             standing.publications += 1;
             standing.behind.is_some()
@@ -236,6 +240,7 @@ impl Shared {
             }
         };
         if let Some(behind) = behind {
+            self.is_loss_told.store(false, Ordering::Relaxed);
             let seconds = Timestamp::now().duration_since(behind.since).as_secs();
             info!(
                 behind.seconds = seconds,
@@ -251,10 +256,21 @@ impl Shared {
             let mut queue = self.queue();
             let before = queue.lost();
             queue.failed(commit, matches!(error, StoreError::Replaced));
-            say_lost(before, queue.lost());
+            self.say_lost(before, queue.lost());
         }
         self.fall_behind(error, None);
         self.settled.send_replace(generation);
+    }
+
+    /// Says that something made room, once for each time that the store is behind.
+    fn say_lost(&self, before: Lost, after: Lost) {
+        if after != before && !self.is_loss_told.swap(true, Ordering::Relaxed) {
+            error!(
+                changes.lost = after.changes,
+                attempts.lost = after.attempts,
+                "too much waits for the store; the oldest changes will not be in its history"
+            );
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -263,16 +279,6 @@ impl Shared {
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn say_lost(before: Lost, after: Lost) {
-    if after != before {
-        error!(
-            changes.lost = after.changes,
-            attempts.lost = after.attempts,
-            "too much waits for the store; the oldest changes will not be in its history"
-        );
     }
 }
 

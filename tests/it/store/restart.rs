@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clustergate::sandbox::Fault;
+use clustergate::sandbox::{Fault, Simulated};
 use clustergate::store::Settings;
 use serde_json::json;
 use tokio::time::Instant;
@@ -64,7 +64,7 @@ pub(super) async fn survives(store: &Settings) -> Vec<String> {
         assert_eq!(source["restored"], json!(false), "{source}");
     }
     second.stop().await;
-    sandbox.vendors().map(|vendor| vendor.token()).collect()
+    sandbox.vendors().map(Simulated::token).collect()
 }
 
 #[tokio::test]

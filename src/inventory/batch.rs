@@ -265,6 +265,11 @@ impl Batch {
         })
     }
 
+    /// Bytes that it takes, as far as they can be reckoned.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// How many changes there are.
     pub fn len(&self) -> usize {
         self.told.len()

@@ -190,12 +190,6 @@ impl Change {
         Some(known.entry.row.document())
     }
 
-    /// The cluster's own account after the change, or the last one, where it is gone: JSON. `None` where it happened to a source.
-    pub fn document(&self) -> Option<String> {
-        let entry = self.after.as_ref().or(self.before.as_ref())?;
-        Some(entry.row.document())
-    }
-
     /// Bytes that it takes, as far as they can be reckoned. What it shares with the current snapshot is not counted.
     pub(super) fn weight(&self) -> usize {
         let fields = self.fields.iter();

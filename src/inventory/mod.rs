@@ -192,6 +192,6 @@ impl Inventory {
 }
 
 #[cfg(test)]
-pub(crate) mod testing;
+pub(crate) mod authoring;
 #[cfg(test)]
 mod tests;

@@ -33,8 +33,8 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     writer.time(*fetched_at);
     writer.time(Some(*changed_at));
     row.write_to(&mut writer);
-    writer.option(detail.as_deref(), |detail, writer| detail.write_to(writer));
-    writer.option(base.as_deref(), |base, writer| base.write_to(writer));
+    writer.option(detail.as_deref(), Detail::write_to);
+    writer.option(base.as_deref(), Base::write_to);
     let print = print(&writer.0[1 + PRINT..]);
     writer.0[1..=PRINT].copy_from_slice(&print);
     writer.0
@@ -142,6 +142,10 @@ impl<'a> Reader<'a> {
         Some(u64::from_le_bytes(bytes))
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "what was written, and whether it can be read"
+    )]
     pub(super) fn time(&mut self) -> Option<Option<Timestamp>> {
         self.option(|reader| {
             let micros = i64::from_le_bytes(reader.take(8)?.try_into().ok()?);
@@ -167,6 +171,10 @@ impl<'a> Reader<'a> {
         RawValue::from_string(self.text()?.to_owned()).ok()
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "what was written, and whether it can be read"
+    )]
     pub(super) fn option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Option<T>,
@@ -245,7 +253,7 @@ impl Detail {
         writer.flag(self.contact_lost);
         writer.option(self.nodes.as_deref(), |nodes, writer| writer.bytes(nodes));
         writer.option(self.raw.as_deref(), |raw, writer| {
-            writer.bytes(raw.get().as_bytes())
+            writer.bytes(raw.get().as_bytes());
         });
     }
 
@@ -266,7 +274,7 @@ impl Base {
         writer.flag(self.contact_lost);
         writer.option(self.nodes.as_deref(), |nodes, writer| writer.bytes(nodes));
         writer.option(self.raw.as_deref(), |raw, writer| {
-            writer.bytes(raw.get().as_bytes())
+            writer.bytes(raw.get().as_bytes());
         });
     }
 

@@ -289,7 +289,7 @@ fn each_foreign_thing_is_named_where_it_belongs() {
     );
 
     let is_in = |line: &Line, modules: &[&str]| modules.contains(&line.module().as_str());
-    let rules: [Rule; 7] = [
+    let rules: [Rule; 8] = [
         (
             "reqwest",
             |text| text.contains("reqwest::"),

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use super::scripted::all;
 use super::{clusters, source};
 use crate::domain::Kind;
+use crate::inventory::authoring::Author;
 use crate::inventory::journal::Publication;
-use crate::inventory::testing::Author;
 use crate::store::write::{Commit, Written, write};
 use crate::store::{Address, Settings, Store, StoreError};
 

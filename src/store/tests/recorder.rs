@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::scripted::{End, Scripted, all};
 use super::{clusters, source};
+use crate::inventory::authoring::Author;
 use crate::inventory::journal::{Journal as _, Publication};
-use crate::inventory::testing::Author;
 use crate::store::StoreError;
 use crate::store::queue::{Bounds, Queue};
 use crate::store::recorder::{PATIENCE, RETRY, Recorder};

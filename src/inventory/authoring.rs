@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::SourceReport;
+use super::batch::Batch;
 use super::change::Cause;
 use super::diff::difference;
 use super::facts::Interner;
-use super::feed::Batch;
 use super::journal::{Delta, Publication};
 use super::prepare::Preparing;
 use super::shelf::{Outcome, Shelf};

@@ -99,14 +99,12 @@ fn decoded(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use axum::body::Body;
     use http::Request;
 
     use super::super::testing::{app, json, send_request};
     use super::*;
+    use crate::telemetry::testing::listen;
 
     #[test]
     fn what_looks_like_a_credential_is_not_in_a_query() {
@@ -162,33 +160,10 @@ mod tests {
         }
     }
 
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[tokio::test]
     async fn keys_in_the_wrong_place_are_not_logged_and_not_repeated() {
         let app = app();
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || writer.clone())
-            .finish();
-        // With a single dispatcher tracing asks only the thread that comes to an event first, which may be another test's.
-        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-        let logging = tracing::subscriber::set_default(subscriber);
+        let heard = listen();
         for (target, id) in [
             ("/clusters/cg_aaaaaaaaaa_SECRET", "cg_aaaaaaaaaa_SECRET"),
             ("/nothing/c%67_aaaaaaaaaa_SECRET", "eyJSECRET.e.s"),
@@ -211,8 +186,7 @@ mod tests {
             assert_eq!(body["request_id"], told);
             assert!(!body["instance"].to_string().contains("SECRET"), "{body}");
         }
-        drop(logging);
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = heard.text();
         assert!(log.contains("http.path=\"/clusters/[hidden]\""), "{log}");
         assert!(!log.contains("SECRET"), "{log}");
     }

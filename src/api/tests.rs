@@ -18,6 +18,7 @@ use super::testing::{
     app, guarded, json, reports, send, send_bare, send_request, state, state_of, text,
 };
 use super::{NOTHING, READ, Settings, always, assemble, get, openapi, problem, route, router};
+use crate::telemetry::testing::listen;
 
 async fn code(app: &axum::Router, method: &str, target: &str) -> (u16, String) {
     let response = send(app, method, target).await;
@@ -512,21 +513,6 @@ async fn the_documents_and_the_page_are_served_from_here() {
     assert_eq!(page.headers()[CONTENT_ENCODING], "gzip");
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn handlers_and_the_access_log_know_who_asks() {
     use secrecy::ExposeSecret as _;
@@ -559,16 +545,7 @@ async fn handlers_and_the_access_log_know_who_asks() {
         ]
     };
     let closed = assemble(routes(), guarded(access));
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    // With a single dispatcher tracing asks only the thread that comes to an event first, which may be another test's.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    let logging = tracing::subscriber::set_default(subscriber);
+    let heard = listen();
     let shown = format!("Bearer {}", made.text.expose_secret());
     let ask = async |target: &str| {
         let request = Request::get(target)
@@ -580,8 +557,7 @@ async fn handlers_and_the_access_log_know_who_asks() {
     assert_eq!(text(ask("/whoami").await).await, id);
     // Where nobody is told apart, nobody is taken for somebody who may do everything.
     assert_eq!(ask("/anybody").await.status(), StatusCode::UNAUTHORIZED);
-    drop(logging);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = heard.text();
     assert!(log.contains(&format!("principal.id=\"{id}\"")), "{log}");
     let secret = made.text.expose_secret();
     assert!(!log.contains(&secret[secret.len() - 20..]), "{log}");

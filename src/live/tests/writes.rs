@@ -351,14 +351,7 @@ async fn what_a_write_depends_on_is_looked_at_when_no_other_one_is_running() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_outlasts_the_grace_is_logged_with_its_cluster() {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(Log(Arc::clone(&log)))
-        .finish();
-    // With a single dispatcher tracing asks only the thread that comes to an event first, which may be another test's.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let heard = crate::telemetry::testing::listen();
     let rig = rig(Script {
         write: Box::new(|_| pending().boxed()),
         ..Script::default()
@@ -372,7 +365,7 @@ async fn a_write_that_outlasts_the_grace_is_logged_with_its_cluster() {
     let _caller = tokio::spawn(async move { live.once("", None, work).await });
     sleep(Duration::from_secs(1)).await;
     rig.live.stop(Duration::from_secs(1)).await;
-    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let log = heard.text();
     let line = log.lines().find(|line| line.contains("write abandoned"));
     let line = line.unwrap_or_else(|| panic!("{log}"));
     for part in [
@@ -394,28 +387,6 @@ fn keys_end() -> Finished {
             reach: 0,
         },
         is_final: true,
-    }
-}
-
-#[derive(Clone)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 

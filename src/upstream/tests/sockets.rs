@@ -272,37 +272,13 @@ fn a_stack_needs_a_safe_address_and_usable_certificates() {
     }
 }
 
-/// What the subscriber of a test wrote.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_log_level_shows_the_token_or_the_vendors_text() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    // With a single dispatcher tracing asks only the thread that comes to an event first, which may be another
-    // test's; with a second one it asks all.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let heard = crate::telemetry::testing::listen();
     let body = b"no such token: token-1";
     let server = Server::new(answer("401 No\r\nx-vendor: inside", body), End::Close).await;
     server.call().await.unwrap_err();
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = heard.text();
     assert!(log.contains("attempt failed"), "{log}");
     for secret in ["token-1", "no such token", "inside"] {
         assert!(!log.contains(secret), "{log}");

@@ -1,8 +1,10 @@
 //! A store that may be away, and is opened again where it is.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -34,7 +36,9 @@ pub(super) trait Keeping: Send + Sync + 'static {
 /// A store that is opened when it is needed, and again after a failure.
 pub(super) struct Durable {
     settings: Settings,
-    store: Mutex<Option<Store>>,
+    store: Mutex<Option<Arc<Store>>>,
+    /// The same, for who must not wait for a commit.
+    open: ArcSwapOption<Store>,
 }
 
 /// How a store was found at the start.
@@ -61,14 +65,20 @@ impl Durable {
         Self {
             settings,
             store: Mutex::new(None),
+            open: ArcSwapOption::empty(),
         }
+    }
+
+    /// The store, where it is open. One that is away is opened again by the next commit.
+    pub(super) fn store(&self) -> Result<Arc<Store>, StoreError> {
+        self.open.load_full().ok_or(StoreError::Late)
     }
 
     /// Opens the store and reads back what it has of these sources. Where it cannot, nothing is known, and it is tried again later.
     pub(super) async fn restore(&self, sources: &[(SourceName, Kind)]) -> Found {
         let mut place = self.store.lock().await;
         match self.open().await {
-            Ok(store) => *place = Some(store),
+            Ok(store) => self.set(&mut place, Some(store)),
             Err(StoreError::Corrupt(error)) => {
                 return Found::nothing(self.replace(&mut place, error).await.err());
             }
@@ -92,10 +102,20 @@ impl Durable {
                 Found::nothing(self.replace(&mut place, error).await.err())
             }
             Err(error) => {
-                *place = None;
+                self.set(&mut place, None);
                 Found::nothing(Some(error))
             }
         }
+    }
+
+    fn set(&self, place: &mut Option<Arc<Store>>, store: Option<Store>) {
+        *place = store.map(Arc::new);
+        self.open.store(place.clone());
+    }
+
+    fn take(&self, place: &mut Option<Arc<Store>>) -> Option<Arc<Store>> {
+        self.open.store(None);
+        place.take()
     }
 
     const fn is_file(&self) -> bool {
@@ -110,10 +130,10 @@ impl Durable {
     /// Moves damaged files away and begins anew; a damaged database of a server is left to who runs it.
     async fn replace(
         &self,
-        place: &mut Option<Store>,
+        place: &mut Option<Arc<Store>>,
         damage: sqlx::Error,
     ) -> Result<(), StoreError> {
-        if let Some(store) = place.take() {
+        if let Some(store) = self.take(place) {
             store.close().await;
         }
         let Address::File(file) = &self.settings.address else {
@@ -125,7 +145,8 @@ impl Durable {
             let moved = files::move_aside(file, Timestamp::now())?;
             error!(error = %damage, store.moved_to = %moved.display(), "the store is damaged; it is moved aside and a new one is begun");
         }
-        *place = Some(self.open().await?);
+        let store = self.open().await?;
+        self.set(place, Some(store));
         Ok(())
     }
 
@@ -133,7 +154,7 @@ impl Durable {
         let mut place = self.store.lock().await;
         if place.is_none() {
             match self.open().await {
-                Ok(store) => *place = Some(store),
+                Ok(store) => self.set(&mut place, Some(store)),
                 Err(StoreError::Corrupt(error)) => {
                     self.replace(&mut place, error).await?;
                     return Err(StoreError::Replaced);
@@ -153,7 +174,7 @@ impl Durable {
             }
             Err(error) => {
                 // A connection that failed once is not asked again.
-                *place = None;
+                self.set(&mut place, None);
                 Err(error)
             }
         }
@@ -161,7 +182,8 @@ impl Durable {
 
     /// Lets go of the store.
     pub(super) async fn close(&self) {
-        if let Some(store) = self.store.lock().await.take() {
+        let mut place = self.store.lock().await;
+        if let Some(store) = self.take(&mut place) {
             store.close().await;
         }
     }

@@ -20,10 +20,24 @@ const SOUND: [u32; 3] = [3, 51, 3];
 /// Bytes of SQLite's log that stay on disk when it is done.
 const LOG: &str = "67108864";
 
+/// Connections that only read, at most.
+const READERS: u32 = 4;
+
+/// How the tables came to be: number, name, and the text for SQLite and for PostgreSQL. What was once released is never changed.
+const STEPS: &[(i64, &str, &str, &str)] = &[(
+    1,
+    "inventory",
+    include_str!("sqlite/0001_inventory.sql"),
+    include_str!("postgres/0001_inventory.sql"),
+)];
+
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
+    /// One connection, since one writes.
     pub(super) pool: Pool,
+    /// For what only reads, and must not wait for who writes.
+    pub(super) reads: Pool,
     _held: Option<Held>,
 }
 
@@ -47,9 +61,11 @@ impl Store {
             .foreign_keys(false)
             .pragma("journal_size_limit", LOG)
             .disable_statement_logging();
+        let reading = options.clone().pragma("query_only", "ON");
         let pool = one(SqlitePoolOptions::new()).connect_with(options).await?;
         let store = Self {
             pool: Pool::Sqlite(pool.clone()),
+            reads: Pool::Sqlite(some(SqlitePoolOptions::new()).connect_lazy_with(reading)),
             _held: Some(held),
         };
         let version: Vec<(String,)> = store.pool.fetch("SELECT sqlite_version()", vec![]).await?;
@@ -57,8 +73,10 @@ impl Store {
         if !version.as_deref().is_some_and(is_sound) {
             return Err(StoreError::Unsound(version.unwrap_or_default()));
         }
-        let first = include_str!("sqlite/0001_inventory.sql");
-        migrator(first).run(&pool).await?;
+        let steps = STEPS
+            .iter()
+            .map(|(number, name, text, _)| (*number, *name, *text));
+        migrator(steps).run(&pool).await?;
         Ok(store)
     }
 
@@ -66,11 +84,17 @@ impl Store {
         let options = options.clone().disable_statement_logging();
         // Says at once that nobody answers, and why: a pool would ask again and again until its time is over.
         PgConnection::connect_with(&options).await?.close().await?;
+        let reading = options
+            .clone()
+            .options([("default_transaction_read_only", "on")]);
         let pool = one(PgPoolOptions::new()).connect_with(options).await?;
-        let first = include_str!("postgres/0001_inventory.sql");
-        migrator(first).run(&pool).await?;
+        let steps = STEPS
+            .iter()
+            .map(|(number, name, _, text)| (*number, *name, *text));
+        migrator(steps).run(&pool).await?;
         let store = Self {
             pool: Pool::Postgres(pool),
+            reads: Pool::Postgres(some(PgPoolOptions::new()).connect_lazy_with(reading)),
             _held: None,
         };
         // Says at once where another gateway has it.
@@ -80,6 +104,7 @@ impl Store {
 
     /// Lets go of the store.
     pub async fn close(&self) {
+        self.reads.close().await;
         self.pool.close().await;
     }
 }
@@ -92,15 +117,24 @@ fn one<DB: Database>(options: sqlx::pool::PoolOptions<DB>) -> sqlx::pool::PoolOp
         .max_lifetime(None)
 }
 
-fn migrator(first: &'static str) -> Migrator {
-    let first = Migration::new(
-        1,
-        "inventory".into(),
-        MigrationType::Simple,
-        SqlStr::from_static(first),
-        false,
-    );
-    Migrator::with_migrations(vec![first])
+fn some<DB: Database>(options: sqlx::pool::PoolOptions<DB>) -> sqlx::pool::PoolOptions<DB> {
+    options
+        .max_connections(READERS)
+        .acquire_timeout(TURN)
+        .idle_timeout(Duration::from_mins(5))
+}
+
+fn migrator(steps: impl Iterator<Item = (i64, &'static str, &'static str)>) -> Migrator {
+    let steps = steps.map(|(number, name, text)| {
+        Migration::new(
+            number,
+            name.into(),
+            MigrationType::Simple,
+            SqlStr::from_static(text),
+            false,
+        )
+    });
+    Migrator::with_migrations(steps.collect())
 }
 
 fn is_sound(version: &str) -> bool {

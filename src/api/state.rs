@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
+use crate::inventory::hours::Hours;
 use crate::inventory::journal::{Forgetful, Journal};
 use crate::inventory::past::Past;
 use crate::inventory::{Control, Feed, Inventory, View};
@@ -122,6 +123,8 @@ pub struct Inner {
     pub(super) outlasting: TaskTracker,
     /// What changed before the memory begins; `None` where nothing keeps it.
     pub(super) past: Option<Arc<dyn Past>>,
+    /// Counts of earlier hours; `None` where nothing keeps them.
+    pub(super) hours: Option<Arc<dyn Hours>>,
     ready: AtomicBool,
     stopping: CancellationToken,
 }
@@ -176,6 +179,7 @@ impl ApiState {
             started: Instant::now(),
             outlasting: TaskTracker::new(),
             past,
+            hours: None,
             ready: AtomicBool::new(false),
             stopping: CancellationToken::new(),
         }))
@@ -186,6 +190,15 @@ impl ApiState {
     pub fn with_journal(mut self, journal: Arc<dyn Journal>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.journal = journal;
+        }
+        self
+    }
+
+    /// The same, with what keeps counts of earlier hours. To be called before the state is shared.
+    #[must_use]
+    pub fn with_hours(mut self, hours: Option<Arc<dyn Hours>>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.hours = hours;
         }
         self
     }

@@ -26,7 +26,7 @@ use axum::extract::FromRequestParts;
 use http::Extensions;
 use http::request::Parts;
 
-use crate::domain::{ClusterId, Reach};
+use crate::domain::{ClusterId, Reach, SourceName};
 use crate::inventory::{Interest, Moment, Selection, View};
 use crate::live::Known;
 
@@ -68,6 +68,17 @@ impl Viewer {
             None => true,
             Some(projects) => project.is_some_and(|project| projects.contains(project)),
         }
+    }
+
+    /// Whether the caller sees a source, also one that is no more.
+    pub(super) fn sees_source(&self, source: &SourceName) -> bool {
+        self.reach().sees(source)
+    }
+
+    /// Whether the caller sees what belongs to a project of this id and this name; `[]` is what belongs to none.
+    pub(super) fn sees_projects(&self, projects: &[String]) -> bool {
+        let seen = self.reach().projects.as_ref();
+        seen.is_none_or(|seen| projects.iter().any(|project| seen.contains(project)))
     }
 
     /// Whether the caller sees an operation: its source, and its cluster. One of a cluster that is not known, or is gone, is seen
@@ -130,7 +141,6 @@ mod tests {
     use super::super::testing::{app, json, reports, send, send_request, state_of, text};
     use super::super::{Settings, router};
     use super::*;
-    use crate::domain::SourceName;
 
     async fn ask(app: &axum::Router, reach: Reach, target: &str) -> Response {
         let mut request = Request::get(target).body(Body::empty()).unwrap();

@@ -13,6 +13,7 @@ use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
 use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::domain::SourceName;
+use crate::inventory::hours::HourWatch;
 use crate::inventory::journal::{Forgetful, Journal, Restored};
 use crate::inventory::{Control, Detailed, Inventory, Keeper, Schedule, Shown, Source};
 use crate::live::{self, Bounds, InMemory, Ledger, Live, Seen};
@@ -34,6 +35,7 @@ pub struct Gateway {
     pub access: Option<Arc<Access>>,
     /// What hands publications to the store, where there is one.
     pub recorder: Option<Arc<Recorder>>,
+    hours: Option<HourWatch>,
 }
 
 impl Gateway {
@@ -85,6 +87,7 @@ impl Gateway {
             Some(recorder) => Arc::<Recorder>::clone(recorder),
             None => Arc::new(Forgetful),
         };
+        let hours = recorder.as_ref().and_then(|recorder| recorder.hours());
         let asked = sources.clone();
         let (inventory, keeper) = Keeper::resume(sources, restored, Arc::clone(&journal), runtime);
         let keeper = Arc::new(keeper);
@@ -102,7 +105,9 @@ impl Gateway {
             settings,
             access.clone(),
         )
-        .with_journal(journal);
+        .with_journal(journal)
+        .with_hours(hours.clone());
+        let hours = hours.map(|hours| HourWatch::start(Arc::clone(&inventory), hours, runtime));
         let router = api::router(state.clone());
         Self {
             inventory,
@@ -112,6 +117,7 @@ impl Gateway {
             router,
             access,
             recorder,
+            hours,
         }
     }
 
@@ -120,6 +126,9 @@ impl Gateway {
         self.live.stop(grace).await;
         self.state.settle(grace).await;
         self.keeper.stop(grace).await;
+        if let Some(hours) = &self.hours {
+            hours.stop(grace).await;
+        }
         if let Some(recorder) = &self.recorder {
             recorder.stop(grace).await;
         }

@@ -32,6 +32,7 @@ pub(super) fn resolve(
     let is_wrong = section.mistakes() > had;
     let keep_changes = section.duration("keep_changes", HOUR..=MOST);
     let keep_attempts = section.duration("keep_attempts", HOUR..=MOST);
+    let keep_hours = section.duration("keep_hours", 24 * HOUR..=MOST);
     let most_changes = section.count("max_changes", 1_000..=1_000_000_000);
     let folder = written.or_else(|| data_dir(context.strings));
     // Who says nothing of a store and has no folder for data does without.
@@ -49,6 +50,7 @@ pub(super) fn resolve(
     Some(Settings {
         keep_changes: keep_changes.unwrap_or(defaults.keep_changes),
         keep_attempts: keep_attempts.unwrap_or(defaults.keep_attempts),
+        keep_hours: keep_hours.unwrap_or(defaults.keep_hours),
         most_changes: most_changes.unwrap_or(defaults.most_changes),
         ..defaults
     })
@@ -192,14 +194,21 @@ mod tests {
     #[test]
     fn every_mistake_is_told_at_once_and_no_address_is_shown() {
         let (_, mistakes) = read(
-            "url = 'mysql://user:hunter2@db/x'\nkeep_changes = '1s'\nkeep_attempts = 3\nmax_changes = 1\nurI = 'x'",
+            "url = 'mysql://user:hunter2@db/x'\nkeep_changes = '1s'\nkeep_attempts = 3\nkeep_hours = '1h'\nmax_changes = 1\nurI = 'x'",
             &[],
         );
         let keys: Vec<&str> = mistakes
             .iter()
             .map(|text| text.split(": ").next().unwrap())
             .collect();
-        let expected = ["url", "keep_changes", "keep_attempts", "max_changes", "urI"];
+        let expected = [
+            "url",
+            "keep_changes",
+            "keep_attempts",
+            "keep_hours",
+            "max_changes",
+            "urI",
+        ];
         assert_eq!(keys, expected.map(|key| format!("store.{key}")));
         assert!(!mistakes.join("\n").contains("hunter2"), "{mistakes:?}");
         for (lines, key) in [
@@ -219,13 +228,14 @@ mod tests {
     #[test]
     fn what_is_kept_and_for_how_long_can_be_chosen() {
         let (settings, mistakes) = read(
-            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nmax_changes = 5000",
+            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nkeep_hours = '800d'\nmax_changes = 5000",
             &[],
         );
         let settings = settings.unwrap();
         assert!(mistakes.is_empty(), "{mistakes:?}");
         assert_eq!(settings.keep_changes, 7 * 24 * HOUR);
         assert_eq!(settings.keep_attempts, 24 * HOUR);
+        assert_eq!(settings.keep_hours, 800 * 24 * HOUR);
         assert_eq!(settings.most_changes, 5_000);
         assert!(!format!("{settings:?}").contains("hunter2"));
     }

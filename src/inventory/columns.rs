@@ -63,11 +63,8 @@ impl Columns {
             for (model, count) in by_model(facts) {
                 models.entry(model).or_default().push((number, count));
             }
-            match &facts.accelerators {
-                Some(all) if all.iter().all(|(_, count)| count.is_some()) => {}
-                Some(_) | None => {
-                    accelerators_unknown.insert(number);
-                }
+            if !are_accelerators_known(facts) {
+                accelerators_unknown.insert(number);
             }
             if let Some((amount, currency)) = &facts.cost {
                 currencies
@@ -180,9 +177,15 @@ fn column<T: Copy>((key, reported): (&Arc<str>, Vec<(u32, T)>)) -> (Arc<str>, Co
     (Arc::clone(key), Column::new(reported))
 }
 
+/// Whether the provider says what accelerators there are, and how many of each.
+pub(super) fn are_accelerators_known(facts: &Facts) -> bool {
+    let all = facts.accelerators.as_ref();
+    all.is_some_and(|all| all.iter().all(|(_, count)| count.is_some()))
+}
+
 /// The accelerators of one cluster by model: a cluster that names one twice is still one cluster. A count is known when each
 /// of its parts is.
-fn by_model(facts: &Facts) -> Vec<(&Arc<str>, Option<u64>)> {
+pub(super) fn by_model(facts: &Facts) -> Vec<(&Arc<str>, Option<u64>)> {
     let mut models: Vec<(&Arc<str>, Option<u64>)> = Vec::new();
     for (model, count) in facts.accelerators.iter().flatten() {
         match models.iter_mut().find(|(known, _)| *known == model) {

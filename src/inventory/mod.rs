@@ -13,6 +13,7 @@ mod diff;
 mod exact;
 mod facts;
 mod feed;
+pub mod hours;
 mod index;
 pub mod journal;
 mod keeper;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
 use super::columns::Totals;
@@ -17,7 +18,7 @@ use super::shelf::Shelf;
 use crate::domain::Presence;
 
 /// A sum, how many clusters it covers, and of how many the value is unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sum<T> {
     /// The sum over the clusters that report a value.
     pub value: T,
@@ -147,16 +148,14 @@ impl Summary {
     }
 
     fn add_totals(&mut self, totals: &Totals, count: u64) {
-        join(&mut self.nodes, totals.nodes);
-        join(&mut self.nodes_ready, totals.nodes_ready);
+        self.nodes.join(totals.nodes);
+        self.nodes_ready.join(totals.nodes_ready);
         for (model, sum) in &totals.models {
-            join(at(&mut self.accelerators, model), *sum);
+            at(&mut self.accelerators, model).join(*sum);
         }
         let mut with = 0;
         for (currency, sum) in &totals.currencies {
-            let known = at(&mut self.cost, currency);
-            known.value = known.value.saturating_add(sum.value);
-            known.clusters += sum.clusters;
+            at(&mut self.cost, currency).join(*sum);
             with += sum.clusters;
         }
         self.cost_unknown += count - with;
@@ -172,7 +171,18 @@ fn at<'m, T: Default>(map: &'m mut BTreeMap<String, T>, key: &str) -> &'m mut T 
     }
 }
 
-fn join(sum: &mut Sum<u64>, other: Sum<u64>) {
-    sum.value = sum.value.saturating_add(other.value);
-    sum.clusters += other.clusters;
+impl Sum<u64> {
+    /// Adds another sum. What is too much stays at the most there can be.
+    pub(super) fn join(&mut self, other: Self) {
+        self.value = self.value.saturating_add(other.value);
+        self.clusters += other.clusters;
+    }
+}
+
+impl Sum<Decimal> {
+    /// Adds another sum. What is too much stays at the most there can be.
+    pub(super) fn join(&mut self, other: Self) {
+        self.value = self.value.saturating_add(other.value);
+        self.clusters += other.clusters;
+    }
 }

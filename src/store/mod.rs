@@ -15,6 +15,7 @@
 mod durable;
 mod error;
 mod files;
+mod hours;
 mod open;
 mod pool;
 mod queue;

@@ -20,6 +20,7 @@ use super::queue::{Bounds, Lost, Queue};
 use super::settings::Settings;
 use super::write::Commit;
 use crate::domain::{Kind, SourceName};
+use crate::inventory::hours::Hours;
 use crate::inventory::journal::{Behind, Journal, Publication, Restored, Standing};
 
 /// How long a publication waits for the store before it is shown all the same.
@@ -124,6 +125,12 @@ impl Recorder {
             stop,
             tasks,
         }
+    }
+
+    /// What keeps the counts of each hour.
+    pub fn hours(&self) -> Option<Arc<dyn Hours>> {
+        let durable = self.durable.as_ref()?;
+        Some(Arc::<Durable>::clone(durable))
     }
 
     /// Lets what waits be written once more, and ends; waits for it at most so long.

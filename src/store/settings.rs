@@ -17,6 +17,8 @@ pub struct Settings {
     pub keep_changes: Duration,
     /// How long attempts to read sources are kept.
     pub keep_attempts: Duration,
+    /// How long the counts of hours are kept.
+    pub keep_hours: Duration,
     /// Changes that are kept, at most.
     pub most_changes: u64,
 }
@@ -26,6 +28,8 @@ impl Settings {
     pub const KEEP_CHANGES: Duration = DAY.saturating_mul(90);
     /// How long attempts are kept unless told otherwise.
     pub const KEEP_ATTEMPTS: Duration = DAY.saturating_mul(30);
+    /// How long the counts of hours are kept unless told otherwise: a year and a month.
+    pub const KEEP_HOURS: Duration = DAY.saturating_mul(400);
     /// Changes that are kept at most, unless told otherwise.
     pub const MOST_CHANGES: u64 = 1_000_000;
 
@@ -35,6 +39,7 @@ impl Settings {
             address,
             keep_changes: Self::KEEP_CHANGES,
             keep_attempts: Self::KEEP_ATTEMPTS,
+            keep_hours: Self::KEEP_HOURS,
             most_changes: Self::MOST_CHANGES,
         }
     }

@@ -34,6 +34,7 @@ use walk::Walk;
 
 pub use events::watch_changes;
 pub use history::read_history;
+pub(super) use walk::unavailable;
 
 /// A value that is another one than before.
 #[derive(Serialize, ToSchema)]

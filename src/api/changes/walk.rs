@@ -169,7 +169,7 @@ impl Looking {
 }
 
 /// What is said where the past cannot be read.
-pub(super) fn unavailable(error: PastError) -> Problem {
+pub(in crate::api) fn unavailable(error: PastError) -> Problem {
     tracing::warn!(%error, "older changes could not be read");
     Problem::new(Code::HistoryUnavailable).with_retry_after(Duration::from_secs(5))
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod fleets;
+mod hours;
 mod json;
 mod moving;
 mod oracle;

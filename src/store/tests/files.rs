@@ -19,7 +19,7 @@ async fn open(folder: &Path) -> Store {
 }
 
 /// A new store of each engine that there is to test with.
-async fn places(name: &str) -> Vec<Place> {
+pub(super) async fn places(name: &str) -> Vec<Place> {
     let folder = tempfile::tempdir().unwrap();
     let mut places = vec![Place {
         address: Address::within(folder.path()),
@@ -34,13 +34,13 @@ async fn places(name: &str) -> Vec<Place> {
     places
 }
 
-struct Place {
-    address: Address,
+pub(super) struct Place {
+    pub(super) address: Address,
     _folder: Option<TempDir>,
 }
 
 impl Place {
-    async fn open(&self) -> Store {
+    pub(super) async fn open(&self) -> Store {
         Store::open(&self.address).await.unwrap()
     }
 }
@@ -95,7 +95,7 @@ async fn records(store: &Store) -> BTreeMap<String, Vec<u8>> {
     rows.into_iter().collect()
 }
 
-async fn count(store: &Store, sql: &'static str) -> i64 {
+pub(super) async fn count(store: &Store, sql: &'static str) -> i64 {
     let rows: Vec<(i64,)> = store.pool.fetch(sql, vec![]).await.unwrap();
     rows[0].0
 }

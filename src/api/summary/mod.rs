@@ -2,6 +2,8 @@
 //!
 //! Like a page of the list it is made on a thread that serves nobody, once for each generation, query and reach.
 
+mod series;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,13 +12,17 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::ACCEPT_ENCODING;
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::Money;
+use crate::inventory::hours::Hour;
 use crate::inventory::query::{Filter, Query};
 use crate::inventory::{Snapshot, Sum, Summary};
 
+use self::series::{Series, Span};
+use super::changes;
 use super::clusters::{About, Coding, Page};
 use super::code::Code;
 use super::filters::FiltersInShort;
@@ -138,11 +144,17 @@ struct SummaryDocument {
     generation: u64,
     /// When the inventory was as it is shown.
     as_of: Timestamp,
+    /// The same over a span of time, where `over` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series: Option<Series>,
 }
 
 /// Summarizes clusters
 ///
 /// Takes the same filters as the list. Each sum says how many clusters it covers and of how many the value is unknown.
+///
+/// With `over` it also tells how it came to this: clusters by state, nodes, accelerators and cost per hour at the end of each step.
+/// Steps in which no gateway ran are left out, and nothing is made up for them. Where nothing is kept, only the present is known.
 #[utoipa::path(
     get,
     path = "/summary",
@@ -151,6 +163,8 @@ struct SummaryDocument {
     params(
         FiltersInShort,
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
+        ("over" = Option<String>, Query, description = "Adds a series over the last so many hours, days or weeks, such as `30d`, up to `800d`. Goes with the filters `source` and `provider` alone", pattern = "^[0-9]+[hdw]$"),
+        ("step" = Option<String>, Query, description = "From one point of the series to the next; an hour for a week, six hours for two months and a day beyond, unless told otherwise. At most 1,000 points", pattern = "^[0-9]+[hdw]$"),
         ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
     ),
     responses(
@@ -163,7 +177,7 @@ struct SummaryDocument {
             )),
         (status = 304, description = "The caller has the current answer"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, HISTORY_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -182,13 +196,34 @@ pub(super) async fn summarize(
 
     let params = Params::read(Some(raw))?;
     let mut allowed = FILTERS.to_vec();
-    allowed.extend(["require", generation::MIN_GENERATION]);
+    allowed.extend([
+        "require",
+        series::OVER,
+        series::STEP,
+        generation::MIN_GENERATION,
+    ]);
     params.only(&allowed)?;
     generation::reached(&state, &params).await?;
     let snapshot = viewer.current(&state);
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
-    let page = Arc::new(make(snapshot.seen(), filter, coding)?);
+    if let Some(span) = Span::read(&params, &filter)? {
+        let now = Hour::of(Timestamp::now());
+        let counts = series::counts(&state, span, now).await;
+        let counts = counts.map_err(changes::unavailable)?;
+        let snapshot = Arc::clone(snapshot.seen());
+        // Many steps of many projects take a while to add up.
+        let made = tokio::task::spawn_blocking(move || {
+            let series = Series::of(span, now, counts, &snapshot, &filter, &viewer);
+            make(&snapshot, filter, coding, Some(series))
+        });
+        let page = made.await.map_err(|error| {
+            tracing::error!(%error, "a series could not be made");
+            Problem::new(Code::Internal)
+        })??;
+        return Ok(page.answer(headers, Timestamp::now()));
+    }
+    let page = Arc::new(make(snapshot.seen(), filter, coding, None)?);
     // What is outdated already is not asked for again.
     if snapshot.generation == state.generation() {
         let raw = raw.to_owned();
@@ -197,8 +232,14 @@ pub(super) async fn summarize(
     Ok(page.answer(headers, Timestamp::now()))
 }
 
-fn make(snapshot: &Snapshot, filter: Filter, coding: Coding) -> Result<Page, Problem> {
-    let document = SummaryDocument::of(snapshot, &filter);
+fn make(
+    snapshot: &Snapshot,
+    filter: Filter,
+    coding: Coding,
+    series: Option<Series>,
+) -> Result<Page, Problem> {
+    let mut document = SummaryDocument::of(snapshot, &filter);
+    document.series = series;
     let body = serde_json::to_vec(&document).map_err(|error| {
         tracing::error!(%error, "a summary could not be serialized");
         Problem::new(Code::Internal)
@@ -207,9 +248,14 @@ fn make(snapshot: &Snapshot, filter: Filter, coding: Coding) -> Result<Page, Pro
         filter,
         ..Query::default()
     };
+    let mut what = format!("summary|{}", snapshot.canonical(&query));
+    if document.series.is_some() {
+        // Earlier hours may be counted once more, whatever the generation is.
+        what.push_str(blake3::hash(&body).to_hex().as_str());
+    }
     let about = About {
         snapshot,
-        what: &format!("summary|{}", snapshot.canonical(&query)),
+        what: &what,
         complete: document.complete,
         varying: VARYING,
     };
@@ -250,42 +296,57 @@ impl SummaryDocument {
             by_presence: by("presence"),
             by_provider,
             by_source,
-            nodes: covered(nodes, clusters),
-            nodes_ready: covered(nodes_ready, clusters),
-            accelerators: Accelerators {
-                models: models(accelerators),
-                unknown: accelerators_unknown,
-            },
-            cost: CostSummary {
-                currencies: (cost.into_iter())
-                    .map(|(currency, sum)| CurrencyCost {
-                        hourly: Money {
-                            amount: sum.value,
-                            currency,
-                        },
-                        clusters: sum.clusters,
-                    })
-                    .collect(),
-                unknown: cost_unknown,
-            },
+            nodes: Covered::of(nodes, clusters),
+            nodes_ready: Covered::of(nodes_ready, clusters),
+            accelerators: Accelerators::of(accelerators, accelerators_unknown),
+            cost: CostSummary::of(cost, cost_unknown),
             complete: coverage.is_complete(),
             unreachable: coverage.unreachable().map(ToString::to_string).collect(),
             sources: statuses(&coverage, snapshot.as_of),
             generation: snapshot.generation,
             as_of: snapshot.as_of,
+            series: None,
         }
     }
 }
 
-fn covered(sum: Sum<u64>, total: u64) -> Covered {
-    Covered {
-        sum: sum.value,
-        clusters: sum.clusters,
-        unknown: total.saturating_sub(sum.clusters),
+impl Covered {
+    fn of(sum: Sum<u64>, total: u64) -> Self {
+        Self {
+            sum: sum.value,
+            clusters: sum.clusters,
+            unknown: total.saturating_sub(sum.clusters),
+        }
     }
 }
 
-fn models(accelerators: BTreeMap<String, Sum<u64>>) -> Vec<ModelCount> {
+impl Accelerators {
+    fn of(models: BTreeMap<String, Sum<u64>>, unknown: u64) -> Self {
+        Self {
+            models: by_frequency(models),
+            unknown,
+        }
+    }
+}
+
+impl CostSummary {
+    fn of(currencies: BTreeMap<String, Sum<Decimal>>, unknown: u64) -> Self {
+        let currencies = currencies.into_iter();
+        let currencies = currencies.map(|(currency, sum)| CurrencyCost {
+            hourly: Money {
+                amount: sum.value,
+                currency,
+            },
+            clusters: sum.clusters,
+        });
+        Self {
+            currencies: currencies.collect(),
+            unknown,
+        }
+    }
+}
+
+fn by_frequency(accelerators: BTreeMap<String, Sum<u64>>) -> Vec<ModelCount> {
     let row = |(model, sum): (String, Sum<u64>)| ModelCount {
         model,
         count: sum.value,

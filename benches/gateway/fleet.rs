@@ -8,7 +8,7 @@ use clustergate::domain::{
     Accelerator, Agent, Capacity, Cluster, Cost, CostOrigin, Kind, Money, NodeCounts, Orchestrator,
     OrchestratorType, SourceName, State, Utilization, Vantage,
 };
-use clustergate::inventory::{Inventory, Keeper, Schedule, Source};
+use clustergate::inventory::{Inventory, Schedule, Source};
 use clustergate::provider::{
     Capabilities, Capability, Described, Limits, Listed, Locator, Page, PageCursor, Provider,
     ProviderError,
@@ -41,13 +41,19 @@ const MODELS: [&str; 5] = [
 pub(crate) struct Scripted {
     name: SourceName,
     count: usize,
-    /// Rises with each change of the whole fleet.
+    /// One in so many clusters changes with each revision.
+    every: usize,
+    /// Rises with each change of the source.
     pub(crate) revision: Arc<AtomicU64>,
 }
 
 impl Scripted {
     fn listed(&self, number: usize) -> Listed {
-        let revision = self.revision.load(Ordering::Relaxed);
+        let revision = if number.is_multiple_of(self.every) {
+            self.revision.load(Ordering::Relaxed)
+        } else {
+            0
+        };
         let cluster = cluster(&self.name, number, revision);
         let raw = serde_json::json!({
             "id": cluster.native_id, "kind": "Cluster", "metadata": {"name": cluster.name, "provider": "aws", "service": "EKS",
@@ -117,7 +123,7 @@ fn cluster(source: &SourceName, number: usize, revision: u64) -> Cluster {
         name,
         Vantage::Observes,
     );
-    cluster.status.state = State::ALL[pick(17, 3) as usize + 2];
+    cluster.status.state = State::ALL[(pick(17, 3) + revision) as usize % 3 + 2];
     cluster.status.native = Some("active".into());
     cluster.orchestrator = Orchestrator {
         kind: OrchestratorType::Kubernetes,
@@ -179,50 +185,43 @@ fn cluster(source: &SourceName, number: usize, revision: u64) -> Cluster {
     cluster
 }
 
-/// A fleet in an inventory, and how to change it.
-pub(crate) struct Fleet {
-    pub(crate) inventory: Arc<Inventory>,
-    pub(crate) keeper: Arc<Keeper>,
-    pub(crate) revisions: Vec<(SourceName, Arc<AtomicU64>)>,
+/// What changes a source when it rises.
+pub(crate) type Revision = (SourceName, Arc<AtomicU64>);
+
+/// Five sources, of which one in so many clusters changes with each revision.
+pub(crate) fn sources(clusters: usize, every: usize) -> (Vec<Source>, Vec<Revision>) {
+    let mut revisions = Vec::new();
+    let mut sources = Vec::new();
+    for number in 0..5 {
+        let name = SourceName::new(format!("source-{number}")).expect("the name is well-formed");
+        let revision = Arc::new(AtomicU64::new(0));
+        let scripted = Scripted {
+            name: name.clone(),
+            count: clusters / 5,
+            every,
+            revision: Arc::clone(&revision),
+        };
+        sources.push(Source {
+            name: name.clone(),
+            provider: Arc::new(scripted),
+            stack: stack(),
+            schedule: schedule(),
+        });
+        revisions.push((name, revision));
+    }
+    (sources, revisions)
 }
 
-impl Fleet {
-    /// Reads a fleet of five sources into an inventory and waits until it is there.
-    pub(crate) async fn read(clusters: usize, runtime: &tokio::runtime::Handle) -> Self {
-        let mut revisions = Vec::new();
-        let mut sources = Vec::new();
-        for number in 0..5 {
-            let name =
-                SourceName::new(format!("source-{number}")).expect("the name is well-formed");
-            let revision = Arc::new(AtomicU64::new(0));
-            let scripted = Scripted {
-                name: name.clone(),
-                count: clusters / 5,
-                revision: Arc::clone(&revision),
-            };
-            sources.push(Source {
-                name: name.clone(),
-                provider: Arc::new(scripted),
-                stack: stack(),
-                schedule: schedule(),
-            });
-            revisions.push((name, revision));
-        }
-        let (inventory, keeper) = Keeper::start(sources, runtime);
-        let mut changes = inventory.subscribe();
-        while inventory
-            .current()
-            .sources()
-            .iter()
-            .any(|source| source.fetched_at.is_none())
-        {
-            changes.changed().await.expect("the inventory is held here");
-        }
-        Self {
-            inventory,
-            keeper: Arc::new(keeper),
-            revisions,
-        }
+/// Waits until every source was read.
+pub(crate) async fn until_read(inventory: &Inventory) {
+    let mut changes = inventory.subscribe();
+    while inventory
+        .current()
+        .sources()
+        .iter()
+        .any(|source| source.fetched_at.is_none())
+    {
+        changes.changed().await.expect("the inventory is held here");
     }
 }
 

@@ -11,6 +11,7 @@
 )]
 
 mod fleet;
+mod latency;
 mod load;
 mod refresh;
 mod summary;
@@ -27,8 +28,8 @@ use bytes::Bytes;
 use clustergate::adapters::CATALOG;
 use clustergate::api::{self, ApiState, server};
 use clustergate::app;
-use clustergate::inventory::Keeper;
-use fleet::Fleet;
+use clustergate::inventory::{Inventory, Keeper};
+use fleet::{Revision, until_read};
 use http_body_util::BodyExt as _;
 use throughput::throughput;
 use tokio::net::TcpListener;
@@ -155,6 +156,27 @@ fn verdict_ms(what: &str, value: Duration, goal: Duration, misses: &mut u32) {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// A fleet in an inventory, and how to change it.
+struct Fleet {
+    inventory: Arc<Inventory>,
+    keeper: Arc<Keeper>,
+    revisions: Vec<Revision>,
+}
+
+impl Fleet {
+    /// Reads a fleet of five sources into an inventory and waits until it is there.
+    async fn read(clusters: usize, runtime: &tokio::runtime::Handle) -> Self {
+        let (sources, revisions) = fleet::sources(clusters, 1);
+        let (inventory, keeper) = Keeper::start(sources, runtime);
+        until_read(&inventory).await;
+        Self {
+            inventory,
+            keeper: Arc::new(keeper),
+            revisions,
+        }
+    }
 }
 
 struct Bench {

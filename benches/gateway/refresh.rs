@@ -7,7 +7,8 @@ use clustergate::inventory::Control as _;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
 
-use super::load::{get, latencies, percentile};
+use super::latency::latencies;
+use super::load::{get, percentile};
 use super::{Bench, Effort, median, verdict_at_most, verdict_ms};
 
 /// A sorted page: its order is made anew with each generation, so the first reader after a refresh pays for more than a copy.

@@ -8,6 +8,8 @@
 
 mod child;
 mod crowd;
+#[path = "../gateway/latency.rs"]
+mod latency;
 #[path = "../gateway/load.rs"]
 mod load;
 mod outage;

@@ -7,7 +7,8 @@ use clustergate::inventory::Freshness;
 use clustergate::sandbox::{Fault, Vendor};
 use tokio::time::{Instant, sleep};
 
-use super::load::{get, latencies, percentile};
+use super::latency::latencies;
+use super::load::{get, percentile};
 use super::stage::Stage;
 use super::{Effort, Verdicts};
 

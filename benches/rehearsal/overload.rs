@@ -14,7 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::child::{Child, Role};
 use super::crowd::{Connected, Manners, Outcome, Rush};
-use super::load::{get, latencies, percentile};
+use super::latency::latencies;
+use super::load::{get, percentile};
 use super::stage::{Served, Setting, runtime};
 use super::{Effort, Verdicts, WARM_UP};
 

@@ -11,7 +11,8 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::child::{Child, Role};
-use super::load::{get, latencies, percentile};
+use super::latency::latencies;
+use super::load::{get, percentile};
 use super::stage::{Served, Setting, runtime};
 use super::visitors::{Gone, Here, Kind, Visit};
 use super::{Effort, Verdicts, WARM_UP};

@@ -1,0 +1,97 @@
+//! A gateway over a made-up fleet, with a store or without.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clustergate::api::{self, server};
+use clustergate::app::{Background, Gateway, Memory};
+use clustergate::inventory::Control as _;
+use clustergate::store::{Address, Settings};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use super::fleet::{Revision, sources, until_read};
+
+pub(crate) struct Stage {
+    pub(crate) gateway: Gateway,
+    revisions: Vec<Revision>,
+    background: Background,
+}
+
+impl Stage {
+    /// A gateway that has taken over what a folder's store has, and not waited for any source.
+    pub(crate) fn begin(
+        clusters: usize,
+        every: usize,
+        folder: Option<&Path>,
+        on: &Runtime,
+    ) -> Self {
+        let background = Background::start().expect("threads can be started");
+        let (sources, revisions) = sources(clusters, every);
+        let gateway = on.block_on(async {
+            let handle = background.handle();
+            let memory = match folder {
+                Some(folder) => {
+                    let settings = Settings::at(Address::within(folder));
+                    Memory::open(settings, &sources, handle).await
+                }
+                None => Memory::default(),
+            };
+            Gateway::remembering(sources, memory, None, api::Settings::default(), handle)
+        });
+        Self {
+            gateway,
+            revisions,
+            background,
+        }
+    }
+
+    /// The same, with everything read and kept.
+    pub(crate) fn set(clusters: usize, every: usize, folder: Option<&Path>, on: &Runtime) -> Self {
+        let stage = Self::begin(clusters, every, folder, on);
+        on.block_on(until_read(&stage.gateway.inventory));
+        stage
+    }
+
+    pub(crate) fn listen(&self, on: &Runtime) -> SocketAddr {
+        let listener = on
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .expect("a free port");
+        let address = listener.local_addr().expect("a bound listener");
+        let limits = server::Limits {
+            max_connections: 4_096,
+            ..server::Limits::default()
+        };
+        let router = self.gateway.router.clone();
+        on.spawn(server::serve(
+            listener,
+            router,
+            limits,
+            std::future::pending(),
+        ));
+        address
+    }
+
+    /// Has one source read again, changed or not, and waits until readers see it.
+    pub(crate) async fn refresh(&self, source: usize, is_changed: bool) -> Duration {
+        let (name, revision) = &self.revisions[source];
+        if is_changed {
+            revision.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut generations = self.gateway.inventory.subscribe();
+        let begun = Instant::now();
+        self.gateway.keeper.refresh(name);
+        let changed = generations.changed();
+        changed.await.expect("the inventory is held here");
+        begun.elapsed()
+    }
+
+    /// Ends as the program does: what waits is written.
+    pub(crate) fn stop(self, on: &Runtime) {
+        on.block_on(self.gateway.stop(Duration::from_mins(1)));
+        drop(self.background);
+    }
+}

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::SourceReport;
-use super::change::{Cause, Change, ChangeKind, FieldChange, Known};
+use super::change::{Cause, Change, ChangeKind, FieldChange, Known, Was};
 use super::row::Entry;
 use super::shelf::Shelf;
 use crate::domain::Presence;
@@ -110,7 +110,11 @@ impl Side<'_> {
 
     fn known(self) -> Known {
         let is_old = self.is_old || self.shelf.overdue;
-        Known::new(self.entry, self.presence(), is_old)
+        let was = Was {
+            presence: self.entry.presence,
+            is_stale: self.is_stale(),
+        };
+        Known::new(self.entry, self.presence(), is_old, was)
     }
 }
 
@@ -264,6 +268,9 @@ fn of_source(before: &Shelf, after: &Shelf) -> Option<Change> {
     let code = |report: &SourceReport| report.error.map(ErrorKind::code).into();
     compare("error", code(&before.report), code(&after.report));
     compare("overdue", before.overdue.into(), after.overdue.into());
+    // How many is for those alone who see all of the source.
+    let omits = |shelf: &Shelf| (shelf.report.omitted > 0).into();
+    compare("omits_items", omits(before), omits(after));
     (!fields.is_empty()).then(|| Change {
         kind: ChangeKind::SourceState,
         cause: Cause::Outage,

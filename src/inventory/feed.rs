@@ -178,19 +178,19 @@ impl Feed {
         joined(told, noises, |one, other| one >= other, most)
     }
 
-    /// The generations up to one in which a cluster changed, the newest first and at most so many of them, as far as they are here.
-    pub fn of_cluster(&self, id: &ClusterId, until: u64, most: usize) -> Vec<Moment> {
-        let batches: Vec<Arc<Batch>> = {
+    /// The generations up to one in which a cluster changed, the newest first and at most so many of them, as far as they are here;
+    /// and the generation after which they are.
+    pub fn of_cluster(&self, id: &ClusterId, until: u64, most: usize) -> (Vec<Moment>, u64) {
+        let (batches, floor): (Vec<Arc<Batch>>, u64) = {
             let rings = self.lock();
-            rings.told.between(0, until).rev().cloned().collect()
+            let batches = rings.told.between(0, until).rev();
+            (batches.cloned().collect(), rings.told.floor)
         };
         let moments = batches
             .into_iter()
             .filter_map(|batch| Moment::new(vec![batch]));
-        moments
-            .filter(|moment| moment.is_of(id))
-            .take(most)
-            .collect()
+        let of_cluster = moments.filter(|moment| moment.is_of(id)).take(most);
+        (of_cluster.collect(), floor)
     }
 
     fn lock(&self) -> MutexGuard<'_, Rings> {

@@ -6,6 +6,7 @@
 //! kept for each source apart, so that a refresh of one source leaves the others' as they are.
 
 mod batch;
+mod begin;
 mod change;
 mod columns;
 pub mod completeness;
@@ -42,7 +43,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub use batch::{Batch, Interest, Moment, Selection};
-pub use change::{Cause, Change, ChangeKind, FieldChange};
+pub use change::{Cause, Change, ChangeKind, FieldChange, Was};
 pub use completeness::{Completeness, Coverage};
 pub use feed::Feed;
 pub use keeper::{Keeper, Schedule, Source};

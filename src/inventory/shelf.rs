@@ -170,6 +170,14 @@ impl Shelf {
         self.overdue || self.outdated.contains(number)
     }
 
+    /// The ids of [`Shelf::outdated`].
+    pub(super) fn outdated_ids(&self) -> Vec<ClusterId> {
+        let entries = &self.content.entries;
+        let old = self.outdated.iter();
+        let old = old.filter_map(|number| entries.get(number as usize));
+        old.map(|entry| entry.row.id.clone()).collect()
+    }
+
     /// The shelf after a refresh.
     pub(super) fn after(&self, outcome: Outcome, has_details: bool) -> Self {
         let mut report = SourceReport::clone(&self.report);

@@ -16,6 +16,7 @@ mod durable;
 mod error;
 mod files;
 mod open;
+mod past;
 mod pool;
 mod queue;
 mod recorder;

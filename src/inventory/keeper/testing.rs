@@ -230,6 +230,7 @@ impl Archive {
                 at: batch.at,
                 body: batch.told(place).into(),
                 document: change.document().map(Into::into),
+                was: change.was(),
             }));
     }
 
@@ -263,6 +264,14 @@ impl Past for Archive {
             let mut earlier = kept.iter().rev().filter(|kept| kept.at <= at);
             let last = earlier.next().map(|kept| kept.generation);
             last.or((at >= super::testing::at(FIRST)).then_some(FIRST))
+        })
+    }
+
+    fn published_at(&self, generation: u64) -> BoxFuture<'_, Result<Option<Timestamp>, PastError>> {
+        self.tell(|kept| {
+            let mut earlier = kept.iter().rev();
+            let last = earlier.find(|kept| kept.generation <= generation);
+            last.map(|kept| kept.at)
         })
     }
 

@@ -84,7 +84,7 @@ fn commit(publication: &Publication, is_whole: bool) -> Commit {
         sources: publication.deltas.iter().map(written).collect(),
         batches: publication.batch.iter().cloned().collect(),
         attempts: attempts.collect(),
-        whole_from: None,
+        ..Commit::default()
     }
 }
 

@@ -29,12 +29,13 @@ pub(super) struct Begin {
     pub(super) first: Publication,
 }
 
-/// Fills the empty shelves of the sources with what was restored.
-pub(super) fn begin(empty: Vec<Shelf>, mut restored: Restored, now: Timestamp) -> Begin {
-    // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
-    let generation = u64::try_from(now.as_millisecond())
-        .unwrap_or_default()
-        .max(restored.generation + 1);
+/// Fills the empty shelves of the sources with what was restored; what they are then is of this generation.
+pub(super) fn begin(
+    empty: Vec<Shelf>,
+    mut restored: Restored,
+    generation: u64,
+    now: Timestamp,
+) -> Begin {
     let (mut shelves, mut texts, mut deltas) = (Vec::new(), Vec::new(), Vec::new());
     let mut changes: BTreeMap<SourceName, Vec<Change>> = BTreeMap::new();
     for (name, provider, source) in restored.gone.drain(..) {

@@ -121,12 +121,15 @@ impl Keeper {
             let links = Links::of(source.provider.capabilities());
             Shelf::new(report(source), limit).with_links(links)
         });
+        // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
+        let generation = u64::try_from(now.as_millisecond())
+            .unwrap_or_default()
+            .max(restored.generation + 1);
         let Begin {
             shelves,
             texts,
             first,
-        } = begin(empty.collect(), restored, now);
-        let generation = first.generation;
+        } = begin(empty.collect(), restored, generation, now);
         let inventory = Arc::new(Inventory::new(Snapshot::new(
             generation,
             now,

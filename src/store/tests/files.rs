@@ -19,7 +19,7 @@ async fn open(folder: &Path) -> Store {
 }
 
 /// A new store of each engine that there is to test with.
-async fn places(name: &str) -> Vec<Place> {
+pub(super) async fn places(name: &str) -> Vec<Place> {
     let folder = tempfile::tempdir().unwrap();
     let mut places = vec![Place {
         address: Address::within(folder.path()),
@@ -34,8 +34,8 @@ async fn places(name: &str) -> Vec<Place> {
     places
 }
 
-struct Place {
-    address: Address,
+pub(super) struct Place {
+    pub(super) address: Address,
     _folder: Option<TempDir>,
 }
 
@@ -165,7 +165,9 @@ async fn back(place: &Place) {
     let restored = store.restore(&wanted).await.unwrap();
     assert_eq!(restored.generation, 11);
     assert_eq!(restored.clusters(), 2);
-    assert_eq!(restored.whole().collect::<Vec<_>>(), [&source("one")]);
+    // Of the third there is nothing, and that is all there is of it.
+    let whole = [&source("one"), &source("third")];
+    assert_eq!(restored.whole().collect::<Vec<_>>(), whole);
     assert_eq!(records(&store).await.len(), 3);
 }
 
@@ -268,7 +270,7 @@ async fn a_store_has_one_gateway_and_no_reader_of_a_later_version() {
     let again = Store::open(&Address::within(folder.path())).await;
     assert!(matches!(again, Err(StoreError::Locked)), "{again:?}");
     let sql = "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
-        VALUES (2, 'later', 0, TRUE, x'00', 0)";
+        VALUES (9999, 'later', 0, TRUE, x'00', 0)";
     store.pool.execute(sql, vec![]).await.unwrap();
     store.close().await;
     drop(store);

@@ -4,6 +4,7 @@ mod converging;
 mod history;
 mod older;
 mod pages;
+mod restarts;
 mod sockets;
 mod streams;
 

@@ -15,7 +15,7 @@ use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
 use crate::inventory::journal::{Forgetful, Journal};
 use crate::inventory::past::Past;
-use crate::inventory::{Control, Feed, Inventory, View};
+use crate::inventory::{Control, Feed, Inventory, Snapshot, View};
 use crate::live::Live;
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
@@ -27,6 +27,7 @@ use super::load::Load;
 use super::rate::Proxies;
 use super::site::Hosts;
 use super::summary;
+use super::then::Then;
 
 /// How long an event stream says nothing, where its connection bears it.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -110,6 +111,8 @@ pub struct Inner {
     pub pages: Pages,
     /// Summaries that were asked for before.
     pub summaries: Pages,
+    /// Accounts of earlier generations.
+    pub then: Then,
     /// What controls access, and records it; `None` where everybody may do everything.
     pub access: Option<Arc<Access>>,
     /// Where publications are made durable.
@@ -170,6 +173,7 @@ impl ApiState {
             metrics,
             pages: Pages::default(),
             summaries: Pages::within(summary::REMEMBERED_BYTES, 1_024),
+            then: Then::default(),
             access,
             journal: Arc::new(Forgetful),
             settings,
@@ -193,6 +197,11 @@ impl ApiState {
     /// What is known, whoever asks.
     pub(super) fn whole(&self) -> &Arc<Inventory> {
         &self.0.inventory
+    }
+
+    /// What is known now, to make an account of an earlier generation of: nobody is to be shown it.
+    pub(super) fn to_be_undone(&self) -> Arc<Snapshot> {
+        self.whole().current()
     }
 
     /// Clusters of a source that have a name already, whoever may see them.

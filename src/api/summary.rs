@@ -26,6 +26,7 @@ use super::problem::{Document, Problem};
 use super::query::Params;
 use super::sources::{SourceStatus, statuses};
 use super::state::ApiState;
+use super::then;
 use super::viewer::Viewer;
 
 /// Bytes of summaries that are remembered at most.
@@ -143,6 +144,8 @@ struct SummaryDocument {
 /// Summarizes clusters
 ///
 /// Takes the same filters as the list. Each sum says how many clusters it covers and of how many the value is unknown.
+///
+/// With `as_of` it is of what was shown then, of which less is known: see the list.
 #[utoipa::path(
     get,
     path = "/summary",
@@ -151,6 +154,7 @@ struct SummaryDocument {
     params(
         FiltersInShort,
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
+        ("as_of" = Option<String>, Query, description = "The inventory as it was shown at a generation, as answers name it, or at an RFC 3339 time", example = "2026-11-20T12:00:00Z"),
         ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
     ),
     responses(
@@ -162,8 +166,10 @@ struct SummaryDocument {
                 ("Age" = u64, description = "Seconds since `as_of`"),
             )),
         (status = 304, description = "The caller has the current answer"),
+        (status = 410, description = "CHANGES_EXPIRED: it is not known any more what was shown then", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "AS_OF_TOO_FAR: too much changed since then", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED, HISTORY_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -182,10 +188,11 @@ pub(super) async fn summarize(
 
     let params = Params::read(Some(raw))?;
     let mut allowed = FILTERS.to_vec();
-    allowed.extend(["require", generation::MIN_GENERATION]);
+    allowed.extend(["require", generation::MIN_GENERATION, then::AS_OF]);
     params.only(&allowed)?;
     generation::reached(&state, &params).await?;
-    let snapshot = viewer.current(&state);
+    let earlier = then::wanted(&state, &viewer, &params).await?;
+    let snapshot = earlier.unwrap_or_else(|| viewer.current(&state));
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
     let page = Arc::new(make(snapshot.seen(), filter, coding)?);

@@ -120,6 +120,17 @@ fn passing(before: &Shelf, after: &Shelf, comes: bool) -> Vec<Change> {
         let json = if is_there { word } else { "null".to_owned() };
         RawValue::from_string(json).unwrap_or_default()
     };
+    let (own, clusters): (Vec<Change>, Vec<Change>) = difference(before, after, Cause::Operator)
+        .changes
+        .into_iter()
+        .partition(|change| change.kind == ChangeKind::SourceState);
+    let others = own.into_iter().flat_map(|change| change.fields);
+    let others = others.filter(|field| field.field != "state");
+    let first = FieldChange {
+        field: "state".to_owned(),
+        old: state(before, !comes),
+        new: state(after, comes),
+    };
     let own = Change {
         kind: ChangeKind::SourceState,
         cause: Cause::Operator,
@@ -127,17 +138,9 @@ fn passing(before: &Shelf, after: &Shelf, comes: bool) -> Vec<Change> {
         provider: after.report.provider.clone(),
         cluster: None,
         name: None,
-        fields: vec![FieldChange {
-            field: "state".to_owned(),
-            old: state(before, !comes),
-            new: state(after, comes),
-        }],
+        fields: std::iter::once(first).chain(others).collect(),
         before: None,
         after: None,
     };
-    let clusters = difference(before, after, Cause::Operator).changes;
-    let clusters = clusters
-        .into_iter()
-        .filter(|change| change.kind != ChangeKind::SourceState);
     std::iter::once(own).chain(clusters).collect()
 }

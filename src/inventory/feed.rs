@@ -157,6 +157,13 @@ impl Feed {
         Some(first.map_or(until, |first| first - 1))
     }
 
+    /// The last generation up to one in which anything worth telling changed, and when that was; `None` where that is not here.
+    pub fn last_change(&self, generation: u64) -> Option<(u64, Timestamp)> {
+        let rings = self.lock();
+        let last = rings.told.between(0, generation).next_back();
+        last.map(|batch| (batch.generation, batch.at))
+    }
+
     /// What changed from a place on, up to a generation, the oldest first and at most so many generations; `None` where not all
     /// of it is here any more.
     pub fn since(&self, from: Mark, until: u64, most: usize, noise: bool) -> Option<Vec<Moment>> {

@@ -331,7 +331,10 @@ impl RestoredSource {
             ..shelf.clone()
         };
         let places = outdated.iter().filter_map(|id| {
-            let place = next.content.index.find(&next.content.entries, id.as_str())?;
+            let place = next
+                .content
+                .index
+                .find(&next.content.entries, id.as_str())?;
             u32::try_from(place).ok()
         });
         let kept = Shelf {

@@ -32,6 +32,7 @@ mod shown;
 mod snapshot;
 mod source;
 mod summary;
+mod then;
 pub mod token;
 mod view;
 mod walk;
@@ -56,6 +57,7 @@ pub use shown::Shown;
 pub use snapshot::Snapshot;
 pub use source::{ATTEMPTS, Attempt, Freshness, SourceReport};
 pub use summary::{Sum, Summary};
+pub use then::Undo;
 pub use view::View;
 
 use crate::domain::SourceName;

@@ -28,11 +28,12 @@ pub trait Past: Send + Sync {
     /// The last generation that was published at a time or before it; `None` where that is before the floor.
     fn generation_at(&self, at: Timestamp) -> BoxFuture<'_, Result<Option<u64>, PastError>>;
 
-    /// When the last change up to a generation was published, as far as any is kept.
-    fn published_at(&self, generation: u64) -> BoxFuture<'_, Result<Option<Timestamp>, PastError>>;
+    /// The last generation up to one of which a change is kept, and when it was published.
+    fn last_change(&self, until: u64)
+    -> BoxFuture<'_, Result<Option<(u64, Timestamp)>, PastError>>;
 
     /// What changed from a place on, up to a generation, the oldest first, at most so many changes and so many bytes as can be
-    /// answered at once. None mean that there are no more.
+    /// answered at once. None mean that there are no more; where not all of them are kept, that is said.
     fn changes(
         &self,
         from: Mark,
@@ -76,6 +77,13 @@ pub struct Kept {
     pub document: Option<Box<str>>,
     /// [`Change::was`].
     pub was: Option<Was>,
+}
+
+impl Kept {
+    /// Whether it can be read back as a change.
+    pub fn is_readable(&self) -> bool {
+        read(self, &mut Interner::default()).is_some()
+    }
 }
 
 /// A change as it was told, read back.

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::Snapshot;
 use super::batch::Moment;
 use super::change::{Change, ChangeKind, Known, Was};
+use super::diff;
 use super::facts::Interner;
 use super::row::{Entry, Row};
 use super::shelf::{Content, Shelf};
 use super::source::{Freshness, SourceReport};
-use super::{Completeness, Snapshot};
 use crate::domain::{ClusterId, Kind, SourceName};
 use crate::provider::ErrorKind;
 
@@ -81,10 +82,10 @@ impl Undo {
                     then.error.get_or_insert_with(error);
                 }
                 "overdue" => {
-                    then.overdue.get_or_insert(old == true);
+                    then.overdue.get_or_insert(old == Value::Bool(true));
                 }
                 "omits_items" => {
-                    then.omits_items.get_or_insert(old == true);
+                    then.omits_items.get_or_insert(old == Value::Bool(true));
                 }
                 _ => {}
             }
@@ -202,7 +203,7 @@ fn shelve(
 /// What changes tell of a cluster; that it was out of its vendor's reach is told beside it.
 fn told_of(row: &Row, texts: &mut Interner) -> Option<Row> {
     let mut cluster = row.cluster()?;
-    cluster.forget_noise();
+    diff::quiet(&mut cluster);
     cluster.contact_lost = false;
     let document = serde_json::to_string(&cluster).ok()?;
     Row::of_document(&document, false, texts)

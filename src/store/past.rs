@@ -36,10 +36,9 @@ const OF_CLUSTER: &str = "SELECT generation, number, at, body, document, was FRO
     WHERE cluster = $1 AND (generation, number) < ($2, $3) ORDER BY generation DESC, number DESC LIMIT $4";
 const LATER: &str = "SELECT MIN(generation) FROM change WHERE at > $1";
 const BEFORE: &str = "SELECT MAX(generation) FROM change WHERE generation < $1";
-const PUBLISHED: &str =
-    "SELECT at FROM change WHERE generation <= $1 ORDER BY generation DESC, number DESC LIMIT 1";
+const LAST: &str = "SELECT generation, at FROM change WHERE generation <= $1 ORDER BY generation DESC, number DESC LIMIT 1";
 
-type Row = (i64, i64, i64, String, Option<Vec<u8>>, Option<i64>);
+pub(super) type Row = (i64, i64, i64, String, Option<Vec<u8>>, Option<i64>);
 
 /// The changes that a store keeps.
 pub(super) struct Changes {
@@ -159,21 +158,18 @@ impl Changes {
         })
     }
 
-    async fn read_time(&self, generation: u64) -> Result<Option<Timestamp>, Failure> {
+    async fn read_last(&self, until: u64) -> Result<Option<(u64, Timestamp)>, Failure> {
         let (mut transaction, _) = self.begin().await?;
-        let values = vec![Value::count(generation)];
-        let rows: Vec<(i64,)> = transaction.fetch(PUBLISHED, values).await?;
-        Ok(rows.first().and_then(|row| time(row.0)))
+        let values = vec![Value::count(until)];
+        let rows: Vec<(i64, i64)> = transaction.fetch(LAST, values).await?;
+        let last = rows.first();
+        Ok(last.and_then(|row| Some((u64::try_from(row.0).ok()?, time(row.1)?))))
     }
 }
 
 impl Standing {
     /// Whether all that changed after a place is kept: it lies after the floor, and its generation was kept as well.
-    async fn reaches(
-        &self,
-        from: Mark,
-        transaction: &mut Transaction,
-    ) -> Result<bool, StoreError> {
+    async fn reaches(&self, from: Mark, transaction: &mut Transaction) -> Result<bool, StoreError> {
         if !self.floor.is_some_and(|floor| from >= Mark::after(floor)) {
             return Ok(false);
         }
@@ -234,7 +230,7 @@ impl Reading {
     }
 }
 
-fn kept((generation, number, at, body, document, was): Row) -> Kept {
+pub(super) fn kept((generation, number, at, body, document, was): Row) -> Kept {
     Kept {
         generation: u64::try_from(generation).unwrap_or(0),
         place: usize::try_from(number).unwrap_or(0),
@@ -255,7 +251,10 @@ fn time(micros: i64) -> Option<Timestamp> {
 fn unpacked(packed: &[u8]) -> Option<Box<str>> {
     let mut text = String::new();
     let unpacking = zstd::Decoder::new(packed).ok()?;
-    unpacking.take(DOCUMENT + 1).read_to_string(&mut text).ok()?;
+    unpacking
+        .take(DOCUMENT + 1)
+        .read_to_string(&mut text)
+        .ok()?;
     (text.len() as u64 <= DOCUMENT).then(|| text.into())
 }
 
@@ -290,8 +289,11 @@ impl Past for Changes {
         Box::pin(soon(self.find(at)))
     }
 
-    fn published_at(&self, generation: u64) -> BoxFuture<'_, Result<Option<Timestamp>, PastError>> {
-        Box::pin(soon(self.read_time(generation)))
+    fn last_change(
+        &self,
+        until: u64,
+    ) -> BoxFuture<'_, Result<Option<(u64, Timestamp)>, PastError>> {
+        Box::pin(soon(self.read_last(until)))
     }
 
     fn changes(

@@ -127,7 +127,14 @@ pub(super) async fn older(
         generation: last.generation,
         place: last.place + 1,
     });
-    Ok((past::moments(kept), end.unwrap_or(Mark::after(until))))
+    let end = end.unwrap_or(Mark::after(until));
+    if kept.is_empty() {
+        return Ok((Vec::new(), end));
+    }
+    // To read changes back takes longer than others would wait.
+    let moments = tokio::task::spawn_blocking(move || past::moments(kept)).await;
+    let moments = moments.map_err(|_| PastError::Unavailable)?;
+    Ok((moments, end))
 }
 
 /// Does work of some size: what takes long on a thread that serves nobody.
@@ -180,7 +187,7 @@ impl Looking {
 }
 
 /// What is said where the past cannot be read.
-pub(super) fn unavailable(error: PastError) -> Problem {
+pub(in crate::api) fn unavailable(error: PastError) -> Problem {
     tracing::warn!(%error, "older changes could not be read");
     Problem::new(Code::HistoryUnavailable).with_retry_after(Duration::from_secs(5))
 }

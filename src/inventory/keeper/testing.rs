@@ -84,9 +84,11 @@ impl Stage {
             journal: Arc::new(Forgetful),
             inventory: Arc::clone(&inventory),
         };
+        let archive = Arc::new(Archive::default());
+        archive.durable.store(FIRST, Ordering::Relaxed);
         Self {
             inventory,
-            archive: Arc::default(),
+            archive,
             writer,
             names,
             waiting: None,
@@ -112,7 +114,9 @@ impl Stage {
             waiting.push(publication);
             return;
         }
-        self.archive.durable.store(publication.generation, Ordering::Relaxed);
+        self.archive
+            .durable
+            .store(publication.generation, Ordering::Relaxed);
         if let Some(batch) = &publication.batch {
             self.archive.keep(batch);
         }
@@ -126,13 +130,20 @@ impl Stage {
     pub(crate) fn restart(&mut self, names: &[&str]) {
         self.waiting = None;
         let durable = self.archive.durable.load(Ordering::Relaxed);
-        self.names = names.iter().map(|name| SourceName::new(*name).unwrap()).collect();
+        self.names = names
+            .iter()
+            .map(|name| SourceName::new(*name).unwrap())
+            .collect();
         let mut restored = Restored::new(durable);
         restored.is_whole = true;
         for (name, delta) in &self.kept {
-            let records: Vec<(ClusterId, Vec<u8>)> =
-                delta.all().map(|(id, record)| (id.clone(), record)).collect();
-            let records = records.iter().map(|(id, record)| (id.as_str(), &record[..]));
+            let records: Vec<(ClusterId, Vec<u8>)> = delta
+                .all()
+                .map(|(id, record)| (id.clone(), record))
+                .collect();
+            let records = records
+                .iter()
+                .map(|(id, record)| (id.as_str(), &record[..]));
             let mut source = RestoredSource::read(delta.account(), records);
             assert_eq!(source.refused, 0);
             source.is_shown = self.shown.contains(name);
@@ -157,7 +168,11 @@ impl Stage {
         });
         let begin = begin(empty.collect(), restored, generation, at(generation));
         let first = Snapshot::new(generation, at(generation), begin.shelves.clone());
-        self.archive.restarts.lock().unwrap().push((durable, generation));
+        self.archive
+            .restarts
+            .lock()
+            .unwrap()
+            .push((durable, generation));
         self.inventory = Arc::new(Inventory::new(first));
         self.writer = Writer {
             has_details: vec![false; self.names.len()],
@@ -329,6 +344,13 @@ impl Archive {
             }));
     }
 
+    fn is_reached(&self, from: Mark) -> bool {
+        let seen = from.generation - u64::from(from.place == 0);
+        let restarts = self.restarts.lock().unwrap();
+        let is_kept = |(after, first): &(u64, u64)| seen <= *after || seen >= *first;
+        from >= Mark::after(FIRST) && restarts.iter().all(is_kept)
+    }
+
     fn tell<T: Send + 'static>(
         &self,
         tell: impl FnOnce(&[Kept]) -> T,
@@ -355,11 +377,8 @@ impl Past for Archive {
     }
 
     fn reaches(&self, from: Mark) -> BoxFuture<'_, Result<bool, PastError>> {
-        let seen = from.generation - u64::from(from.place == 0);
-        let restarts = self.restarts.lock().unwrap().clone();
-        let is_kept = |(after, first): &(u64, u64)| seen <= *after || seen >= *first;
-        let is_known = seen >= FIRST && restarts.iter().all(is_kept);
-        self.tell(move |_| is_known)
+        let is_reached = self.is_reached(from);
+        self.tell(move |_| is_reached)
     }
 
     fn generation_at(&self, at: Timestamp) -> BoxFuture<'_, Result<Option<u64>, PastError>> {
@@ -370,11 +389,14 @@ impl Past for Archive {
         })
     }
 
-    fn published_at(&self, generation: u64) -> BoxFuture<'_, Result<Option<Timestamp>, PastError>> {
+    fn last_change(
+        &self,
+        until: u64,
+    ) -> BoxFuture<'_, Result<Option<(u64, Timestamp)>, PastError>> {
         self.tell(|kept| {
             let mut earlier = kept.iter().rev();
-            let last = earlier.find(|kept| kept.generation <= generation);
-            last.map(|kept| kept.at)
+            let last = earlier.find(|kept| kept.generation <= until);
+            last.map(|kept| (kept.generation, kept.at))
         })
     }
 
@@ -386,7 +408,13 @@ impl Past for Archive {
     ) -> BoxFuture<'_, Result<Vec<Kept>, PastError>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let durable = self.durable.load(Ordering::Relaxed);
-        assert!(until <= durable, "{until} is asked for, and {durable} is kept");
+        assert!(
+            until <= durable,
+            "{until} is asked for, and {durable} is kept"
+        );
+        if !self.is_reached(from) {
+            return Box::pin(std::future::ready(Err(PastError::Unknown)));
+        }
         self.tell(|kept| {
             let is_wanted = |kept: &&Kept| mark(kept) >= from && kept.generation <= until;
             kept.iter().filter(is_wanted).take(most).cloned().collect()

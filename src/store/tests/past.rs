@@ -102,7 +102,11 @@ async fn told(place: &Place) {
     let mut batches = vec![process.publish(&author.list(11, &clusters(&ids))).await];
     ids.remove(7);
     for generation in 12..14 {
-        batches.push(process.publish(&author.list(generation, &clusters(&ids))).await);
+        batches.push(
+            process
+                .publish(&author.list(generation, &clusters(&ids)))
+                .await,
+        );
     }
     let told: Vec<&[u8]> = (batches.iter())
         .flat_map(|batch| (0..batch.len()).map(|place| batch.told(place)))
@@ -117,7 +121,10 @@ async fn told(place: &Place) {
     }
     // From within a generation, and not to the end.
     let kept = all(past, Mark::parse("11.249").unwrap(), 12, 100).await;
-    assert_eq!(bodies(&kept), told[249..batches[0].len() + batches[1].len()]);
+    assert_eq!(
+        bodies(&kept),
+        told[249..batches[0].len() + batches[1].len()]
+    );
     let gone = ClusterId::new(&source("s"), "007");
     let history = past.of_cluster(&gone, Mark::after(13), 100).await.unwrap();
     let generations: Vec<u64> = history.iter().map(|kept| kept.generation).collect();
@@ -126,7 +133,10 @@ async fn told(place: &Place) {
     let history = past.of_cluster(&gone, before, 1).await.unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].generation, 12);
-    assert_eq!(history[0].was, batches[1].changes().find_map(|change| change.was()));
+    assert_eq!(
+        history[0].was,
+        batches[1].changes().find_map(|change| change.was())
+    );
     // Times: the first generation is of the floor's own time.
     for (at, expected) in [
         (second(-1), None),
@@ -136,8 +146,9 @@ async fn told(place: &Place) {
     ] {
         assert_eq!(past.generation_at(at).await, Ok(expected), "{at}");
     }
-    assert_eq!(past.published_at(12).await, Ok(Some(batches[1].at)));
-    assert_eq!(past.published_at(10).await, Ok(None));
+    assert_eq!(past.last_change(12).await, Ok(Some((12, batches[1].at))));
+    assert_eq!(past.last_change(1_000).await, Ok(Some((13, batches[2].at))));
+    assert_eq!(past.last_change(10).await, Ok(None));
     // What is not durable yet is not left out.
     let more = past.changes(Mark::after(11), 14, 10).await;
     assert!(matches!(more, Err(PastError::Unavailable)), "{more:?}");
@@ -186,7 +197,11 @@ async fn restarts(place: &Place) {
     let generations: Vec<u64> = kept.iter().map(|kept| kept.generation).collect();
     assert_eq!(generations, [11, 11, 101, 101]);
     assert_eq!(process.past.generation_at(second(60)).await, Ok(Some(101)));
-    assert_eq!(process.past.generation_at(second(49)).await, Ok(Some(101)), "{kept:?}");
+    assert_eq!(
+        process.past.generation_at(second(49)).await,
+        Ok(Some(101)),
+        "{kept:?}"
+    );
     process.stop().await;
 
     // What cannot be read back is no place to go on from.
@@ -216,7 +231,9 @@ async fn deletes(place: &Place) {
     let ids: Vec<String> = (0..900).map(|number| number.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     process.publish(&author.list(11, &clusters(&ids))).await;
-    let second_batch = process.publish(&author.list(12, &clusters(&ids[..600]))).await;
+    let second_batch = process
+        .publish(&author.list(12, &clusters(&ids[..600])))
+        .await;
     process.stop().await;
 
     let store = Store::open(&place.address).await.unwrap();

@@ -1,6 +1,7 @@
 //! Changes over HTTP, of a fleet that changes when a test says so.
 
 mod converging;
+mod earlier;
 mod history;
 mod older;
 mod pages;

@@ -8,7 +8,7 @@ use super::converging::{Follower, Happening, Plan, happen, happening, plan, show
 use super::*;
 
 #[derive(Debug, Clone)]
-enum Turn {
+pub(super) enum Turn {
     Happens(Happening),
     /// The process is another one, with the first source, the second one, or both.
     Restarts(usize),
@@ -18,9 +18,9 @@ enum Turn {
     CatchesUp,
 }
 
-const SOURCES: [&[&str]; 4] = [&["a", "b"], &["a", "b"], &["a"], &["b"]];
+pub(super) const SOURCES: [&[&str]; 4] = [&["a", "b"], &["a", "b"], &["a"], &["b"]];
 
-fn turn() -> impl Strategy<Value = Turn> {
+pub(super) fn turn() -> impl Strategy<Value = Turn> {
     prop_oneof![
         8 => happening().prop_map(Turn::Happens),
         3 => (0..SOURCES.len()).prop_map(Turn::Restarts),
@@ -30,7 +30,7 @@ fn turn() -> impl Strategy<Value = Turn> {
 }
 
 /// Whether all sources of a happening are there.
-fn is_possible(happening: &Happening, sources: &[&str]) -> bool {
+pub(super) fn is_possible(happening: &Happening, sources: &[&str]) -> bool {
     let has = |source: &usize| sources.contains(&["a", "b"][*source]);
     match happening {
         Happening::Both(..) => sources.len() == 2,
@@ -61,8 +61,15 @@ async fn follow(turns: Vec<Turn>, plans: Vec<Plan>) {
     let mut followers = Vec::new();
     for plan in &plans {
         // A filter by a source that is not there is refused.
-        let filter = if plan.filter == "source=a" { "q=1" } else { plan.filter };
-        let plan = Plan { filter, ..plan.clone() };
+        let filter = if plan.filter == "source=a" {
+            "q=1"
+        } else {
+            plan.filter
+        };
+        let plan = Plan {
+            filter,
+            ..plan.clone()
+        };
         followers.push(Follower::start(&first, &plan).await);
     }
     let (mut is_behind, mut is_lost) = (false, false);
@@ -102,7 +109,11 @@ async fn follow(turns: Vec<Turn>, plans: Vec<Plan>) {
         let (generation, list) = follower.read().await;
         assert_eq!(generation, stage.generation());
         let plan = &follower.plan;
-        assert_eq!(shown(&follower.known, noise), shown(&list, noise), "{plan:?}");
+        assert_eq!(
+            shown(&follower.known, noise),
+            shown(&list, noise),
+            "{plan:?}"
+        );
         assert!(noise || is_lost || follower.resets == 0, "{plan:?}");
         // Everything that it was told, it was told once and in order.
         let query = format!(
@@ -150,7 +161,10 @@ async fn what_was_shown_and_never_kept_is_no_place_to_go_on_from() {
     let app = app_with_past(&stage);
     let (status, body) = get(&app, &format!("/changes?since={kept}")).await;
     assert_eq!(status, 200, "{body}");
-    assert_eq!(short(&body), [format!("{} source_state a", stage.generation())]);
+    assert_eq!(
+        short(&body),
+        [format!("{} source_state a", stage.generation())]
+    );
     let (status, body) = get(&app, &format!("/changes?since={lost}")).await;
     assert_eq!((status, &body["code"]), (410, &"CHANGES_EXPIRED".into()));
 }

@@ -18,7 +18,7 @@ const THREADS: usize = 2;
 /// A generation beyond this is no number that was ever written: it would be milliseconds of the year 5138.
 const LAST: i64 = 100_000_000_000_000;
 
-type SourceRow = (String, String, String, i64, Vec<u8>, i64);
+pub(super) type SourceRow = (String, String, String, i64, Vec<u8>, i64);
 type Record = (String, Vec<u8>);
 
 const SOURCES: &str = "SELECT name, provider, account, clusters, print, generation FROM source";
@@ -38,12 +38,17 @@ impl Store {
         // What the last process did not write it did not show.
         let begun = meta.get("begun").copied().unwrap_or(0);
         let mut restored = Restored::new(known);
-        let rows: Vec<SourceRow> = self.pool.fetch(SOURCES, vec![]).await?;
+        let rows = self.source_rows().await?;
         let mut rows: HashMap<String, SourceRow> =
             rows.into_iter().map(|row| (row.0.clone(), row)).collect();
         for (name, provider) in wanted {
             let Some(row) = rows.remove(name.as_str()) else {
-                restored.add_absent(name.clone());
+                let values = vec![Value::text(name.as_str()), Value::text(""), Value::count(1)];
+                let left: Vec<Record> = self.pool.fetch(RECORDS, values).await?;
+                // What is left of a source that was not configured any more belongs to nobody.
+                if left.is_empty() {
+                    restored.add_absent(name.clone());
+                }
                 continue;
             };
             let (source, kind) = self.whole_source(name, &row, begun).await?;
@@ -71,8 +76,13 @@ impl Store {
         Ok(restored)
     }
 
+    /// The row of every source.
+    pub(super) async fn source_rows(&self) -> Result<Vec<SourceRow>, StoreError> {
+        self.pool.fetch(SOURCES, vec![]).await
+    }
+
     /// A source with its records, and its provider where that can be relied on.
-    async fn whole_source(
+    pub(super) async fn whole_source(
         &self,
         name: &SourceName,
         (_, kind, account, count, expected, generation): &SourceRow,
@@ -80,7 +90,11 @@ impl Store {
     ) -> Result<(RestoredSource, Option<Kind>), StoreError> {
         let count = u64::try_from(*count).unwrap_or(0);
         let is_whole = print(name, kind, account, count)[..] == expected[..];
-        let account = if is_whole { account.clone() } else { String::new() };
+        let account = if is_whole {
+            account.clone()
+        } else {
+            String::new()
+        };
         let mut source = self.source(name, account).await?;
         if is_whole {
             let read = source.len() + source.refused;

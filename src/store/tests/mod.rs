@@ -1,5 +1,6 @@
 //! The store over real files, and the recorder over one that fails as told.
 
+mod copies;
 mod files;
 mod past;
 mod recorder;

@@ -27,7 +27,7 @@ use super::load::Load;
 use super::rate::Proxies;
 use super::site::Hosts;
 use super::summary;
-use super::then::Then;
+use super::then::{self, Then};
 
 /// How long an event stream says nothing, where its connection bears it.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -61,6 +61,8 @@ pub struct Settings {
     pub ready_after: Duration,
     /// Changes in one event; more of one generation come in parts.
     pub max_event_items: usize,
+    /// Changes that are undone for one answer at most, to tell what was shown earlier; more are refused with `AS_OF_TOO_FAR`.
+    pub max_undone: usize,
     /// How long an event stream says nothing at most: less than after what its connection would count as idle.
     pub heartbeat: Duration,
     /// Whether a caller of whom nothing is known sees everything; else nothing. Where access is controlled it must be `false`.
@@ -83,6 +85,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             ready_after: Duration::from_secs(10),
             max_event_items: 500,
+            max_undone: then::MOST,
             heartbeat: HEARTBEAT,
             open: true,
         }

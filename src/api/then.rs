@@ -33,8 +33,9 @@ const AT_ONCE: usize = 2;
 const TURN: Duration = Duration::from_secs(2);
 /// How long it may take to read what changed since.
 const READING: Duration = Duration::from_secs(20);
-/// Changes that are undone at most, and bytes of clusters as they were.
-const MOST: usize = 500_000;
+/// Changes that are undone for one answer, unless told otherwise.
+pub(super) const MOST: usize = 500_000;
+/// Bytes of clusters as they were, at most.
 const MOST_BYTES: usize = 256 << 20;
 /// Generations, and kept changes, that are read in one go.
 const GENERATIONS: usize = 256;
@@ -198,7 +199,9 @@ async fn undo(
                 .map_or(Mark::after(until), Moment::end);
             first = first.or(moments.first().map(Moment::at));
             count += moments.iter().map(Moment::len).sum::<usize>();
-            moments.iter().for_each(|moment| undo.take(moment));
+            for moment in &moments {
+                undo.take(moment);
+            }
         } else {
             let Some(past) = &state.past else {
                 return Err(expired(state, false).await);
@@ -216,14 +219,14 @@ async fn undo(
             count += kept.len();
             // To read changes back takes a while, on a thread that serves nobody.
             let read = tokio::task::spawn_blocking(move || {
-                past::moments(kept)
-                    .iter()
-                    .for_each(|moment| undo.take(moment));
+                for moment in &past::moments(kept) {
+                    undo.take(moment);
+                }
                 undo
             });
             undo = read.await.map_err(|_| Problem::new(Code::Internal))?;
         }
-        if count > MOST || undo.weight() > MOST_BYTES {
+        if count > state.settings.max_undone || undo.weight() > MOST_BYTES {
             return Err(Problem::new(Code::AsOfTooFar).with_detail(format!(
                 "more than {count} changes lie between then and now, which are more than can be undone"
             )));
@@ -231,4 +234,79 @@ async fn undo(
         tokio::task::yield_now().await;
     }
     Ok((undo, first))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use http::Request;
+    use serde_json::Value;
+
+    use super::super::testing::{json, send_request, state_over};
+    use super::super::{Settings, router};
+    use crate::inventory::testing::{Stage, cluster};
+
+    /// Ten generations, each with one change of one cluster.
+    fn stage() -> Stage {
+        let mut stage = Stage::new(&["a"]);
+        for round in 0..10 {
+            let state = ["running", "failed"][round % 2];
+            stage.list("a", vec![cluster("a", "1", state, None)]);
+        }
+        stage
+    }
+
+    async fn get(app: &Router, target: &str) -> (u16, Value) {
+        let request = Request::get(target).body(Body::empty()).unwrap();
+        let response = send_request(app, request).await;
+        (response.status().as_u16(), json(response).await)
+    }
+
+    #[tokio::test]
+    async fn more_than_can_be_undone_is_refused() {
+        let settings = Settings {
+            max_undone: 4,
+            ..Settings::default()
+        };
+        let stage = stage();
+        let app = router(state_over(&stage.inventory, None, settings));
+        let (status, body) = get(&app, "/clusters?as_of=1002").await;
+        assert_eq!(
+            (status, &body["code"]),
+            (422, &"AS_OF_TOO_FAR".into()),
+            "{body}"
+        );
+        let (status, body) = get(&app, "/clusters?as_of=1006").await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_made_is_kept_for_a_while_and_only_so_much_is_made_at_once() {
+        let stage = stage();
+        let state = state_over(&stage.inventory, None, Settings::default());
+        let app = router(state.clone());
+        for generation in 1002..1006 {
+            assert_eq!(
+                get(&app, &format!("/clusters?as_of={generation}")).await.0,
+                200
+            );
+        }
+        let busy = state.then.turns.acquire_many(2).await.unwrap();
+        // The first made room for the last.
+        let (status, body) = get(&app, "/clusters?as_of=1002").await;
+        assert_eq!(
+            (status, &body["code"]),
+            (503, &"OVERLOADED".into()),
+            "{body}"
+        );
+        for generation in 1003..1006 {
+            assert_eq!(
+                get(&app, &format!("/clusters?as_of={generation}")).await.0,
+                200
+            );
+        }
+        drop(busy);
+        assert_eq!(get(&app, "/clusters?as_of=1002").await.0, 200);
+    }
 }

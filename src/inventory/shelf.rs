@@ -102,7 +102,7 @@ impl Content {
     }
 
     /// Clusters with a reading time of their own that is longer ago than the limit.
-    fn older_than(&self, limit: Duration, now: Timestamp) -> RoaringBitmap {
+    pub(super) fn older_than(&self, limit: Duration, now: Timestamp) -> RoaringBitmap {
         let kept = [Presence::Stale, Presence::Missing, Presence::Suspect]
             .map(|presence| &self.index.presences[presence as usize]);
         let is_old = |number: &u32| {

@@ -29,6 +29,10 @@ pub struct Undo {
 }
 
 /// What changes tell of a source as it was; `None` where nothing is told, since it is as it was.
+#[expect(
+    clippy::option_option,
+    reason = "whether something is told, and what it was"
+)]
 struct Then {
     provider: Kind,
     /// `Some(None)` where the source was not there.
@@ -94,7 +98,7 @@ impl Undo {
 
     /// The inventory as it was shown at a generation, given that this is all that changed from then until a snapshot. It takes
     /// long for many clusters: each is read and written once more.
-    pub fn apply(mut self, now: &Snapshot, generation: u64, at: Timestamp) -> Snapshot {
+    pub fn apply(self, now: &Snapshot, generation: u64, at: Timestamp) -> Snapshot {
         let mut names: HashSet<SourceName> = self.sources.keys().cloned().collect();
         names.extend(now.sources().iter().map(|source| source.name.clone()));
         let mut before: HashMap<&str, Vec<&Known>> = HashMap::new();
@@ -104,8 +108,8 @@ impl Undo {
         }
         let mut shelves = Vec::new();
         for name in names {
-            let then = self.sources.remove(&name);
-            if then.as_ref().is_some_and(|then| then.state == Some(None)) {
+            let then = self.sources.get(&name);
+            if then.is_some_and(|then| then.state == Some(None)) {
                 continue;
             }
             let known = before.remove(name.as_str()).unwrap_or_default();
@@ -122,17 +126,16 @@ impl Undo {
 
 fn shelve(
     name: SourceName,
-    then: Option<Then>,
+    told: Option<&Then>,
     now: Option<&Shelf>,
     before: &[&Known],
     changed: &HashMap<ClusterId, Option<Known>>,
 ) -> Shelf {
     let provider = now.map(|shelf| shelf.report.provider.clone());
-    let provider = (then.as_ref().map(|then| then.provider.clone())).or(provider);
+    let provider = (told.map(|then| then.provider.clone())).or(provider);
     let interval = now.map_or(std::time::Duration::ZERO, |now| now.report.refresh_interval);
     let provider = provider.unwrap_or_else(|| Kind::new("unknown"));
     let mut report = SourceReport::new(name, provider, interval);
-    let told = then.as_ref();
     let current = |what: fn(&Shelf) -> bool| now.is_some_and(what);
     report.state = told
         .and_then(|then| then.state.flatten())

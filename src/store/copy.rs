@@ -139,7 +139,7 @@ impl Store {
             return Err(CopyError::NotEmpty);
         }
         let mut lines = Lines {
-            lines,
+            from: lines,
             number: 0,
             text: Vec::new(),
         };
@@ -235,7 +235,7 @@ fn read(table: &Table, mut row: Map<String, Json>) -> Option<Vec<Value>> {
 
 /// Lines that are read one by one.
 struct Lines<R> {
-    lines: R,
+    from: R,
     number: u64,
     text: Vec<u8>,
 }
@@ -244,7 +244,7 @@ impl<R: BufRead> Lines<R> {
     fn next<T: for<'a> Deserialize<'a>>(&mut self, why: &'static str) -> Result<T, CopyError> {
         self.number += 1;
         self.text.clear();
-        let mut limited = self.lines.by_ref().take(LINE);
+        let mut limited = self.from.by_ref().take(LINE);
         limited.read_until(b'\n', &mut self.text)?;
         serde_json::from_slice(&self.text).map_err(|_| self.wrong(why))
     }

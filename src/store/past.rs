@@ -170,7 +170,7 @@ impl Changes {
 impl Standing {
     /// Whether all that changed after a place is kept: it lies after the floor, and its generation was kept as well.
     async fn reaches(&self, from: Mark, transaction: &mut Transaction) -> Result<bool, StoreError> {
-        if !self.floor.is_some_and(|floor| from >= Mark::after(floor)) {
+        if self.floor.is_none_or(|floor| from < Mark::after(floor)) {
             return Ok(false);
         }
         let seen = if from.place > 0 {

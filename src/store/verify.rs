@@ -27,7 +27,7 @@ const BROKEN: &str = "SELECT generation, COUNT(*) FROM change WHERE generation >
     GROUP BY generation HAVING COUNT(*) <> MAX(number) + 1 ORDER BY generation";
 const CHANGES: &str = "SELECT generation, number, at, body, document, was FROM change \
     WHERE (generation, number) > ($1, $2) ORDER BY generation, number LIMIT $3";
-const SQLITE: &str = "SELECT integrity_check FROM pragma_integrity_check(10)";
+const SQLITE: &str = "PRAGMA integrity_check(10)";
 
 /// What was found in a store.
 #[derive(Debug, Default, Clone, Serialize)]

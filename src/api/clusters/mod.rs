@@ -257,7 +257,7 @@ pub(super) async fn list_clusters(
 
     let mut canonical = snapshot.canonical(&query);
     if let Some(text) = params.one(then::AS_OF)? {
-        canonical.push_str(&format!(";as_of:{text}"));
+        canonical = format!("{canonical};as_of:{text}");
     }
     let mut of = snapshot;
     if let Some(cursor) = params.one("cursor")? {

@@ -12,10 +12,33 @@ use crate::domain::{ClusterId, Kind};
 use crate::inventory::authoring::Author;
 use crate::inventory::journal::{Journal as _, Publication, Restored};
 use crate::inventory::past::{Kept, Past, PastError};
-use crate::inventory::{Batch, Mark};
+use crate::inventory::{Batch, Change, Mark};
+use crate::store::durable::Durable;
+use crate::store::past::Changes;
 use crate::store::{Recorder, Settings, Store};
 
 const GRACE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn what_is_lost_and_not_yet_said_is_not_told_as_if_it_were_there() {
+    for place in places("past_lost").await {
+        let process = Process::start(&place).await;
+        process.publish_nothing(10, second(0)).await;
+        let mut author = Author::new("s");
+        process.publish(&author.list(11, &clusters(&["a"]))).await;
+        process.stop().await;
+        let durable = Arc::new(Durable::new(Settings::at(place.address.clone())));
+        assert!(durable.restore(&[]).await.error.is_none());
+        let past = Changes::new(Arc::clone(&durable), || Some(12));
+        assert_eq!(past.floor().await, Ok(11));
+        assert_eq!(past.reaches(Mark::after(10)).await, Ok(false));
+        let changes = past.changes(Mark::after(10), 11, 10).await;
+        assert!(matches!(changes, Err(PastError::Unknown)), "{changes:?}");
+        // A store that is away answers nothing.
+        durable.close().await;
+        assert_eq!(past.floor().await, Err(PastError::Unavailable));
+    }
+}
 
 /// A process that writes a store.
 struct Process {
@@ -133,10 +156,7 @@ async fn told(place: &Place) {
     let history = past.of_cluster(&gone, before, 1).await.unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].generation, 12);
-    assert_eq!(
-        history[0].was,
-        batches[1].changes().find_map(|change| change.was())
-    );
+    assert_eq!(history[0].was, batches[1].changes().find_map(Change::was));
     // Times: the first generation is of the floor's own time.
     for (at, expected) in [
         (second(-1), None),

@@ -235,7 +235,7 @@ async fn what_items_could_not_be_read_then_is_known_without_their_number() {
     let mut stage = stage();
     let rejected = |id: &str| Rejected {
         native_id: Some(id.to_owned()),
-        reason: "no name".into(),
+        reason: "no name",
     };
     stage.list_with("a", Vec::new(), vec![rejected("8"), rejected("9")]);
     stage.list("a", Vec::new());

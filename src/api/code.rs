@@ -23,6 +23,8 @@ pub enum Code {
     ChangesExpired,
     /// Older changes cannot be read.
     HistoryUnavailable,
+    /// Too much changed since the time that was asked for.
+    AsOfTooFar,
     /// The inventory is not as new as was asked for.
     GenerationNotReached,
     /// No cluster has this id.
@@ -123,7 +125,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -131,6 +133,7 @@ impl Code {
         Self::CursorExpired,
         Self::ChangesExpired,
         Self::HistoryUnavailable,
+        Self::AsOfTooFar,
         Self::GenerationNotReached,
         Self::ClusterNotFound,
         Self::SourceNotFound,
@@ -265,6 +268,12 @@ impl Code {
                 "Older changes cannot be read",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "What keeps older changes cannot be read now. What changed lately is known all the same; ask again after `Retry-After`.",
+            ),
+            Self::AsOfTooFar => (
+                "AS_OF_TOO_FAR",
+                "Too much changed since",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "What was shown at an earlier time is worked out from what changed since, and more changed than can be undone for one answer. Ask for a later time, or read the changes themselves with `GET /changes`.",
             ),
             Self::GenerationNotReached => (
                 "GENERATION_NOT_REACHED",

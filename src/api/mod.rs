@@ -37,6 +37,7 @@ pub mod sources;
 mod state;
 mod store_metrics;
 pub mod summary;
+mod then;
 pub mod viewer;
 
 #[cfg(test)]

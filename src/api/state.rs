@@ -16,7 +16,7 @@ use crate::domain::{ClusterId, SourceName};
 use crate::inventory::hours::Hours;
 use crate::inventory::journal::{Forgetful, Journal};
 use crate::inventory::past::Past;
-use crate::inventory::{Control, Feed, Inventory, View};
+use crate::inventory::{Control, Feed, Inventory, Snapshot, View};
 use crate::live::Live;
 use crate::provider::Entry;
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +28,7 @@ use super::load::Load;
 use super::rate::Proxies;
 use super::site::Hosts;
 use super::summary;
+use super::then::{self, Then};
 
 /// How long an event stream says nothing, where its connection bears it.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -61,6 +62,8 @@ pub struct Settings {
     pub ready_after: Duration,
     /// Changes in one event; more of one generation come in parts.
     pub max_event_items: usize,
+    /// Changes that are undone for one answer at most, to tell what was shown earlier; more are refused with `AS_OF_TOO_FAR`.
+    pub max_undone: usize,
     /// How long an event stream says nothing at most: less than after what its connection would count as idle.
     pub heartbeat: Duration,
     /// Whether a caller of whom nothing is known sees everything; else nothing. Where access is controlled it must be `false`.
@@ -83,6 +86,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             ready_after: Duration::from_secs(10),
             max_event_items: 500,
+            max_undone: then::MOST,
             heartbeat: HEARTBEAT,
             open: true,
         }
@@ -111,6 +115,8 @@ pub struct Inner {
     pub pages: Pages,
     /// Summaries that were asked for before.
     pub summaries: Pages,
+    /// Accounts of earlier generations.
+    pub then: Then,
     /// What controls access, and records it; `None` where everybody may do everything.
     pub access: Option<Arc<Access>>,
     /// Where publications are made durable.
@@ -173,6 +179,7 @@ impl ApiState {
             metrics,
             pages: Pages::default(),
             summaries: Pages::within(summary::REMEMBERED_BYTES, 1_024),
+            then: Then::default(),
             access,
             journal: Arc::new(Forgetful),
             settings,
@@ -206,6 +213,11 @@ impl ApiState {
     /// What is known, whoever asks.
     pub(super) fn whole(&self) -> &Arc<Inventory> {
         &self.0.inventory
+    }
+
+    /// What is known now, to make an account of an earlier generation of: nobody is to be shown it.
+    pub(super) fn to_be_undone(&self) -> Arc<Snapshot> {
+        self.whole().current()
     }
 
     /// Clusters of a source that have a name already, whoever may see them.

@@ -27,7 +27,7 @@ use http::Extensions;
 use http::request::Parts;
 
 use crate::domain::{ClusterId, Reach, SourceName};
-use crate::inventory::{Interest, Moment, Selection, View};
+use crate::inventory::{Interest, Moment, Selection, Snapshot, View};
 use crate::live::Known;
 
 use super::state::ApiState;
@@ -60,6 +60,11 @@ impl Viewer {
     pub(super) fn at(&self, state: &ApiState, generation: u64) -> Option<View> {
         let whole = state.whole().at(generation)?;
         Some(View::new(whole, self.reach()))
+    }
+
+    /// What the caller sees of an account of an earlier generation.
+    pub(super) fn view(&self, account: Arc<Snapshot>) -> View {
+        View::new(account, self.reach())
     }
 
     /// Whether a cluster that is made in a project, or in none, is one that the caller sees.

@@ -97,13 +97,15 @@ impl Gateway {
             open: access.as_ref().is_none_or(|access| !access.is_guarded()),
             ..settings
         };
-        let state = ApiState::guarded(
+        let past = recorder.as_ref().and_then(|recorder| recorder.past());
+        let state = ApiState::remembering(
             Arc::clone(&inventory),
             control,
             live.clone(),
             CATALOG,
             settings,
             access.clone(),
+            past,
         )
         .with_journal(journal)
         .with_hours(hours.clone());

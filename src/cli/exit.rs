@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::problem::Problem;
 use crate::access::KeysError;
-use crate::app::AppError;
+use crate::app::{AppError, StoredError};
 use crate::config::Mistakes;
 use crate::telemetry::logs::InitError;
 use crate::upstream::FetchError;
@@ -54,7 +54,9 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done; the inventory shown is complete",
-            Self::Failure => "something failed, or `check` found a source that cannot be read",
+            Self::Failure => {
+                "something failed, or `check` found a source that cannot be read, or `store check` something that is not what was written"
+            }
             Self::Usage => "the command line or the configuration cannot be used",
             Self::Incomplete => {
                 "the inventory is incomplete: what is known was printed (nothing with --require-complete), and standard error names the sources that are missing"
@@ -103,6 +105,18 @@ pub enum Failure {
         /// Why.
         error: KeysError,
     },
+    /// The store cannot be used as asked.
+    #[error(transparent)]
+    Store(#[from] StoredError),
+    /// A file cannot be used.
+    #[error("{file}")]
+    File {
+        /// Its name.
+        file: String,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
     /// The gateway says no.
     #[error("{0}")]
     Problem(Box<Problem>),
@@ -124,6 +138,7 @@ impl Failure {
             Self::Configuration(_)
             | Self::Usage(_)
             | Self::Log(_)
+            | Self::Store(StoredError::Address(_))
             | Self::App(AppError::Config(_)) => Exit::Usage,
             Self::Gateway { error, .. } => match error {
                 FetchError::Connect(_) | FetchError::Timeout => Exit::Unreachable,
@@ -138,7 +153,11 @@ impl Failure {
             Self::Problem(problem) => problem.exit(),
             // The reader of a pipe went away, as `head` does: it has what it wanted.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
+            // The reader of an export went away.
+            Self::Store(StoredError::Copy(error)) if is_broken_pipe(error) => Exit::Ok,
             Self::App(_)
+            | Self::Store(_)
+            | Self::File { .. }
             | Self::Answer(_)
             | Self::Output(_)
             | Self::Unprinted(_)
@@ -174,6 +193,11 @@ impl Failure {
         }
         Some(text)
     }
+}
+
+fn is_broken_pipe(error: &dyn Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

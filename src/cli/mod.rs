@@ -22,6 +22,7 @@ mod progress;
 pub mod providers;
 pub mod serve;
 pub mod sources;
+pub mod store;
 mod switch;
 mod table;
 mod text;
@@ -72,6 +73,8 @@ pub enum Command {
     Providers(providers::Providers),
     /// Make, list, rotate and revoke API keys
     Keys(keys::Keys),
+    /// Bring the store up to date, check it, or copy it to another place
+    Store(store::Store),
     /// Run simulated vendors and a gateway over them; no account is needed
     Demo(serve::Demo),
     /// Run the simulated vendors alone
@@ -180,6 +183,7 @@ pub async fn run(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Sources(sources) => sources.run(printer).await,
         Command::Providers(providers) => providers.run(printer),
         Command::Keys(keys) => keys.run(printer),
+        Command::Store(store) => store.run(printer).await,
         Command::Health(health) => health.run(printer).await,
         Command::Openapi(openapi) => {
             printer.json(&app::openapi(openapi.version_3_0))?;

@@ -45,6 +45,7 @@ pub use inbound::tls_mistakes;
 pub use mistake::{Mistake, Mistakes};
 pub use quantity::duration as read_duration;
 pub use resolve::{Overrides, listening_side, load, parse};
+pub use store::store_address;
 
 /// Everything a running gateway needs to know.
 #[derive(Debug, Clone)]

@@ -1,18 +1,20 @@
 //! The `[store]` table: where the inventory is kept, and for how long.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Table;
 
-use super::Mistake;
 use super::env::Strings;
 use super::raw::Section;
 use super::resolve::read;
 use super::source::{Context, unset};
+use super::{Mistake, Mistakes};
 use crate::store::{Address, Settings};
 
 const HOUR: Duration = Duration::from_hours(1);
+const LEAST_BYTES: u64 = 16 << 20;
+const MOST_BYTES: u64 = 1 << 50;
 const MOST: Duration = Duration::from_hours(3650 * 24);
 
 /// Reads the table; whatever is wrong with it goes to `mistakes`. `None` where nothing is to be kept.
@@ -34,6 +36,7 @@ pub(super) fn resolve(
     let keep_attempts = section.duration("keep_attempts", HOUR..=MOST);
     let keep_hours = section.duration("keep_hours", 24 * HOUR..=MOST);
     let most_changes = section.count("max_changes", 1_000..=1_000_000_000);
+    let most_bytes = section.size("max_size", LEAST_BYTES..=MOST_BYTES);
     let folder = written.or_else(|| data_dir(context.strings));
     // Who says nothing of a store and has no folder for data does without.
     if is_asked_for && enabled && !is_wrong && address.is_none() && folder.is_none() {
@@ -52,8 +55,45 @@ pub(super) fn resolve(
         keep_attempts: keep_attempts.unwrap_or(defaults.keep_attempts),
         keep_hours: keep_hours.unwrap_or(defaults.keep_hours),
         most_changes: most_changes.unwrap_or(defaults.most_changes),
+        most_bytes: most_bytes.unwrap_or(defaults.most_bytes),
         ..defaults
     })
+}
+
+/// Where the store of a configuration is; whatever else is wrong with the configuration is left alone.
+pub fn store_address(config: Option<&Path>, strings: &dyn Strings) -> Result<Address, Mistakes> {
+    let one = |key: &str, reason: &str| Mistakes(vec![Mistake::new(key, reason)]);
+    let mut table = Table::new();
+    let mut folder = Path::new("");
+    if let Some(path) = config {
+        let shown = path.display().to_string();
+        let text = super::resolve::read(path)
+            .map_err(|error| one(&shown, &format!("cannot be read: {error}")))?;
+        let whole: Table = text
+            .parse()
+            .map_err(|_| Mistakes(super::resolve::syntax(&text)))?;
+        if let Some(found) = whole.get("store").and_then(toml::Value::as_table) {
+            table = found.clone();
+        }
+        folder = path.parent().unwrap_or(folder);
+    }
+    let context = Context {
+        strings,
+        catalog: &[],
+        folder,
+    };
+    let mut mistakes = Vec::new();
+    let settings = resolve(table, context, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(Mistakes(mistakes));
+    }
+    let settings = settings.ok_or_else(|| {
+        one(
+            "store",
+            "is switched off, or there is no folder for data: name the store with --store",
+        )
+    })?;
+    Ok(settings.address)
 }
 
 /// The address, if one is given. No message shows it: it may hold a password.
@@ -114,7 +154,6 @@ fn data_dir(strings: &dyn Strings) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::Path;
 
     use super::*;
 
@@ -194,7 +233,7 @@ mod tests {
     #[test]
     fn every_mistake_is_told_at_once_and_no_address_is_shown() {
         let (_, mistakes) = read(
-            "url = 'mysql://user:hunter2@db/x'\nkeep_changes = '1s'\nkeep_attempts = 3\nkeep_hours = '1h'\nmax_changes = 1\nurI = 'x'",
+            "url = 'mysql://user:hunter2@db/x'\nkeep_changes = '1s'\nkeep_attempts = 3\nkeep_hours = '1h'\nmax_changes = 1\nmax_size = '1KiB'\nurI = 'x'",
             &[],
         );
         let keys: Vec<&str> = mistakes
@@ -207,6 +246,7 @@ mod tests {
             "keep_attempts",
             "keep_hours",
             "max_changes",
+            "max_size",
             "urI",
         ];
         assert_eq!(keys, expected.map(|key| format!("store.{key}")));
@@ -228,7 +268,7 @@ mod tests {
     #[test]
     fn what_is_kept_and_for_how_long_can_be_chosen() {
         let (settings, mistakes) = read(
-            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nkeep_hours = '800d'\nmax_changes = 5000",
+            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nkeep_hours = '800d'\nmax_changes = 5000\nmax_size = '64MiB'",
             &[],
         );
         let settings = settings.unwrap();
@@ -237,6 +277,7 @@ mod tests {
         assert_eq!(settings.keep_attempts, 24 * HOUR);
         assert_eq!(settings.keep_hours, 800 * 24 * HOUR);
         assert_eq!(settings.most_changes, 5_000);
+        assert_eq!(settings.most_bytes, 64 << 20);
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -405,6 +405,11 @@ impl Moment {
         }
     }
 
+    /// Every change, in order.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.parts.iter().flat_map(|batch| batch.changes())
+    }
+
     /// Whether anything in it is of a cluster.
     pub(super) fn is_of(&self, id: &ClusterId) -> bool {
         (self.numbered()).any(|(_, change)| change.cluster.as_ref() == Some(id))

@@ -113,10 +113,12 @@ pub(super) struct Known {
     pub(super) entry: Entry,
     /// Whether what was known of it was old.
     pub(super) is_old: bool,
+    /// What of this is the cluster's own, and not its source's.
+    pub(super) was: Was,
 }
 
 impl Known {
-    pub(super) fn new(entry: &Entry, presence: Presence, is_old: bool) -> Self {
+    pub(super) fn new(entry: &Entry, presence: Presence, is_old: bool, was: Was) -> Self {
         Self {
             entry: Entry {
                 presence,
@@ -125,7 +127,37 @@ impl Known {
                 ..entry.clone()
             },
             is_old,
+            was,
         }
+    }
+}
+
+/// How a cluster was, whatever was the matter with its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Was {
+    /// Its presence by the listings alone.
+    pub presence: Presence,
+    /// Whether it was stale by itself: read long ago, or out of its vendor's reach.
+    pub is_stale: bool,
+}
+
+impl Was {
+    const STALE: u8 = 0x10;
+
+    /// As one number.
+    pub const fn code(self) -> u8 {
+        self.presence as u8 | if self.is_stale { Self::STALE } else { 0 }
+    }
+
+    /// What a number stands for.
+    pub fn of_code(code: u8) -> Option<Self> {
+        let presence = code & !Self::STALE;
+        Some(Self {
+            presence: Presence::ALL
+                .into_iter()
+                .find(|known| *known as u8 == presence)?,
+            is_stale: code & Self::STALE != 0,
+        })
     }
 }
 
@@ -188,6 +220,11 @@ impl Change {
     pub fn document(&self) -> Option<String> {
         let known = self.after.as_ref().or(self.before.as_ref())?;
         Some(known.entry.row.document())
+    }
+
+    /// How the cluster was before the change; `None` where it was not listed, or it happened to the source.
+    pub fn was(&self) -> Option<Was> {
+        self.before.as_ref().map(|known| known.was)
     }
 
     /// Bytes that it takes, as far as they can be reckoned. What it shares with the current snapshot is not counted.

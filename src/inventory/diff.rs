@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::SourceReport;
-use super::change::{Cause, Change, ChangeKind, FieldChange, Known};
+use super::change::{Cause, Change, ChangeKind, FieldChange, Known, Was};
 use super::row::Entry;
 use super::shelf::Shelf;
-use crate::domain::Presence;
+use crate::domain::{Cluster, Presence};
 use crate::provider::ErrorKind;
 
 /// Members that change by themselves all the time: measurements, counters, and clocks. A cluster of which nothing else is new has
@@ -27,6 +27,22 @@ const NOISE: [&str; 9] = [
     "status.since",
     "capacity.as_of",
 ];
+
+/// Leaves of a cluster what changes tell of it.
+pub(super) fn quiet(cluster: &mut Cluster) {
+    cluster.utilization = None;
+    cluster.workload_counts.clear();
+    cluster.observed_at = None;
+    cluster.updated_at = None;
+    cluster.detailed_at = None;
+    cluster.status.since = None;
+    if let Some(agent) = &mut cluster.agent {
+        agent.last_seen_at = None;
+    }
+    if let Some(cost) = &mut cluster.cost {
+        cost.as_of = None;
+    }
+}
 
 /// What is different between two shelves of one source.
 #[derive(Debug, Default)]
@@ -110,7 +126,11 @@ impl Side<'_> {
 
     fn known(self) -> Known {
         let is_old = self.is_old || self.shelf.overdue;
-        Known::new(self.entry, self.presence(), is_old)
+        let was = Was {
+            presence: self.entry.presence,
+            is_stale: self.is_stale(),
+        };
+        Known::new(self.entry, self.presence(), is_old, was)
     }
 }
 
@@ -191,9 +211,19 @@ fn of_sides(before: Side<'_>, after: Side<'_>) -> Vec<FieldChange> {
         );
         of_members("", &old_members, &new_members, &mut fields);
     }
-    // What a source does to the presence of all of its clusters is told of the source.
-    if before.entry.presence != after.entry.presence && before.presence() != after.presence() {
-        let word = |side: Side<'_>| raw(&format!("\"{}\"", side.presence().as_str()));
+    // What a source does to the presence of all of its clusters is told of the source. Where that hides what became of one of
+    // them, it is told as the listings have it.
+    if before.entry.presence != after.entry.presence {
+        let is_hidden = before.presence() == after.presence();
+        let word = |side: Side<'_>| {
+            let shown = side.presence();
+            let presence = if is_hidden {
+                side.entry.presence
+            } else {
+                shown
+            };
+            raw(&format!("\"{}\"", presence.as_str()))
+        };
         fields.push(FieldChange {
             field: "presence".to_owned(),
             old: word(before),
@@ -264,6 +294,9 @@ fn of_source(before: &Shelf, after: &Shelf) -> Option<Change> {
     let code = |report: &SourceReport| report.error.map(ErrorKind::code).into();
     compare("error", code(&before.report), code(&after.report));
     compare("overdue", before.overdue.into(), after.overdue.into());
+    // How many is for those alone who see all of the source.
+    let omits = |shelf: &Shelf| (shelf.report.omitted > 0).into();
+    compare("omits_items", omits(before), omits(after));
     (!fields.is_empty()).then(|| Change {
         kind: ChangeKind::SourceState,
         cause: Cause::Outage,

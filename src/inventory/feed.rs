@@ -157,6 +157,13 @@ impl Feed {
         Some(first.map_or(until, |first| first - 1))
     }
 
+    /// The last generation up to one in which anything worth telling changed, and when that was; `None` where that is not here.
+    pub fn last_change(&self, generation: u64) -> Option<(u64, Timestamp)> {
+        let rings = self.lock();
+        let last = rings.told.between(0, generation).next_back();
+        last.map(|batch| (batch.generation, batch.at))
+    }
+
     /// What changed from a place on, up to a generation, the oldest first and at most so many generations; `None` where not all
     /// of it is here any more.
     pub fn since(&self, from: Mark, until: u64, most: usize, noise: bool) -> Option<Vec<Moment>> {
@@ -178,19 +185,19 @@ impl Feed {
         joined(told, noises, |one, other| one >= other, most)
     }
 
-    /// The generations up to one in which a cluster changed, the newest first and at most so many of them, as far as they are here.
-    pub fn of_cluster(&self, id: &ClusterId, until: u64, most: usize) -> Vec<Moment> {
-        let batches: Vec<Arc<Batch>> = {
+    /// The generations up to one in which a cluster changed, the newest first and at most so many of them, as far as they are here;
+    /// and the generation after which they are.
+    pub fn of_cluster(&self, id: &ClusterId, until: u64, most: usize) -> (Vec<Moment>, u64) {
+        let (batches, floor): (Vec<Arc<Batch>>, u64) = {
             let rings = self.lock();
-            rings.told.between(0, until).rev().cloned().collect()
+            let batches = rings.told.between(0, until).rev();
+            (batches.cloned().collect(), rings.told.floor)
         };
         let moments = batches
             .into_iter()
             .filter_map(|batch| Moment::new(vec![batch]));
-        moments
-            .filter(|moment| moment.is_of(id))
-            .take(most)
-            .collect()
+        let of_cluster = moments.filter(|moment| moment.is_of(id)).take(most);
+        (of_cluster.collect(), floor)
     }
 
     fn lock(&self) -> MutexGuard<'_, Rings> {

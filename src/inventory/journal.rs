@@ -1,6 +1,6 @@
 //! What of the inventory outlives the process: each publication on its way to a store, and what a store gives back at the start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::record;
 use super::row::Entry;
 use super::shelf::{Content, Shelf};
 use super::{Attempt, Freshness, SourceReport};
-use crate::domain::{ClusterId, SourceName};
+use crate::domain::{ClusterId, Kind, SourceName};
 use crate::provider::ErrorKind;
 
 /// Where publications are made durable before readers see them.
@@ -157,6 +157,8 @@ impl Delta {
             failing_since: report.failing_since,
             failures: report.failures,
             attempts: report.attempts.iter().map(KeptAttempt::of).collect(),
+            overdue: self.shelf.overdue,
+            outdated: self.shelf.outdated_ids(),
         };
         // Plain data cannot fail.
         serde_json::to_string(&account).unwrap_or_default()
@@ -177,6 +179,11 @@ struct Account {
     failing_since: Option<Timestamp>,
     failures: u32,
     attempts: Vec<KeptAttempt>,
+    #[serde(default)]
+    overdue: bool,
+    /// Clusters that were read longer ago than the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outdated: Vec<ClusterId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -218,7 +225,13 @@ impl KeptAttempt {
 pub struct Restored {
     /// The last generation that was kept; 0 where there was none.
     pub generation: u64,
+    /// Whether this is all that was shown of that generation: then changes go on from there.
+    pub is_whole: bool,
     pub(super) sources: HashMap<SourceName, RestoredSource>,
+    /// Sources of which nothing is kept.
+    pub(super) absent: HashSet<SourceName>,
+    /// Sources that were shown and are no more.
+    pub(super) gone: Vec<(SourceName, Kind, RestoredSource)>,
 }
 
 /// One source as it was when it was last kept.
@@ -229,6 +242,8 @@ pub struct RestoredSource {
     texts: Interner,
     /// Records that are not what was written.
     pub refused: usize,
+    /// Whether the last process showed it.
+    pub is_shown: bool,
 }
 
 impl RestoredSource {
@@ -239,6 +254,7 @@ impl RestoredSource {
             entries: Vec::new(),
             texts: Interner::default(),
             refused: 0,
+            is_shown: true,
         };
         for (id, bytes) in records {
             match record::decode(id, bytes, &mut source.texts) {
@@ -265,13 +281,14 @@ impl RestoredSource {
         self.entries.is_empty()
     }
 
-    /// The source's shelf as it begins: everything as it was, and nothing of it fresh.
-    pub(super) fn shelve(self, shelf: &Shelf) -> (Shelf, Interner) {
+    /// The source's shelf as it was, and as it begins: everything as it was, and nothing of it fresh.
+    pub(super) fn shelve(self, shelf: &Shelf) -> (Shelf, Shelf, Interner) {
         let account: Option<Account> = serde_json::from_str(&self.account).ok();
         let mut report = SourceReport::clone(&shelf.report);
         report.clusters = self.entries.len();
         report.omitted = self.refused;
         report.restored = true;
+        let (mut was, mut overdue, mut outdated) = (None, false, Vec::new());
         // What cannot be read of a source's own account is as if it had been read at no time that is known.
         report.state = if self.entries.is_empty() && account.is_none() {
             Freshness::Never
@@ -280,6 +297,8 @@ impl RestoredSource {
         };
         let mut fetched_at = None;
         if let Some(account) = account {
+            was = Some(account.state);
+            (overdue, outdated) = (account.overdue, account.outdated);
             report.state = match account.state {
                 Freshness::Fresh | Freshness::Stale => Freshness::Stale,
                 state => state,
@@ -297,6 +316,10 @@ impl RestoredSource {
                 .map(KeptAttempt::attempt)
                 .collect();
         }
+        let kept = SourceReport {
+            state: was.unwrap_or(report.state),
+            ..report.clone()
+        };
         let next = Shelf {
             report: Arc::new(report),
             content: Content::new(self.entries),
@@ -307,7 +330,27 @@ impl RestoredSource {
                 .into(),
             ..shelf.clone()
         };
-        (next, self.texts)
+        let places = outdated.iter().filter_map(|id| {
+            let place = next
+                .content
+                .index
+                .find(&next.content.entries, id.as_str())?;
+            u32::try_from(place).ok()
+        });
+        let kept = Shelf {
+            report: Arc::new(kept),
+            overdue,
+            outdated: places.collect(),
+            ..next.clone()
+        };
+        (kept, next, self.texts)
+    }
+
+    /// Whether nothing was ever read of it.
+    pub(super) fn is_unread(&self) -> bool {
+        let account: Option<Account> = serde_json::from_str(&self.account).ok();
+        let is_never = account.is_some_and(|account| account.state == Freshness::Never);
+        is_never && self.entries.is_empty() && self.refused == 0
     }
 }
 
@@ -316,8 +359,18 @@ impl Restored {
     pub fn new(generation: u64) -> Self {
         Self {
             generation,
-            sources: HashMap::new(),
+            ..Self::default()
         }
+    }
+
+    /// Takes note that nothing is kept of a source.
+    pub fn add_absent(&mut self, name: SourceName) {
+        self.absent.insert(name);
+    }
+
+    /// Adds a source that was shown and is no more.
+    pub fn add_gone(&mut self, name: SourceName, provider: Kind, source: RestoredSource) {
+        self.gone.push((name, provider, source));
     }
 
     /// Adds a source.
@@ -325,18 +378,20 @@ impl Restored {
         self.sources.insert(name, source);
     }
 
-    /// Sources that are all there, as they were written.
+    /// Sources that are all there, as they were written; also those of which nothing was.
     pub fn whole(&self) -> impl Iterator<Item = &SourceName> {
         let whole = self
             .sources
             .iter()
             .filter(|(_, source)| source.refused == 0);
-        whole.map(|(name, _)| name)
+        whole.map(|(name, _)| name).chain(&self.absent)
     }
 
     /// Records in all that are not what was written.
     pub fn refused(&self) -> usize {
-        self.sources.values().map(|source| source.refused).sum()
+        let gone = self.gone.iter().map(|(_, _, source)| source);
+        let all = self.sources.values().chain(gone);
+        all.map(|source| source.refused).sum()
     }
 
     /// How many clusters there are in all.

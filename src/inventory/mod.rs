@@ -6,6 +6,7 @@
 //! kept for each source apart, so that a refresh of one source leaves the others' as they are.
 
 mod batch;
+mod begin;
 mod change;
 mod columns;
 pub mod completeness;
@@ -32,6 +33,7 @@ mod shown;
 mod snapshot;
 mod source;
 mod summary;
+mod then;
 pub mod token;
 mod view;
 mod walk;
@@ -43,7 +45,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub use batch::{Batch, Interest, Moment, Selection};
-pub use change::{Cause, Change, ChangeKind, FieldChange};
+pub use change::{Cause, Change, ChangeKind, FieldChange, Was};
 pub use completeness::{Completeness, Coverage};
 pub use feed::Feed;
 pub use keeper::{Keeper, Schedule, Source};
@@ -56,6 +58,7 @@ pub use shown::Shown;
 pub use snapshot::Snapshot;
 pub use source::{ATTEMPTS, Attempt, Freshness, SourceReport};
 pub use summary::{Sum, Summary};
+pub use then::Undo;
 pub use view::View;
 
 use crate::domain::SourceName;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::batch::{Batch, Moment};
-use super::change::{Cause, Change, ChangeKind, FieldChange, Known};
+use super::change::{Cause, Change, ChangeKind, FieldChange, Known, Was};
 use super::facts::Interner;
 use super::mark::Mark;
 use super::row::{Entry, Row};
@@ -19,11 +19,21 @@ pub trait Past: Send + Sync {
     /// All that changed after this generation is kept, up to where the memory begins.
     fn floor(&self) -> BoxFuture<'_, Result<u64, PastError>>;
 
+    /// Whether all that changed after a place is kept. A place after the floor may be of a generation that was shown and never
+    /// kept: nobody can go on from there.
+    fn reaches(&self, from: Mark) -> BoxFuture<'_, Result<bool, PastError>> {
+        Box::pin(async move { Ok(from >= Mark::after(self.floor().await?)) })
+    }
+
     /// The last generation that was published at a time or before it; `None` where that is before the floor.
     fn generation_at(&self, at: Timestamp) -> BoxFuture<'_, Result<Option<u64>, PastError>>;
 
-    /// What changed from a place on, up to a generation, the oldest first, at most so many changes. Fewer mean that there are no
-    /// more.
+    /// The last generation up to one of which a change is kept, and when it was published.
+    fn last_change(&self, until: u64)
+    -> BoxFuture<'_, Result<Option<(u64, Timestamp)>, PastError>>;
+
+    /// What changed from a place on, up to a generation, the oldest first, at most so many changes and so many bytes as can be
+    /// answered at once. None mean that there are no more; where not all of them are kept, that is said.
     fn changes(
         &self,
         from: Mark,
@@ -31,7 +41,8 @@ pub trait Past: Send + Sync {
         most: usize,
     ) -> BoxFuture<'_, Result<Vec<Kept>, PastError>>;
 
-    /// The changes of one cluster that lie before a place, the newest first, at most so many. Fewer mean that there are no more.
+    /// The changes of one cluster that lie before a place, the newest first, at most so many changes and bytes. None mean that
+    /// there are no more.
     fn of_cluster<'a>(
         &'a self,
         id: &'a ClusterId,
@@ -46,6 +57,9 @@ pub enum PastError {
     /// What keeps it fails, or takes too long.
     #[error("older changes cannot be read now")]
     Unavailable,
+    /// Not all that changed after the place is kept.
+    #[error("not all that changed since is kept")]
+    Unknown,
 }
 
 /// One change as it was kept.
@@ -61,6 +75,15 @@ pub struct Kept {
     pub body: Box<[u8]>,
     /// [`Change::document`].
     pub document: Option<Box<str>>,
+    /// [`Change::was`].
+    pub was: Option<Was>,
+}
+
+impl Kept {
+    /// Whether it can be read back as a change.
+    pub fn is_readable(&self) -> bool {
+        read(self, &mut Interner::default()).is_some()
+    }
 }
 
 /// A change as it was told, read back.
@@ -158,7 +181,12 @@ fn read(kept: &Kept, texts: &mut Interner) -> Option<Change> {
             is_detail_newest: false,
         };
         let is_old = word("stale") == Some("true");
-        Some(Known::new(&entry, presence.unwrap_or(otherwise), is_old))
+        let shown = presence.unwrap_or(otherwise);
+        let was = kept.was.filter(|_| old).unwrap_or(Was {
+            presence: shown,
+            is_stale: is_old,
+        });
+        Some(Known::new(&entry, shown, is_old, was))
     };
     let (before, after) = match change.kind {
         ChangeKind::Added => (None, known(last, false)),

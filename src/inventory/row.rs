@@ -268,9 +268,14 @@ impl Row {
     pub(super) fn append(&self, tail: &Tail<'_>, raw: bool, nodes: bool, body: &mut Vec<u8>) {
         body.extend_from_slice(&self.json);
         tail.links.append(self.id.as_str(), body);
-        body.extend_from_slice(b",\"fetched_at\":\"");
-        body.extend_from_slice(tail.fetched_at.as_bytes());
-        body.extend_from_slice(b"\",\"presence\":\"");
+        if tail.fetched_at.is_empty() {
+            body.extend_from_slice(b",\"fetched_at\":null");
+        } else {
+            body.extend_from_slice(b",\"fetched_at\":\"");
+            body.extend_from_slice(tail.fetched_at.as_bytes());
+            body.push(b'"');
+        }
+        body.extend_from_slice(b",\"presence\":\"");
         body.extend_from_slice(tail.presence.as_str().as_bytes());
         body.extend_from_slice(if tail.stale || self.contact_lost {
             b"\",\"stale\":true".as_slice()

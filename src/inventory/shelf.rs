@@ -102,7 +102,7 @@ impl Content {
     }
 
     /// Clusters with a reading time of their own that is longer ago than the limit.
-    fn older_than(&self, limit: Duration, now: Timestamp) -> RoaringBitmap {
+    pub(super) fn older_than(&self, limit: Duration, now: Timestamp) -> RoaringBitmap {
         let kept = [Presence::Stale, Presence::Missing, Presence::Suspect]
             .map(|presence| &self.index.presences[presence as usize]);
         let is_old = |number: &u32| {
@@ -168,6 +168,14 @@ impl Shelf {
     /// Whether a cluster was last read longer ago than the staleness limit.
     pub(super) fn is_old(&self, number: u32) -> bool {
         self.overdue || self.outdated.contains(number)
+    }
+
+    /// The ids of [`Shelf::outdated`].
+    pub(super) fn outdated_ids(&self) -> Vec<ClusterId> {
+        let entries = &self.content.entries;
+        let old = self.outdated.iter();
+        let old = old.filter_map(|number| entries.get(number as usize));
+        old.map(|entry| entry.row.id.clone()).collect()
     }
 
     /// The shelf after a refresh.

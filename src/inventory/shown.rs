@@ -100,6 +100,8 @@ impl Shelf {
                 self.with(entries, has_details)
             }
         };
+        // Clusters are counted by their places, which may be others now.
+        next.outdated = next.content.older_than(self.staleness_limit, now);
         next.held.insert(id, generation);
         next
     }

@@ -28,6 +28,8 @@ pub struct Snapshot {
     reports: Vec<Arc<SourceReport>>,
     /// Stands for how far it goes; 0 is everything.
     pub(super) reach: u128,
+    /// Whether it is an account of an earlier generation, made of what changes tell.
+    pub(super) is_of_then: bool,
     pub(super) views: Views,
 }
 
@@ -46,6 +48,7 @@ impl Snapshot {
             shelves,
             reports,
             reach: 0,
+            is_of_then: false,
             views: Views::default(),
         }
     }
@@ -80,10 +83,18 @@ impl Snapshot {
         self.reach
     }
 
+    /// Whether it is an account of an earlier generation: less is known in it than was when that was current.
+    pub fn is_of_then(&self) -> bool {
+        self.is_of_then
+    }
+
     /// The filters and the order of a query in one canonical text, and how far this snapshot goes: what a page token and an
     /// entity tag are bound to.
     pub fn canonical(&self, query: &Query) -> String {
         let mut text = query.canonical();
+        if self.is_of_then {
+            text.push_str(";then");
+        }
         if self.reach != 0 {
             // Writing to a string cannot fail.
             let _ = write!(text, ";reach:{:032x}", self.reach);

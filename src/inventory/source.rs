@@ -28,6 +28,11 @@ impl Freshness {
     /// Every state.
     pub const ALL: [Self; 4] = [Self::Fresh, Self::Stale, Self::Suspect, Self::Never];
 
+    /// The state that a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
     /// The word used in answers.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! A store that may be away, and is opened again where it is.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -36,6 +36,8 @@ pub(super) trait Keeping: Send + Sync + 'static {
 /// A store that is opened when it is needed, and again after a failure.
 pub(super) struct Durable {
     settings: Settings,
+    /// The sources that are configured.
+    sources: OnceLock<Vec<SourceName>>,
     store: Mutex<Option<Arc<Store>>>,
     /// The same, for who must not wait for a commit.
     open: ArcSwapOption<Store>,
@@ -64,6 +66,7 @@ impl Durable {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
+            sources: OnceLock::new(),
             store: Mutex::new(None),
             open: ArcSwapOption::empty(),
         }
@@ -76,6 +79,8 @@ impl Durable {
 
     /// Opens the store and reads back what it has of these sources. Where it cannot, nothing is known, and it is tried again later.
     pub(super) async fn restore(&self, sources: &[(SourceName, Kind)]) -> Found {
+        let names = sources.iter().map(|(name, _)| name.clone());
+        self.sources.get_or_init(|| names.collect());
         let mut place = self.store.lock().await;
         match self.open().await {
             Ok(store) => self.set(&mut place, Some(store)),
@@ -197,10 +202,16 @@ impl Keeping for Durable {
     fn tidy(&self, now: Timestamp) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async move {
             let place = self.store.lock().await;
-            match place.as_ref() {
-                Some(store) => store.tidy(&self.settings, now).await,
-                None => Ok(false),
-            }
+            let Some(store) = place.as_ref() else {
+                return Ok(false);
+            };
+            let is_more = store.tidy(&self.settings, now).await?;
+            // Who never looked does not know what is configured.
+            let Some(sources) = self.sources.get() else {
+                return Ok(is_more);
+            };
+            let sources = store.tidy_sources(&self.settings, sources, now).await?;
+            Ok(is_more || sources)
         })
     }
 }

@@ -7,28 +7,37 @@
 //! - **What cannot be trusted is not shown.** Each record tells whether it is whole; one that is not makes its source incomplete.
 //!   A file that is damaged is moved aside, one of a later version is left alone.
 //! - **A commit may be repeated.** Whoever does not know whether it happened does it again; nothing is counted twice.
+//! - **Changes go on over a restart**, and are read back as far as they are kept. What was shown and never kept is said to be
+//!   unknown: what a process goes on from is kept with its first generation.
 //! - **A store that opens late** gets all that is known in memory. What it has of sources that were not read yet stays there, for
 //!   the next start: nothing that readers saw becomes older by it.
 //!
 //! SQLite and PostgreSQL get the same statements; only their tables are made by two texts. Nothing else in the program names SQL.
 
+mod copy;
 mod durable;
 mod error;
 mod files;
 mod hours;
 mod open;
+mod past;
 mod pool;
 mod queue;
 mod recorder;
 mod restore;
 mod retention;
 mod settings;
+mod size;
+mod tables;
+mod verify;
 mod write;
 
+pub use copy::CopyError;
 pub use error::StoreError;
 pub use open::Store;
 pub use recorder::Recorder;
 pub use settings::{Address, NoAddress, Settings};
+pub use verify::Verified;
 
 #[cfg(test)]
 mod tests;

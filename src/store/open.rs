@@ -12,6 +12,7 @@ use super::StoreError;
 use super::files::{self, Held};
 use super::pool::Pool;
 use super::settings::Address;
+use super::size::Shrinking;
 
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -32,6 +33,12 @@ const STEPS: &[(i64, &str, &str, &str)] = &[
         include_str!("postgres/0001_inventory.sql"),
     ),
     (
+        2,
+        "past",
+        include_str!("sqlite/0002_past.sql"),
+        include_str!("postgres/0002_past.sql"),
+    ),
+    (
         4,
         "hours",
         include_str!("sqlite/0004_hours.sql"),
@@ -46,6 +53,7 @@ pub struct Store {
     pub(super) pool: Pool,
     /// For what only reads, and must not wait for who writes.
     pub(super) reads: Pool,
+    pub(super) shrinking: Shrinking,
     _held: Option<Held>,
 }
 
@@ -58,24 +66,97 @@ impl Store {
         }
     }
 
+    /// Opens a store that is there, to look at it: its tables stay as they are. `None` where there is none.
+    pub async fn look_at(address: &Address) -> Result<Option<Self>, StoreError> {
+        let store = match address {
+            Address::File(file) if !file.try_exists()? => return Ok(None),
+            Address::File(file) => {
+                let held = files::hold(file)?;
+                let reading = Self::file(file)
+                    .create_if_missing(false)
+                    .pragma("query_only", "ON");
+                let pool =
+                    Pool::Sqlite(some(SqlitePoolOptions::new()).connect_with(reading).await?);
+                Self::of(pool.clone(), pool, Some(held))
+            }
+            Address::Server(options) => {
+                let options = options.as_ref().clone().disable_statement_logging();
+                let reading = options
+                    .clone()
+                    .options([("default_transaction_read_only", "on")]);
+                let pool = one(PgPoolOptions::new()).connect_with(options).await?;
+                let reads = some(PgPoolOptions::new()).connect_lazy_with(reading);
+                let store = Self::of(Pool::Postgres(pool), Pool::Postgres(reads), None);
+                // Says where a gateway has it.
+                store.pool.begin().await?.commit().await?;
+                store
+            }
+        };
+        Ok((store.version().await? > 0).then_some(store))
+    }
+
+    /// Brings the tables of a store up to date, and makes it where there is none; answers with their version before and after.
+    pub async fn migrate(address: &Address) -> Result<(i64, i64), StoreError> {
+        let before = match Self::look_at(address).await? {
+            Some(store) => {
+                let version = store.version().await?;
+                store.close().await;
+                version
+            }
+            None => 0,
+        };
+        let store = Self::open(address).await?;
+        let after = store.version().await?;
+        store.close().await;
+        Ok((before, after))
+    }
+
+    /// The version of the tables; 0 where there are none.
+    pub(super) async fn version(&self) -> Result<i64, StoreError> {
+        let is_there = match &self.reads {
+            Pool::Sqlite(_) => "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'",
+            Pool::Postgres(_) => {
+                "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() \
+                AND table_name = '_sqlx_migrations'"
+            }
+        };
+        let count: Vec<(i64,)> = self.reads.fetch(is_there, vec![]).await?;
+        if count.first().is_none_or(|row| row.0 == 0) {
+            return Ok(0);
+        }
+        let version = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
+        let version: Vec<(Option<i64>,)> = self.reads.fetch(version, vec![]).await?;
+        Ok(version.first().and_then(|row| row.0).unwrap_or(0))
+    }
+
+    fn of(pool: Pool, reads: Pool, held: Option<Held>) -> Self {
+        Self {
+            pool,
+            reads,
+            shrinking: Shrinking::default(),
+            _held: held,
+        }
+    }
+
+    fn file(file: &Path) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(file)
+            .busy_timeout(TURN)
+            .foreign_keys(false)
+            .disable_statement_logging()
+    }
+
     async fn open_file(file: &Path) -> Result<Self, StoreError> {
         let held = files::hold(file)?;
-        let options = SqliteConnectOptions::new()
-            .filename(file)
+        let options = Self::file(file)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(TURN)
-            .foreign_keys(false)
-            .pragma("journal_size_limit", LOG)
-            .disable_statement_logging();
+            .pragma("journal_size_limit", LOG);
         let reading = options.clone().pragma("query_only", "ON");
         let pool = one(SqlitePoolOptions::new()).connect_with(options).await?;
-        let store = Self {
-            pool: Pool::Sqlite(pool.clone()),
-            reads: Pool::Sqlite(some(SqlitePoolOptions::new()).connect_lazy_with(reading)),
-            _held: Some(held),
-        };
+        let reads = some(SqlitePoolOptions::new()).connect_lazy_with(reading);
+        let store = Self::of(Pool::Sqlite(pool.clone()), Pool::Sqlite(reads), Some(held));
         let version: Vec<(String,)> = store.pool.fetch("SELECT sqlite_version()", vec![]).await?;
         let version = version.into_iter().next().map(|row| row.0);
         if !version.as_deref().is_some_and(is_sound) {
@@ -96,17 +177,14 @@ impl Store {
             .clone()
             .options([("default_transaction_read_only", "on")]);
         let pool = one(PgPoolOptions::new()).connect_with(options).await?;
+        let reads = some(PgPoolOptions::new()).connect_lazy_with(reading);
+        let store = Self::of(Pool::Postgres(pool.clone()), Pool::Postgres(reads), None);
+        // Says at once where another gateway has it, whose tables must stay as they are.
+        store.pool.begin().await?.commit().await?;
         let steps = STEPS
             .iter()
             .map(|(number, name, _, text)| (*number, *name, *text));
         migrator(steps).run(&pool).await?;
-        let store = Self {
-            pool: Pool::Postgres(pool),
-            reads: Pool::Postgres(some(PgPoolOptions::new()).connect_lazy_with(reading)),
-            _held: None,
-        };
-        // Says at once where another gateway has it.
-        store.pool.begin().await?.commit().await?;
         Ok(store)
     }
 
@@ -115,6 +193,11 @@ impl Store {
         self.reads.close().await;
         self.pool.close().await;
     }
+}
+
+/// The newest version of the tables.
+pub(super) fn newest() -> i64 {
+    STEPS.iter().map(|step| step.0).max().unwrap_or(0)
 }
 
 fn one<DB: Database>(options: sqlx::pool::PoolOptions<DB>) -> sqlx::pool::PoolOptions<DB> {

@@ -85,6 +85,17 @@ impl Pool {
         })
     }
 
+    /// Begins to read: whatever is read in it is of one moment.
+    pub(super) async fn look(&self) -> Result<Transaction, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin().await?),
+            Self::Postgres(pool) => Transaction::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .await?,
+            ),
+        })
+    }
+
     /// Reads rows.
     pub(super) async fn fetch<T>(
         &self,
@@ -143,6 +154,29 @@ impl Transaction {
             Self::Postgres(transaction) => {
                 let query = bound!(sqlx::query::<Postgres>(sql), values);
                 query.execute(&mut **transaction).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Reads rows, also those that a statement gives back.
+    pub(super) async fn fetch<T>(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+        values: Vec<Value>,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        // No value is ever part of a text.
+        let sql = AssertSqlSafe(sql.into());
+        Ok(match self {
+            Self::Sqlite(transaction) => {
+                let query = bound!(sqlx::query_as::<Sqlite, T>(sql), values);
+                query.fetch_all(&mut **transaction).await?
+            }
+            Self::Postgres(transaction) => {
+                let query = bound!(sqlx::query_as::<Postgres, T>(sql), values);
+                query.fetch_all(&mut **transaction).await?
             }
         })
     }

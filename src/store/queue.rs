@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::write::{Commit, Written};
+use jiff::Timestamp;
+
+use super::write::{Begun, Commit, Written};
 use crate::domain::SourceName;
 use crate::inventory::journal::{Delta, Publication};
 use crate::inventory::{Attempt, Batch};
@@ -48,6 +50,24 @@ pub(super) struct Queue {
     attempts: VecDeque<(SourceName, Attempt)>,
     lost: Lost,
     whole_from: Option<u64>,
+    whole_at: Option<Timestamp>,
+    origin: Option<Origin>,
+    /// How this process began, and whether the store is still to be told.
+    begun: Option<Begun>,
+    is_begun_told: bool,
+    /// The last generation that is durable; at the beginning the first one.
+    settled: u64,
+    /// When the last generation was published.
+    at: Option<Timestamp>,
+}
+
+/// What a process goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This generation, of which the store has all that was shown.
+    After(u64),
+    /// Nothing that is known: what is in the store may not be what was shown.
+    Unknown,
 }
 
 /// What made room and is nowhere now.
@@ -66,6 +86,17 @@ impl Queue {
         }
     }
 
+    /// Says what the process goes on from; to be called before anything is added.
+    pub(super) fn from(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Changes before this generation are not all kept, and the store does not know it yet.
+    pub(super) fn whole_from(&self) -> Option<u64> {
+        self.whole_from
+    }
+
     /// Publications that wait.
     pub(super) fn publications(&self) -> u64 {
         self.publications
@@ -78,7 +109,11 @@ impl Queue {
     /// Adds a publication.
     pub(super) fn add(&mut self, publication: Publication) {
         self.generation = publication.generation;
+        self.at = Some(publication.at);
         self.publications += 1;
+        if let Some(origin) = self.origin.take() {
+            self.begin(origin, &publication);
+        }
         for mut delta in publication.deltas {
             let name = delta.source().clone();
             if let Some(attempt) = delta.attempt.take() {
@@ -97,6 +132,29 @@ impl Queue {
         self.make_room();
     }
 
+    fn begin(&mut self, origin: Origin, publication: &Publication) {
+        let first = publication.generation;
+        self.settled = first;
+        let after = match origin {
+            Origin::After(generation) => Some(generation),
+            Origin::Unknown => {
+                self.lose_until(first, Some(publication.at));
+                None
+            }
+        };
+        self.begun = Some(Begun {
+            first,
+            after,
+            at: publication.at,
+        });
+    }
+
+    /// Takes note that not all changes up to a generation are kept.
+    fn lose_until(&mut self, generation: u64, at: Option<Timestamp>) {
+        self.whole_from = self.whole_from.max(Some(generation + 1));
+        self.whole_at = self.whole_at.max(at);
+    }
+
     /// Takes out all that waits; `None` where nothing does.
     pub(super) fn take(&mut self) -> Option<Commit> {
         if self.publications == 0 {
@@ -110,6 +168,8 @@ impl Queue {
             batches: self.batches.drain(..).collect(),
             attempts: self.attempts.drain(..).collect(),
             whole_from: self.whole_from,
+            whole_at: self.whole_at,
+            begun: self.begun.filter(|_| !self.is_begun_told),
         })
     }
 
@@ -122,8 +182,10 @@ impl Queue {
             }
         }
         if self.whole_from == commit.whole_from {
-            self.whole_from = None;
+            (self.whole_from, self.whole_at) = (None, None);
         }
+        self.is_begun_told |= commit.begun.is_some();
+        self.settled = self.settled.max(commit.generation);
     }
 
     /// Takes back what was taken out and may not be durable, though it may be. A store that was begun anew has nothing.
@@ -136,6 +198,12 @@ impl Queue {
             self.add_whole(name, &delta);
         }
         if is_new {
+            // What was there is gone with it; all that changed since the last commit is here.
+            self.lose_until(self.settled, self.at);
+            self.is_begun_told = false;
+            if let Some(begun) = &mut self.begun {
+                begun.after = None;
+            }
             self.in_line.clear();
             let last: Vec<(SourceName, Delta)> = self.last.clone().into_iter().collect();
             for (name, delta) in last {
@@ -168,7 +236,7 @@ impl Queue {
             };
             self.weight -= oldest.weight();
             self.lost.changes += oldest.len() as u64;
-            self.whole_from = self.whole_from.max(Some(oldest.generation + 1));
+            self.lose_until(oldest.generation, Some(oldest.at));
         }
         while self.attempts.len() > self.bounds.attempts {
             self.attempts.pop_front();

@@ -16,12 +16,14 @@ use tracing::{debug, error, info, warn};
 
 use super::StoreError;
 use super::durable::{Durable, Found, Keeping};
-use super::queue::{Bounds, Lost, Queue};
+use super::past::Changes;
+use super::queue::{Bounds, Lost, Origin, Queue};
 use super::settings::Settings;
 use super::write::Commit;
 use crate::domain::{Kind, SourceName};
 use crate::inventory::hours::Hours;
 use crate::inventory::journal::{Behind, Journal, Publication, Restored, Standing};
+use crate::inventory::past::Past;
 
 /// How long a publication waits for the store before it is shown all the same.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -91,7 +93,12 @@ impl Recorder {
                 );
             }
         }
-        let queue = Queue::new(in_line, Bounds::default());
+        let origin = if restored.is_whole {
+            Origin::After(restored.generation)
+        } else {
+            Origin::Unknown
+        };
+        let queue = Queue::new(in_line, Bounds::default()).from(origin);
         let keeping = Arc::<Durable>::clone(&durable);
         let mut recorder = Self::start(keeping, queue, error, runtime);
         recorder.durable = Some(durable);
@@ -131,6 +138,14 @@ impl Recorder {
     pub fn hours(&self) -> Option<Arc<dyn Hours>> {
         let durable = self.durable.as_ref()?;
         Some(Arc::<Durable>::clone(durable))
+    }
+
+    /// The changes that are kept, to be read; `None` where there is nothing to read from.
+    pub fn past(&self) -> Option<Arc<dyn Past>> {
+        let durable = self.durable.as_ref()?;
+        let shared = Arc::clone(&self.shared);
+        let unsaid = move || shared.queue().whole_from();
+        Some(Arc::new(Changes::new(Arc::clone(durable), unsaid)))
     }
 
     /// Lets what waits be written once more, and ends; waits for it at most so long.

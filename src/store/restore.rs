@@ -18,47 +18,95 @@ const THREADS: usize = 2;
 /// A generation beyond this is no number that was ever written: it would be milliseconds of the year 5138.
 const LAST: i64 = 100_000_000_000_000;
 
-type SourceRow = (String, String, String, i64, Vec<u8>);
+pub(super) type SourceRow = (String, String, String, i64, Vec<u8>, i64);
 type Record = (String, Vec<u8>);
 
-const SOURCES: &str = "SELECT name, provider, account, clusters, print FROM source";
+const SOURCES: &str = "SELECT name, provider, account, clusters, print, generation FROM source";
 const RECORDS: &str =
     "SELECT id, record FROM cluster WHERE source = $1 AND id > $2 ORDER BY id LIMIT $3";
-const GENERATION: &str = "SELECT value FROM meta WHERE name = 'generation'";
+const META: &str =
+    "SELECT name, value FROM meta WHERE name IN ('generation', 'begun', 'changes_whole_from')";
 
 impl Store {
     /// Reads back what is known of these sources. What is there of others stays there, also of one that has the name of a source
     /// and is of another provider.
     pub async fn restore(&self, wanted: &[(SourceName, Kind)]) -> Result<Restored, StoreError> {
-        let generation: Vec<(i64,)> = self.pool.fetch(GENERATION, vec![]).await?;
-        let generation = generation.first().map_or(0, |row| row.0);
+        let meta: Vec<(String, i64)> = self.pool.fetch(META, vec![]).await?;
+        let meta: HashMap<String, i64> = meta.into_iter().collect();
+        let generation = meta.get("generation").copied().unwrap_or(0);
         let known = u64::try_from(generation.min(LAST)).unwrap_or(0);
+        // What the last process did not write it did not show.
+        let begun = meta.get("begun").copied().unwrap_or(0);
         let mut restored = Restored::new(known);
-        let rows: Vec<SourceRow> = self.pool.fetch(SOURCES, vec![]).await?;
+        let rows = self.source_rows().await?;
         let mut rows: HashMap<String, SourceRow> =
             rows.into_iter().map(|row| (row.0.clone(), row)).collect();
         for (name, provider) in wanted {
-            let Some((_, kind, account, count, expected)) = rows.remove(name.as_str()) else {
+            let Some(row) = rows.remove(name.as_str()) else {
+                let values = vec![Value::text(name.as_str()), Value::text(""), Value::count(1)];
+                let left: Vec<Record> = self.pool.fetch(RECORDS, values).await?;
+                // What is left of a source that was not configured any more belongs to nobody.
+                if left.is_empty() {
+                    restored.add_absent(name.clone());
+                }
                 continue;
             };
-            let count = u64::try_from(count).unwrap_or(0);
-            let is_whole = print(name, &kind, &account, count)[..] == expected;
-            if is_whole && kind != provider.as_str() {
-                continue;
+            let (source, kind) = self.whole_source(name, &row, begun).await?;
+            match kind {
+                Some(kind) if kind != *provider => {
+                    if source.is_shown {
+                        restored.add_gone(name.clone(), kind, source);
+                    }
+                }
+                _ => restored.add(name.clone(), source),
             }
-            let account = if is_whole { account } else { String::new() };
-            let mut source = self.source(name, account).await?;
-            if is_whole {
-                let read = source.len() + source.refused;
-                // Records that are not found are lost like those that cannot be read.
-                let written = usize::try_from(count).unwrap_or(usize::MAX);
-                source.refused += written.saturating_sub(read);
-            } else {
-                source.refused += 1;
-            }
-            restored.add(name.clone(), source);
         }
+        for (name, row) in rows {
+            let Ok(name) = SourceName::new(name) else {
+                continue;
+            };
+            if row.5 >= begun {
+                let (source, kind) = self.whole_source(&name, &row, begun).await?;
+                let kind = kind.unwrap_or_else(|| Kind::new("unknown"));
+                restored.add_gone(name, kind, source);
+            }
+        }
+        restored.is_whole =
+            known > 0 && meta.contains_key("changes_whole_from") && restored.refused() == 0;
         Ok(restored)
+    }
+
+    /// The row of every source.
+    pub(super) async fn source_rows(&self) -> Result<Vec<SourceRow>, StoreError> {
+        self.pool.fetch(SOURCES, vec![]).await
+    }
+
+    /// A source with its records, and its provider where that can be relied on.
+    pub(super) async fn whole_source(
+        &self,
+        name: &SourceName,
+        (_, kind, account, count, expected, generation): &SourceRow,
+        begun: i64,
+    ) -> Result<(RestoredSource, Option<Kind>), StoreError> {
+        let count = u64::try_from(*count).unwrap_or(0);
+        let is_whole = print(name, kind, account, count)[..] == expected[..];
+        let account = if is_whole {
+            account.clone()
+        } else {
+            String::new()
+        };
+        let mut source = self.source(name, account).await?;
+        if is_whole {
+            let read = source.len() + source.refused;
+            // Records that are not found are lost like those that cannot be read.
+            let written = usize::try_from(count).unwrap_or(usize::MAX);
+            source.refused += written.saturating_sub(read);
+        } else {
+            source.refused += 1;
+        }
+        source.is_shown = *generation >= begun;
+        let kind = serde_json::from_value(kind.as_str().into()).ok();
+        Ok((source, kind.filter(|_| is_whole)))
     }
 
     async fn source(

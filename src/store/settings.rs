@@ -21,6 +21,8 @@ pub struct Settings {
     pub keep_hours: Duration,
     /// Changes that are kept, at most.
     pub most_changes: u64,
+    /// Bytes that may be in use, about; the oldest changes and attempts go where it is more.
+    pub most_bytes: u64,
 }
 
 impl Settings {
@@ -33,6 +35,9 @@ impl Settings {
     /// Changes that are kept at most, unless told otherwise.
     pub const MOST_CHANGES: u64 = 1_000_000;
 
+    /// Bytes that may be in use, unless told otherwise.
+    pub const MOST_BYTES: u64 = 2 << 30;
+
     /// The defaults for a place.
     pub fn at(address: Address) -> Self {
         Self {
@@ -41,6 +46,7 @@ impl Settings {
             keep_attempts: Self::KEEP_ATTEMPTS,
             keep_hours: Self::KEEP_HOURS,
             most_changes: Self::MOST_CHANGES,
+            most_bytes: Self::MOST_BYTES,
         }
     }
 }

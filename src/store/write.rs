@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::StoreError;
 use super::pool::{Pool, Transaction, Value};
 use crate::domain::{ClusterId, SourceName};
@@ -29,6 +31,22 @@ pub(super) struct Commit {
     pub(super) attempts: Vec<(SourceName, Attempt)>,
     /// Changes before this generation are not all there, since some could not be kept.
     pub(super) whole_from: Option<u64>,
+    /// When what is not there was published, at the latest.
+    pub(super) whole_at: Option<Timestamp>,
+    /// The process that writes, where nothing of it is durable yet.
+    pub(super) begun: Option<Begun>,
+}
+
+/// How a process begins to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// Its first generation.
+    pub(super) first: u64,
+    /// The generation that it goes on from: what may have been shown between the two was never kept. `None` where it does not
+    /// know what there was.
+    pub(super) after: Option<u64>,
+    /// When.
+    pub(super) at: Timestamp,
 }
 
 /// One source as it is written.
@@ -60,8 +78,8 @@ const CLUSTERS: Insert = Insert {
 };
 
 const CHANGES: Insert = Insert {
-    head: "INSERT INTO change (generation, number, at, source, cluster, kind, body, document) VALUES ",
-    columns: 8,
+    head: "INSERT INTO change (generation, number, at, source, cluster, kind, body, document, was) VALUES ",
+    columns: 9,
     tail: " ON CONFLICT (generation, number) DO NOTHING",
 };
 
@@ -76,6 +94,12 @@ const NOT_WRITTEN: &str = "DELETE FROM cluster WHERE source = $1 AND generation 
 const SOURCE: &str = "INSERT INTO source (name, provider, account, clusters, generation, print) VALUES ($1, $2, $3, $4, $5, $6) \
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider, account = excluded.account, clusters = excluded.clusters, \
     generation = excluded.generation, print = excluded.print";
+const RESTART: &str =
+    "INSERT INTO restart (first, after) VALUES ($1, $2) ON CONFLICT (first) DO NOTHING";
+const UNSEEN: &str = "INSERT INTO unseen (source, since) SELECT name, $1 FROM source WHERE generation < $2 \
+    ON CONFLICT (source) DO NOTHING";
+pub(super) const SEEN: &str =
+    "DELETE FROM unseen WHERE source IN (SELECT name FROM source WHERE generation >= $1)";
 const META: &str = "INSERT INTO meta (name, value) VALUES ($1, $2) \
     ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > meta.value";
 
@@ -101,9 +125,40 @@ pub(super) async fn write(pool: &Pool, commit: &Commit) -> Result<(), StoreError
     attempts.end(&mut transaction).await?;
     meta(&mut transaction, "generation", commit.generation).await?;
     if let Some(from) = commit.whole_from {
-        meta(&mut transaction, "changes_whole_from", from).await?;
+        let at = commit.whole_at;
+        whole_from(&mut transaction, from, at.map(Timestamp::as_microsecond)).await?;
+    }
+    if let Some(begun) = &commit.begun {
+        begin(&mut transaction, begun).await?;
     }
     transaction.commit().await
+}
+
+/// Takes note that changes before a generation are not all there, and of the last time that any of these is of.
+pub(super) async fn whole_from(
+    transaction: &mut Transaction,
+    generation: u64,
+    at: Option<i64>,
+) -> Result<(), StoreError> {
+    meta(transaction, "changes_whole_from", generation).await?;
+    let at = at.and_then(|at| u64::try_from(at).ok()).unwrap_or(0);
+    meta(transaction, "changes_whole_at", at).await
+}
+
+/// Takes note of who writes from now on, and of what is there and not shown by it.
+async fn begin(transaction: &mut Transaction, begun: &Begun) -> Result<(), StoreError> {
+    meta(transaction, "begun", begun.first).await?;
+    if let Some(after) = begun.after {
+        let values = vec![Value::count(begun.first), Value::count(after)];
+        transaction.execute(RESTART, values).await?;
+    }
+    let values = vec![
+        Value::Number(Some(begun.at.as_microsecond())),
+        Value::count(begun.first),
+    ];
+    transaction.execute(UNSEEN, values).await?;
+    let values = vec![Value::count(begun.first)];
+    transaction.execute(SEEN, values).await.map(|_| ())
 }
 
 async fn meta(transaction: &mut Transaction, name: &str, value: u64) -> Result<(), StoreError> {
@@ -196,6 +251,7 @@ fn change(batch: &Batch, place: usize, change: &Change) -> Vec<Value> {
         Value::text(change.kind.as_str()),
         Value::text(String::from_utf8_lossy(batch.told(place))),
         Value::Bytes(document),
+        Value::Number(change.was().map(|was| i64::from(was.code()))),
     ]
 }
 

@@ -23,6 +23,7 @@ use super::super::viewer::Viewer;
 use super::credential::Credential;
 use super::question::{self, CHOOSING, Since};
 use super::stream::{Begin, Place, Watch};
+use super::walk::unavailable;
 
 /// The media type of an event stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -92,7 +93,7 @@ pub async fn watch_changes(
         None => Begin::At(Mark::after(until)),
         Some((name, text)) => {
             match question::since(name, text, &state, until, interest.noise).await? {
-                Since::Known(mark) if mark >= Mark::after(state.feed().floor(interest.noise)) => {
+                Since::Known(mark) if reaches(&state, mark, interest.noise).await? => {
                     Begin::At(mark)
                 }
                 Since::Known(_) | Since::Unknown => Begin::Anew(until),
@@ -116,6 +117,17 @@ pub async fn watch_changes(
     let headers = response.headers_mut();
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// Whether all that changed after a place is known, here or where it is kept.
+async fn reaches(state: &ApiState, from: Mark, noise: bool) -> Result<bool, Problem> {
+    if from >= Mark::after(state.feed().floor(noise)) {
+        return Ok(true);
+    }
+    match state.past.as_ref().filter(|_| !noise) {
+        Some(past) => past.reaches(from).await.map_err(unavailable),
+        None => Ok(false),
+    }
 }
 
 fn is_accepted(headers: &HeaderMap) -> bool {

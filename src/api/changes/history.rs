@@ -142,14 +142,16 @@ struct Looking {
 impl Looking {
     /// Looks through memory, then through what is older.
     async fn look(&mut self) -> Result<(), Problem> {
-        let floor = self.state.feed().floor(false);
+        let mut floor = self.state.feed().floor(false);
         for _ in 0..ROUNDS {
             let Some(before) = self.before else {
                 return Ok(());
             };
             if before > Mark::after(floor) {
                 let (state, id, until) = (self.state.clone(), self.id.clone(), before.generation);
-                let moments = off_the_road(LOOKED_AT, move || {
+                let moments;
+                // What the memory lets go of meanwhile is read where it is kept.
+                (moments, floor) = off_the_road(LOOKED_AT, move || {
                     state.feed().of_cluster(&id, until, GENERATIONS)
                 })
                 .await?;
@@ -158,10 +160,11 @@ impl Looking {
                 self.take(&moments, before);
                 if self.piece.count < self.most {
                     let end = end.filter(|_| !is_last).unwrap_or(floor.saturating_add(1));
-                    self.before = Some(Mark {
+                    let end = Mark {
                         generation: end,
                         place: 0,
-                    });
+                    };
+                    self.before = Some(end.min(before));
                     if is_last && self.state.past.is_none() {
                         self.before = None;
                     }
@@ -169,7 +172,7 @@ impl Looking {
             } else if let Some(past) = self.state.past.clone() {
                 let kept = past.of_cluster(&self.id, before, KEPT).await;
                 let mut kept = kept.map_err(unavailable)?;
-                let end = kept.last().filter(|_| kept.len() >= KEPT).map(|last| Mark {
+                let end = kept.last().map(|last| Mark {
                     generation: last.generation,
                     place: last.place,
                 });

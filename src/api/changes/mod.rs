@@ -32,9 +32,11 @@ use super::viewer::Viewer;
 use question::{CHOOSING, Since};
 use walk::Walk;
 
+pub(super) use question::expired;
+pub(super) use walk::unavailable;
+
 pub use events::watch_changes;
 pub use history::read_history;
-pub(super) use walk::unavailable;
 
 /// A value that is another one than before.
 #[derive(Serialize, ToSchema)]
@@ -101,6 +103,9 @@ struct ChangeList {
 ///
 /// A cluster that is moved to a project that the caller does not see is told as `removed`, one that is moved from there as
 /// `added`.
+///
+/// Changes reach back as far as they are kept, also over restarts. With a restart sources begin as `stale`; one that comes or goes
+/// with the configuration has a `state` of null before or after.
 ///
 /// All of it comes as NDJSON by `Accept: application/x-ndjson` or by `format`; `X-Inventory-Generation` says how far it goes.
 #[utoipa::path(

@@ -106,7 +106,7 @@ pub(super) async fn complete_since(state: &ApiState, noise: bool) -> u64 {
 }
 
 /// What is said where not everything is known that was asked for.
-pub(super) async fn expired(state: &ApiState, noise: bool) -> Problem {
+pub(in crate::api) async fn expired(state: &ApiState, noise: bool) -> Problem {
     let floor = complete_since(state, noise).await;
     Problem::new(Code::ChangesExpired)
         .with_detail(format!(

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::inventory::past::PastError;
 use crate::inventory::{Interest, Mark, Moment, Selection};
 
 use super::super::code::Code;
@@ -17,7 +18,7 @@ use super::super::problem::Problem;
 use super::super::state::ApiState;
 use super::super::viewer::Viewer;
 use super::credential::Credential;
-use super::walk::off_the_road;
+use super::walk::{off_the_road, older, unavailable};
 
 /// Streams at once; one more is refused with `OVERLOADED`.
 pub(super) const MOST_STREAMS: i64 = 2_048;
@@ -29,6 +30,8 @@ const CHECK: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(2);
 /// Generations that are looked at in one go.
 const GENERATIONS: usize = 16;
+/// Changes that are read of the past in one go: few, since nothing of them is kept for the client but where it is.
+const KEPT: usize = 100;
 
 /// One of the streams that there may be.
 pub(super) struct Place(ApiState);
@@ -158,19 +161,11 @@ impl Watch {
             if let Some(event) = self.part() {
                 return Ok(Some(event));
             }
-            let feed = self.state.feed();
-            let noise = self.interest.noise;
-            let Some(moments) = feed.since(self.at, until, GENERATIONS, noise) else {
+            let Some((moments, end)) = self.moments(until).await? else {
                 self.at = Mark::after(until);
                 return Ok(Some(reset(self.at)));
             };
-            let is_last = moments.len() < GENERATIONS;
             let place = self.at;
-            let end = if is_last {
-                Mark::after(until)
-            } else {
-                moments.last().map_or(place, Moment::end)
-            };
             let (viewer, interest) = (self.viewer.clone(), Arc::clone(&self.interest));
             let size = moments.iter().map(Moment::len).sum();
             let found = off_the_road(size, move || {
@@ -199,6 +194,25 @@ impl Watch {
             tokio::task::yield_now().await;
         }
         Ok(None)
+    }
+
+    /// The next generations in which anything changed, and the place after them; `None` where not all of them are known.
+    async fn moments(&self, until: u64) -> Result<Option<(Vec<Moment>, Mark)>, Problem> {
+        let noise = self.interest.noise;
+        let feed = self.state.feed();
+        if let Some(moments) = feed.since(self.at, until, GENERATIONS, noise) {
+            let is_last = moments.len() < GENERATIONS;
+            let end = moments.last().filter(|_| !is_last).map(Moment::end);
+            return Ok(Some((moments, end.unwrap_or(Mark::after(until)))));
+        }
+        let Some(past) = self.state.past.as_ref().filter(|_| !noise) else {
+            return Ok(None);
+        };
+        // What the memory has let go of is kept, unless it never was.
+        match older(past.as_ref(), self.at, feed.floor(false).min(until), KEPT).await {
+            Err(PastError::Unknown) => Ok(None),
+            read => read.map(Some).map_err(unavailable),
+        }
     }
 
     /// The next part of the generation that is being told.

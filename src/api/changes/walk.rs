@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::inventory::past::{self, PastError};
+use crate::inventory::past::{self, Past, PastError};
 use crate::inventory::{Interest, Mark, Moment};
 
 use super::super::code::Code;
@@ -83,18 +83,14 @@ impl Walk {
         let Some(past) = self.state.past.as_ref().filter(|_| !noise) else {
             return Err(expired(&self.state, noise).await);
         };
-        if self.at < Mark::after(past.floor().await.map_err(unavailable)?) {
+        if !past.reaches(self.at).await.map_err(unavailable)? {
             return Err(expired(&self.state, noise).await);
         }
         let until = feed.floor(false).min(self.until);
-        let kept = past.changes(self.at, until, KEPT).await;
-        let kept = kept.map_err(unavailable)?;
-        let last = kept.last().map(|last| Mark {
-            generation: last.generation,
-            place: last.place + 1,
-        });
-        let end = last.filter(|_| kept.len() >= KEPT);
-        Ok((past::moments(kept), end.unwrap_or(Mark::after(until))))
+        match older(past.as_ref(), self.at, until, KEPT).await {
+            Err(PastError::Unknown) => Err(expired(&self.state, noise).await),
+            read => read.map_err(unavailable),
+        }
     }
 
     /// Adds what is wanted of some generations, and says where to go on where the piece became full.
@@ -117,6 +113,28 @@ impl Walk {
         })
         .await
     }
+}
+
+/// The next changes from a place on, up to a generation, as they were kept, and the place after them.
+pub(super) async fn older(
+    past: &dyn Past,
+    from: Mark,
+    until: u64,
+    most: usize,
+) -> Result<(Vec<Moment>, Mark), PastError> {
+    let kept = past.changes(from, until, most).await?;
+    let end = kept.last().map(|last| Mark {
+        generation: last.generation,
+        place: last.place + 1,
+    });
+    let end = end.unwrap_or(Mark::after(until));
+    if kept.is_empty() {
+        return Ok((Vec::new(), end));
+    }
+    // To read changes back takes longer than others would wait.
+    let moments = tokio::task::spawn_blocking(move || past::moments(kept)).await;
+    let moments = moments.map_err(|_| PastError::Unavailable)?;
+    Ok((moments, end))
 }
 
 /// Does work of some size: what takes long on a thread that serves nobody.

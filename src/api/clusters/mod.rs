@@ -32,6 +32,7 @@ use super::problem::{Document, Problem};
 use super::query::Params;
 use super::sources::SourceStatus;
 use super::state::ApiState;
+use super::then;
 use super::viewer::Viewer;
 
 pub use coding::Coding;
@@ -113,8 +114,9 @@ pub struct ClusterItem {
     cluster: Cluster,
     /// Links to what belongs to it.
     links: Links,
-    /// When it was last read, by our clock.
-    fetched_at: Timestamp,
+    /// When it was last read, by our clock; null where that is not known.
+    #[schema(required = true)]
+    fetched_at: Option<Timestamp>,
     /// How sure the inventory is that it still exists.
     presence: Presence,
     /// Whether what is known of it is old: the vendor has lost contact with it, or our copy is older than its source's limit.
@@ -134,6 +136,11 @@ pub struct ClusterItem {
 /// `source`) the pages of one walk are of one generation; when that is no longer kept, the answer is a 410.
 ///
 /// The whole list comes as NDJSON or CSV by `Accept: application/x-ndjson` or `text/csv`, or by `format`.
+///
+/// With `as_of` the answer is what was shown then, worked out from the changes since. What no change tells is not known of then and
+/// left out, also where it did not change: `utilization`, `observed_at`, `updated_at`, `detailed_at`, `fetched_at`, `status.since`,
+/// `agent.last_seen_at` and `cost.as_of` are null, as are nodes and the vendor's own objects; `workload_counts` is empty. Of the
+/// sources their states, errors, and whether items are missing are those of then.
 #[utoipa::path(
     get,
     path = "/clusters",
@@ -149,6 +156,7 @@ pub struct ClusterItem {
         ("total" = Option<bool>, Query, description = "Whether to count the clusters of all pages; true by default"),
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
         ("format" = Option<String>, Query, description = "`json`, or the whole list as `ndjson` or `csv`", pattern = "^(json|ndjson|csv)$"),
+        ("as_of" = Option<String>, Query, description = "The inventory as it was shown at a generation, as answers name it, or at an RFC 3339 time", example = "2026-11-20T12:00:00Z"),
         ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
     ),
     responses(
@@ -167,9 +175,10 @@ pub struct ClusterItem {
             )),
         (status = 304, description = "The caller has the current answer"),
         (status = 406, description = "NOT_ACCEPTABLE: none of the accepted types can be had", body = Document, content_type = "application/problem+json"),
-        (status = 410, description = "CURSOR_EXPIRED: start again from the first page", body = Document, content_type = "application/problem+json"),
+        (status = 410, description = "CURSOR_EXPIRED: start again from the first page; CHANGES_EXPIRED: it is not known any more what was shown then", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "AS_OF_TOO_FAR: too much changed since then", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED, HISTORY_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -203,8 +212,12 @@ pub(super) async fn list_clusters(
         "require",
         "format",
         generation::MIN_GENERATION,
+        then::AS_OF,
     ]);
     params.only(&allowed)?;
+    let snapshot = then::wanted(&state, &viewer, &params)
+        .await?
+        .unwrap_or(snapshot);
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     let sort = params::sort(&params)?;
     let shape = params::shape(&params)?;
@@ -242,12 +255,18 @@ pub(super) async fn list_clusters(
         );
     }
 
-    let canonical = snapshot.canonical(&query);
+    let mut canonical = snapshot.canonical(&query);
+    if let Some(text) = params.one(then::AS_OF)? {
+        canonical = format!("{canonical};as_of:{text}");
+    }
     let mut of = snapshot;
     if let Some(cursor) = params.one("cursor")? {
         let token = PageToken::decode(cursor, &canonical, query.sort.0.len(), Timestamp::now())
             .map_err(refuse)?;
-        if !query.sort.is_immutable() {
+        if of.is_of_then() {
+            // The walk goes on in the account that it began with.
+            of = then::at(&state, &viewer, token.generation).await?;
+        } else if !query.sort.is_immutable() {
             of = viewer
                 .at(&state, token.generation)
                 .ok_or_else(|| refuse(TokenError::Expired))?;
@@ -291,6 +310,8 @@ pub(super) fn refuse(error: TokenError) -> Problem {
 /// Answers from memory. With `Cache-Control: no-cache` the vendor is asked now, at most once a second for each cluster, and what
 /// it says is in the inventory from then on; where it cannot be asked, the answer is what is known, its `Age` says how old that
 /// is and `X-Source-Error` why.
+///
+/// With `as_of` the answer is what was shown then, in which the same is left out as in the list.
 #[utoipa::path(
     get,
     path = "/clusters/{id}",
@@ -300,6 +321,7 @@ pub(super) fn refuse(error: TokenError) -> Problem {
         ("id" = String, Path, description = "The cluster's id, as lists show it; its escapes are part of it", example = "latitude-main:kc_pRMLydp0dQKr1"),
         ("fields" = Option<Vec<String>>, Query, description = "Only these top-level fields, and `id`", explode = false),
         ("include" = Option<Vec<String>>, Query, description = "`raw` adds the vendor's own objects, `nodes` the nodes as `node_list`", explode = false),
+        ("as_of" = Option<String>, Query, description = "The inventory as it was shown at a generation, as answers name it, or at an RFC 3339 time", example = "2026-11-20T12:00:00Z"),
         ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
         ("Cache-Control" = Option<String>, Header, description = "`no-cache` asks the vendor now"),
     ),
@@ -312,8 +334,10 @@ pub(super) fn refuse(error: TokenError) -> Problem {
             )),
         (status = 304, description = "The caller has the current answer"),
         (status = 404, description = "CLUSTER_NOT_FOUND, also where the vendor was asked and no longer has it", body = Document, content_type = "application/problem+json"),
+        (status = 410, description = "CHANGES_EXPIRED: it is not known any more what was shown then", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "AS_OF_TOO_FAR: too much changed since then", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the cluster's source could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED, HISTORY_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the cluster's source never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -321,17 +345,19 @@ pub(super) async fn find_cluster(
     State(state): State<ApiState>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let viewer = Viewer::of(request.extensions(), &state);
+    let mut earlier = None;
     let shape = match request.uri().query() {
         None | Some("") => params::Shape::default(),
         query => {
-            let allowed = ["fields", "include", generation::MIN_GENERATION];
+            let allowed = ["fields", "include", generation::MIN_GENERATION, then::AS_OF];
             let params = Params::read_only(query, &allowed)?;
             generation::reached(&state, &params).await?;
+            earlier = then::wanted(&state, &viewer, &params).await?;
             params::shape(&params)?
         }
     };
-    let viewer = Viewer::of(request.extensions(), &state);
-    let snapshot = viewer.current(&state);
+    let snapshot = earlier.unwrap_or_else(|| viewer.current(&state));
     // An id can stand in a path as it is. Clients that encode it once more are understood too.
     let as_sent = request.uri().path().rsplit('/').next().unwrap_or_default();
     let place = match snapshot.find_text(as_sent) {
@@ -339,7 +365,7 @@ pub(super) async fn find_cluster(
         None => find_decoded(request.uri().clone(), &snapshot)?,
     };
     let headers = request.headers();
-    if live::wants_fresh(headers) {
+    if live::wants_fresh(headers) && !snapshot.is_of_then() {
         let (snapshot, place, failed) = live::refreshed(&state, &viewer, snapshot, place).await?;
         let mut response = page::one(&snapshot, place, &shape, headers)?;
         if let Some(code) = failed {

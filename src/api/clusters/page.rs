@@ -173,7 +173,7 @@ pub(super) async fn build(
         make(&view, wanted)
     };
     let (page, more) = made?;
-    if more && is_walk_pinned {
+    if more && is_walk_pinned && !view.is_of_then() {
         state.retain(&view);
     }
     let page = Arc::new(page);

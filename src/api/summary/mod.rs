@@ -32,6 +32,7 @@ use super::problem::{Document, Problem};
 use super::query::Params;
 use super::sources::{SourceStatus, statuses};
 use super::state::ApiState;
+use super::then;
 use super::viewer::Viewer;
 
 /// Bytes of summaries that are remembered at most.
@@ -155,6 +156,8 @@ struct SummaryDocument {
 ///
 /// With `over` it also tells how it came to this: clusters by state, nodes, accelerators and cost per hour at the end of each step.
 /// Steps in which no gateway ran are left out, and nothing is made up for them. Where nothing is kept, only the present is known.
+///
+/// With `as_of` it is of what was shown then, of which less is known: see the list.
 #[utoipa::path(
     get,
     path = "/summary",
@@ -165,6 +168,7 @@ struct SummaryDocument {
         ("require" = Option<String>, Query, description = "`complete` makes an answer that cannot be relied on for what is absent a 503", pattern = "^complete$"),
         ("over" = Option<String>, Query, description = "Adds a series over the last so many hours, days or weeks, such as `30d`, up to `800d`. Goes with the filters `source` and `provider` alone", pattern = "^[0-9]+[hdw]$"),
         ("step" = Option<String>, Query, description = "From one point of the series to the next; an hour for a week, six hours for two months and a day beyond, unless told otherwise. At most 1,000 points", pattern = "^[0-9]+[hdw]$"),
+        ("as_of" = Option<String>, Query, description = "The inventory as it was shown at a generation, as answers name it, or at an RFC 3339 time", example = "2026-11-20T12:00:00Z"),
         ("min_generation" = Option<u64>, Query, description = "Waits for the inventory to be as new as this generation, which other answers name, for two seconds at most"),
     ),
     responses(
@@ -176,8 +180,10 @@ struct SummaryDocument {
                 ("Age" = u64, description = "Seconds since `as_of`"),
             )),
         (status = 304, description = "The caller has the current answer"),
+        (status = 410, description = "CHANGES_EXPIRED: it is not known any more what was shown then", body = Document, content_type = "application/problem+json"),
+        (status = 422, description = "AS_OF_TOO_FAR: too much changed since then", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "SOURCE_UNAVAILABLE: the only source asked for could never be read", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, HISTORY_UNAVAILABLE, GENERATION_NOT_REACHED or OVERLOADED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN, INVENTORY_INCOMPLETE, SOURCE_UNAVAILABLE, GENERATION_NOT_REACHED, HISTORY_UNAVAILABLE or OVERLOADED", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "SOURCE_UNAVAILABLE: the only source asked for never answered in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -201,10 +207,12 @@ pub(super) async fn summarize(
         series::OVER,
         series::STEP,
         generation::MIN_GENERATION,
+        then::AS_OF,
     ]);
     params.only(&allowed)?;
     generation::reached(&state, &params).await?;
-    let snapshot = viewer.current(&state);
+    let earlier = then::wanted(&state, &viewer, &params).await?;
+    let snapshot = earlier.unwrap_or_else(|| viewer.current(&state));
     let filter = params::filter(&params, &snapshot, state.catalog)?;
     params::admissible(&params, &filter, &snapshot)?;
     if let Some(span) = Span::read(&params, &filter)? {

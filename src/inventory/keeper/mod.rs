@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use super::batch::Batch;
+use super::begin::{Begin, begin};
 use super::change::{Cause, Change};
 use super::diff::difference;
 use super::facts::Interner;
@@ -102,7 +103,7 @@ impl Keeper {
     /// Does the same with what an earlier process has left, and hands each publication to a journal before readers see it.
     pub fn resume(
         sources: Vec<Source>,
-        mut restored: Restored,
+        restored: Restored,
         journal: Arc<dyn Journal>,
         runtime: &Handle,
     ) -> (Arc<Inventory>, Self) {
@@ -115,23 +116,20 @@ impl Keeper {
                 source.schedule.refresh_interval,
             )
         };
-        let mut texts: Vec<Arc<Mutex<Interner>>> = Vec::with_capacity(sources.len());
-        let mut shelves: Vec<Arc<Shelf>> = Vec::with_capacity(sources.len());
-        for source in &sources {
+        let empty = sources.iter().map(|source| {
             let limit = source.schedule.staleness_limit;
             let links = Links::of(source.provider.capabilities());
-            let empty = Shelf::new(report(source), limit).with_links(links);
-            let (shelf, own) = match restored.sources.remove(&source.name) {
-                Some(restored) => restored.shelve(&empty),
-                None => (empty, Interner::default()),
-            };
-            shelves.push(Arc::new(shelf.aged(now).unwrap_or(shelf)));
-            texts.push(Arc::new(Mutex::new(own)));
-        }
+            Shelf::new(report(source), limit).with_links(links)
+        });
         // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
         let generation = u64::try_from(now.as_millisecond())
             .unwrap_or_default()
             .max(restored.generation + 1);
+        let Begin {
+            shelves,
+            texts,
+            first,
+        } = begin(empty.collect(), restored, generation, now);
         let inventory = Arc::new(Inventory::new(Snapshot::new(
             generation,
             now,
@@ -174,7 +172,7 @@ impl Keeper {
             journal,
             inventory: Arc::clone(&inventory),
         };
-        tasks.spawn_on(writer.run(inbox, stop.clone()), runtime);
+        tasks.spawn_on(writer.run(first, inbox, stop.clone()), runtime);
         tasks.close();
         (
             inventory,
@@ -282,16 +280,14 @@ struct Ready {
 }
 
 impl Writer {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Message>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        first: Publication,
+        mut inbox: mpsc::Receiver<Message>,
+        stop: CancellationToken,
+    ) {
         let mut ages = tokio::time::interval(Duration::from_secs(1));
         ages.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The number of the first generation is kept as well, so that the next process begins with a higher one.
-        let first = Publication {
-            generation: self.generation,
-            at: super::now(),
-            deltas: Vec::new(),
-            batch: None,
-        };
         self.journal.publish(first).await;
         loop {
             let first = tokio::select! {

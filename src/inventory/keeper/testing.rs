@@ -1,13 +1,14 @@
 //! A fleet that changes when a test says so: the writer without its tasks, and without a clock.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::domain::{Cluster, Kind, Vantage};
 use crate::inventory::Mark;
+use crate::inventory::journal::RestoredSource;
 use crate::inventory::past::{Kept, Past, PastError};
 use crate::inventory::prepare::Preparing;
 use crate::provider::{ErrorKind, Gather as _, Listed, Listing, Locator, Rejected, Warnings};
@@ -22,6 +23,11 @@ pub(crate) struct Stage {
     pub(crate) archive: Arc<Archive>,
     writer: Writer,
     names: Vec<SourceName>,
+    /// Publications that are shown and not kept yet, while the store is behind.
+    waiting: Option<Vec<Publication>>,
+    kept: HashMap<SourceName, Delta>,
+    /// Sources that the last process showed.
+    shown: HashSet<SourceName>,
 }
 
 /// A cluster in a state, in a project where one is named.
@@ -58,6 +64,16 @@ impl Stage {
             Arc::new(Shelf::new(report, Duration::from_hours(1)))
         };
         let shelves: Vec<Arc<Shelf>> = names.iter().map(shelf).collect();
+        let delta = |shelf: &Arc<Shelf>| Delta {
+            report: Arc::clone(&shelf.report),
+            attempt: None,
+            shelf: Arc::clone(shelf),
+            upserts: Vec::new(),
+            removed: Vec::new(),
+        };
+        let kept = shelves.iter().map(delta);
+        let kept = kept.map(|delta| (delta.source().clone(), delta)).collect();
+        let shown = names.iter().cloned().collect();
         let first = Snapshot::new(FIRST, at(FIRST), shelves.clone());
         let inventory = Arc::new(Inventory::new(first));
         let writer = Writer {
@@ -68,12 +84,105 @@ impl Stage {
             journal: Arc::new(Forgetful),
             inventory: Arc::clone(&inventory),
         };
+        let archive = Arc::new(Archive::default());
+        archive.durable.store(FIRST, Ordering::Relaxed);
         Self {
             inventory,
-            archive: Arc::default(),
+            archive,
             writer,
             names,
+            waiting: None,
+            kept,
+            shown,
         }
+    }
+
+    /// Keeps nothing of what is shown from now on, until it is kept all at once or lost.
+    pub(crate) fn fall_behind(&mut self) {
+        self.waiting.get_or_insert_default();
+    }
+
+    /// Keeps what was shown and not kept.
+    pub(crate) fn catch_up(&mut self) {
+        for publication in self.waiting.take().unwrap_or_default() {
+            self.keep(publication);
+        }
+    }
+
+    fn keep(&mut self, publication: Publication) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.push(publication);
+            return;
+        }
+        self.archive
+            .durable
+            .store(publication.generation, Ordering::Relaxed);
+        if let Some(batch) = &publication.batch {
+            self.archive.keep(batch);
+        }
+        for delta in publication.deltas {
+            self.shown.insert(delta.source().clone());
+            self.kept.insert(delta.source().clone(), delta);
+        }
+    }
+
+    /// Ends the process, with all that was shown and not kept, and begins another one with these sources.
+    pub(crate) fn restart(&mut self, names: &[&str]) {
+        self.waiting = None;
+        let durable = self.archive.durable.load(Ordering::Relaxed);
+        self.names = names
+            .iter()
+            .map(|name| SourceName::new(*name).unwrap())
+            .collect();
+        let mut restored = Restored::new(durable);
+        restored.is_whole = true;
+        for (name, delta) in &self.kept {
+            let records: Vec<(ClusterId, Vec<u8>)> = delta
+                .all()
+                .map(|(id, record)| (id.clone(), record))
+                .collect();
+            let records = records
+                .iter()
+                .map(|(id, record)| (id.as_str(), &record[..]));
+            let mut source = RestoredSource::read(delta.account(), records);
+            assert_eq!(source.refused, 0);
+            source.is_shown = self.shown.contains(name);
+            if self.names.contains(name) {
+                restored.add(name.clone(), source);
+            } else if source.is_shown {
+                restored.add_gone(name.clone(), Kind::new("latitude"), source);
+            }
+        }
+        for name in &self.names {
+            if !self.kept.contains_key(name) {
+                restored.add_absent(name.clone());
+            }
+        }
+        self.shown.clear();
+        // Numbers that no process has shown lie between.
+        let generation = self.writer.generation + 10;
+        let empty = self.names.iter().map(|name| {
+            let minute = Duration::from_mins(1);
+            let report = SourceReport::new(name.clone(), Kind::new("latitude"), minute);
+            Shelf::new(report, Duration::from_hours(1))
+        });
+        let begin = begin(empty.collect(), restored, generation, at(generation));
+        let first = Snapshot::new(generation, at(generation), begin.shelves.clone());
+        self.archive
+            .restarts
+            .lock()
+            .unwrap()
+            .push((durable, generation));
+        self.inventory = Arc::new(Inventory::new(first));
+        self.writer = Writer {
+            has_details: vec![false; self.names.len()],
+            texts: begin.texts,
+            shelves: begin.shelves,
+            generation,
+            journal: Arc::new(Forgetful),
+            inventory: Arc::clone(&self.inventory),
+        };
+        self.keep(begin.first);
     }
 
     /// Replaces the feed by one that keeps little.
@@ -199,10 +308,8 @@ impl Stage {
     fn show_all(&mut self, making: Making) -> u64 {
         let at = at(self.writer.generation + 1);
         let ready = self.writer.make(making, at);
-        let batch = ready.publication.batch;
-        if let Some(batch) = &batch {
-            self.archive.keep(batch);
-        }
+        let batch = ready.publication.batch.clone();
+        self.keep(ready.publication);
         self.inventory.feed().push(batch, ready.noise);
         self.inventory.publish(ready.snapshot);
         self.writer.generation
@@ -216,6 +323,9 @@ pub(crate) struct Archive {
     /// How often it was asked for changes.
     pub(crate) asked: AtomicUsize,
     pub(crate) broken: AtomicBool,
+    durable: AtomicU64,
+    /// What processes went on from, and what they began with.
+    restarts: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Archive {
@@ -230,7 +340,15 @@ impl Archive {
                 at: batch.at,
                 body: batch.told(place).into(),
                 document: change.document().map(Into::into),
+                was: change.was(),
             }));
+    }
+
+    fn is_reached(&self, from: Mark) -> bool {
+        let seen = from.generation - u64::from(from.place == 0);
+        let restarts = self.restarts.lock().unwrap();
+        let is_kept = |(after, first): &(u64, u64)| seen <= *after || seen >= *first;
+        from >= Mark::after(FIRST) && restarts.iter().all(is_kept)
     }
 
     fn tell<T: Send + 'static>(
@@ -258,11 +376,27 @@ impl Past for Archive {
         self.tell(|_| FIRST)
     }
 
+    fn reaches(&self, from: Mark) -> BoxFuture<'_, Result<bool, PastError>> {
+        let is_reached = self.is_reached(from);
+        self.tell(move |_| is_reached)
+    }
+
     fn generation_at(&self, at: Timestamp) -> BoxFuture<'_, Result<Option<u64>, PastError>> {
         self.tell(|kept| {
             let mut earlier = kept.iter().rev().filter(|kept| kept.at <= at);
             let last = earlier.next().map(|kept| kept.generation);
             last.or((at >= super::testing::at(FIRST)).then_some(FIRST))
+        })
+    }
+
+    fn last_change(
+        &self,
+        until: u64,
+    ) -> BoxFuture<'_, Result<Option<(u64, Timestamp)>, PastError>> {
+        self.tell(|kept| {
+            let mut earlier = kept.iter().rev();
+            let last = earlier.find(|kept| kept.generation <= until);
+            last.map(|kept| (kept.generation, kept.at))
         })
     }
 
@@ -273,6 +407,14 @@ impl Past for Archive {
         most: usize,
     ) -> BoxFuture<'_, Result<Vec<Kept>, PastError>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        let durable = self.durable.load(Ordering::Relaxed);
+        assert!(
+            until <= durable,
+            "{until} is asked for, and {durable} is kept"
+        );
+        if !self.is_reached(from) {
+            return Box::pin(std::future::ready(Err(PastError::Unknown)));
+        }
         self.tell(|kept| {
             let is_wanted = |kept: &&Kept| mark(kept) >= from && kept.generation <= until;
             kept.iter().filter(is_wanted).take(most).cloned().collect()

@@ -11,7 +11,7 @@ use super::{clusters, source};
 use crate::domain::Kind;
 use crate::inventory::authoring::Author;
 use crate::inventory::journal::Publication;
-use crate::store::write::{Commit, Written, write};
+use crate::store::write::{Begun, Commit, Written, write};
 use crate::store::{Address, Settings, Store, StoreError};
 
 async fn open(folder: &Path) -> Store {
@@ -71,7 +71,7 @@ async fn database(name: &str) -> Option<Address> {
     Address::parse(&format!("{server}/clustergate_{name}"), Path::new("")).ok()
 }
 
-fn commit(publication: &Publication, is_whole: bool) -> Commit {
+pub(super) fn commit(publication: &Publication, is_whole: bool) -> Commit {
     let written = |delta: &crate::inventory::journal::Delta| Written {
         delta: delta.clone(),
         is_whole,
@@ -84,7 +84,7 @@ fn commit(publication: &Publication, is_whole: bool) -> Commit {
         sources: publication.deltas.iter().map(written).collect(),
         batches: publication.batch.iter().cloned().collect(),
         attempts: attempts.collect(),
-        whole_from: None,
+        ..Commit::default()
     }
 }
 
@@ -165,7 +165,9 @@ async fn back(place: &Place) {
     let restored = store.restore(&wanted).await.unwrap();
     assert_eq!(restored.generation, 11);
     assert_eq!(restored.clusters(), 2);
-    assert_eq!(restored.whole().collect::<Vec<_>>(), [&source("one")]);
+    // Of the third there is nothing, and that is all there is of it.
+    let whole = [&source("one"), &source("third")];
+    assert_eq!(restored.whole().collect::<Vec<_>>(), whole);
     assert_eq!(records(&store).await.len(), 3);
 }
 
@@ -268,7 +270,7 @@ async fn a_store_has_one_gateway_and_no_reader_of_a_later_version() {
     let again = Store::open(&Address::within(folder.path())).await;
     assert!(matches!(again, Err(StoreError::Locked)), "{again:?}");
     let sql = "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
-        VALUES (2, 'later', 0, TRUE, x'00', 0)";
+        VALUES (9999, 'later', 0, TRUE, x'00', 0)";
     store.pool.execute(sql, vec![]).await.unwrap();
     store.close().await;
     drop(store);
@@ -353,4 +355,123 @@ fn an_address_is_a_file_or_a_server_and_never_shown() {
     for part in ["hunter2", "user", "db.example"] {
         assert!(!shown.contains(part), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_store_that_is_too_large_loses_its_oldest_changes() {
+    for place in places("shrink").await {
+        shrink(&place).await;
+    }
+}
+
+async fn shrink(place: &Place) {
+    let store = place.open().await;
+    let mut author = Author::new("s");
+    let ids: Vec<String> = (0..400).map(|number| number.to_string()).collect();
+    let named = |round: u64| -> Vec<(String, String)> {
+        let name = |id: &String| (id.clone(), format!("{id} in round {round}"));
+        ids.iter().map(name).collect()
+    };
+    for round in 0..12 {
+        let publication = author.list(10 + round, &named(round));
+        write(&store.pool, &commit(&publication, true))
+            .await
+            .unwrap();
+    }
+    let counted = "SELECT COUNT(*) FROM change";
+    let all = count(&store, counted).await;
+    let held = store.size(0).await.unwrap();
+    let mut settings = Settings::at(place.address.clone());
+    settings.most_bytes = held;
+    let now = jiff::Timestamp::from_second(1_800_000_100).unwrap();
+    assert!(!store.tidy(&settings, now).await.unwrap());
+    assert_eq!(
+        count(&store, counted).await,
+        all,
+        "it is as large as it may be"
+    );
+
+    settings.most_bytes = held - held / 4;
+    let mut rounds = 0;
+    while store.tidy(&settings, now).await.unwrap() {
+        rounds += 1;
+        assert!(rounds < 100, "there is no end of it");
+    }
+    let left = count(&store, counted).await;
+    assert!(left > 0 && left < all * 9 / 10, "{left} of {all}");
+    assert!(store.size(0).await.unwrap() <= settings.most_bytes);
+    // The oldest went, whole generations of them, and that is known.
+    let first = count(&store, "SELECT MIN(generation) FROM change").await;
+    let from = "SELECT value FROM meta WHERE name = 'changes_whole_from'";
+    assert_eq!(count(&store, from).await, first);
+    assert!(count(&store, "SELECT COUNT(*) FROM sync").await < 12);
+    assert_eq!(records(&store).await.len(), 400, "clusters are no history");
+
+    // Where nothing can go, it is left as it is.
+    settings.most_bytes = 1;
+    let mut rounds = 0;
+    while store.tidy(&settings, now).await.unwrap() {
+        rounds += 1;
+        assert!(rounds < 100, "there is no end of it");
+    }
+    assert_eq!(count(&store, counted).await, 0);
+    assert_eq!(records(&store).await.len(), 400);
+}
+
+#[tokio::test]
+async fn what_is_no_longer_configured_goes_after_a_while_and_never_comes_back_in_part() {
+    for place in places("unseen").await {
+        unseen(&place).await;
+    }
+}
+
+async fn unseen(place: &Place) {
+    let store = place.open().await;
+    let settings = Settings::at(place.address.clone());
+    let (mut one, mut other) = (Author::new("one"), Author::new("other"));
+    let ids: Vec<String> = (0..700).map(|number| number.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let first = one.list(10, &clusters(&ids));
+    let second = other.list(11, &clusters(&["a"]));
+    for publication in [&first, &second] {
+        write(&store.pool, &commit(publication, true))
+            .await
+            .unwrap();
+    }
+    // The next process shows the other source only.
+    let third = other.list(100, &clusters(&["a"]));
+    let begun = Commit {
+        begun: Some(Begun {
+            first: 100,
+            after: Some(11),
+            at: third.at,
+        }),
+        ..commit(&third, true)
+    };
+    write(&store.pool, &begun).await.unwrap();
+    let unseen = "SELECT COUNT(*) FROM unseen WHERE source = 'one'";
+    assert_eq!(count(&store, unseen).await, 1);
+    assert_eq!(count(&store, "SELECT COUNT(*) FROM unseen").await, 1);
+    let only = [source("other")];
+    let both = [source("one"), source("other")];
+    let later = third.at.checked_add(settings.keep_changes).unwrap();
+    let later = later
+        .checked_add(std::time::Duration::from_secs(1))
+        .unwrap();
+    for (configured, at) in [(&only[..], third.at), (&both[..], later)] {
+        assert!(!store.tidy_sources(&settings, configured, at).await.unwrap());
+    }
+    assert_eq!(records(&store).await.len(), 701);
+    // A little at a time: after the first step the source is gone, and its rest is nobody's.
+    assert!(store.tidy_sources(&settings, &only, later).await.unwrap());
+    assert_eq!(records(&store).await.len(), 201);
+    let wanted = [(source("one"), Kind::new("test"))];
+    let restored = store.restore(&wanted).await.unwrap();
+    assert_eq!((restored.clusters(), restored.whole().count()), (0, 0));
+    assert!(store.tidy_sources(&settings, &only, later).await.unwrap());
+    assert!(!store.tidy_sources(&settings, &only, later).await.unwrap());
+    assert_eq!(records(&store).await.len(), 1);
+    assert_eq!(count(&store, unseen).await, 0);
+    let restored = store.restore(&wanted).await.unwrap();
+    assert_eq!(restored.whole().collect::<Vec<_>>(), [&source("one")]);
 }

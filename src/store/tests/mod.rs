@@ -1,7 +1,9 @@
 //! The store over real files, and the recorder over one that fails as told.
 
+mod copies;
 mod files;
 mod hours;
+mod past;
 mod recorder;
 mod scripted;
 

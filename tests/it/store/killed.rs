@@ -20,13 +20,13 @@ use crate::support::{PATIENCE, Plan};
 const KILLS: u32 = 20;
 
 /// A running gateway; it dies with this.
-struct Process {
+pub(super) struct Process {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Process {
-    fn start(config: &Path, home: &Path, tokens: &[(String, String)]) -> Self {
+    pub(super) fn start(config: &Path, home: &Path, tokens: &[(String, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clustergate"));
         command
             .args([
@@ -64,12 +64,12 @@ impl Process {
     }
 
     /// Ends it as nothing but the kernel can.
-    fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    async fn ask(&self, method: &str, target: &str) -> Value {
+    pub(super) async fn ask(&self, method: &str, target: &str) -> Value {
         let ask = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             let request = format!(
@@ -180,7 +180,7 @@ impl Dice {
     }
 }
 
-fn configure(sandbox: &Sandbox, file: &Path) -> Vec<(String, String)> {
+pub(super) fn configure(sandbox: &Sandbox, file: &Path) -> Vec<(String, String)> {
     let mut text = String::new();
     let mut tokens = Vec::new();
     for vendor in sandbox.vendors() {

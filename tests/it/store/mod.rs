@@ -1,10 +1,12 @@
 //! What outlives the process: gateways over one store, one after the other.
 
+mod copied;
 mod damage;
 mod hours;
 mod killed;
 mod postgres;
 mod restart;
+mod resumed;
 
 use std::path::Path;
 use std::sync::Arc;

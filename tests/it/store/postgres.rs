@@ -7,6 +7,7 @@ use clustergate::store::{Address, Settings};
 use sqlx::{Connection as _, PgConnection};
 
 use super::restart::survives;
+use super::resumed::follows;
 
 /// A database of its own, or nothing where there is no server and none is required.
 async fn database(name: &str) -> Option<Settings> {
@@ -43,5 +44,12 @@ async fn database(name: &str) -> Option<Settings> {
 async fn a_restart_over_a_server_shows_all_there_was() {
     if let Some(store) = database("clustergate_restart").await {
         survives(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_over_a_server_is_no_reason_to_list_anew() {
+    if let Some(store) = database("clustergate_resumed").await {
+        follows(&store).await;
     }
 }

@@ -16,7 +16,7 @@ const PROJECTS: [Option<&str>; 3] = [Some("p"), Some("q"), None];
 type Spec = (u8, usize, usize, i64);
 
 #[derive(Debug, Clone)]
-enum Happening {
+pub(super) enum Happening {
     List(usize, Vec<Spec>),
     Both(Vec<Spec>, Vec<Spec>),
     Fail(usize),
@@ -30,7 +30,7 @@ fn specs() -> impl Strategy<Value = Vec<Spec>> {
     proptest::collection::vec(spec, 0..5)
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+pub(super) fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => (0..2_usize, specs()).prop_map(|(source, specs)| Happening::List(source, specs)),
         2 => (specs(), specs()).prop_map(|(one, other)| Happening::Both(one, other)),
@@ -44,17 +44,17 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 /// How a client keeps up, and what it asks for.
 #[derive(Debug, Clone)]
-struct Plan {
-    filter: &'static str,
-    noise: bool,
-    reach: usize,
+pub(super) struct Plan {
+    pub(super) filter: &'static str,
+    pub(super) noise: bool,
+    pub(super) reach: usize,
     /// Walks pages of so many changes; 0 watches.
-    page: usize,
+    pub(super) page: usize,
     /// What it does after each happening: 0 nothing, 1 reads all, else so many events and is cut off.
-    turns: Vec<u8>,
+    pub(super) turns: Vec<u8>,
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
+pub(super) fn plan() -> impl Strategy<Value = Plan> {
     const FILTERS: [&str; 7] = [
         "",
         "state=running",
@@ -94,7 +94,7 @@ fn listing(source: &str, specs: &[Spec]) -> Vec<Cluster> {
     new.map(|spec| make(source, *spec)).collect()
 }
 
-fn happen(stage: &mut Stage, happening: &Happening) {
+pub(super) fn happen(stage: &mut Stage, happening: &Happening) {
     const NAMES: [&str; 2] = ["a", "b"];
     match happening {
         Happening::List(source, specs) => {
@@ -125,22 +125,22 @@ fn happen(stage: &mut Stage, happening: &Happening) {
 }
 
 /// A client that knows the API and nothing else.
-struct Follower {
-    app: Router,
-    plan: Plan,
-    reach: Reach,
-    known: BTreeMap<String, Value>,
+pub(super) struct Follower {
+    pub(super) app: Router,
+    pub(super) plan: Plan,
+    pub(super) reach: Reach,
+    pub(super) known: BTreeMap<String, Value>,
     /// The generation of its last list, and what it was told since.
-    listed: u64,
-    told: Vec<Value>,
+    pub(super) listed: u64,
+    pub(super) told: Vec<Value>,
     /// Where it goes on.
     last: String,
-    client: Option<Client>,
-    resets: usize,
+    pub(super) client: Option<Client>,
+    pub(super) resets: usize,
 }
 
 impl Follower {
-    async fn start(app: &Router, plan: &Plan) -> Self {
+    pub(super) async fn start(app: &Router, plan: &Plan) -> Self {
         let reach = [Reach::ALL, of_project("p"), of_source("a"), Reach::ALL][plan.reach].clone();
         let mut follower = Self {
             app: app.clone(),
@@ -157,11 +157,11 @@ impl Follower {
         follower
     }
 
-    fn noise(&self) -> &'static str {
+    pub(super) fn noise(&self) -> &'static str {
         if self.plan.noise { "&noise=true" } else { "" }
     }
 
-    async fn read(&self) -> (u64, BTreeMap<String, Value>) {
+    pub(super) async fn read(&self) -> (u64, BTreeMap<String, Value>) {
         let target = format!("/clusters?limit=1000&{}", self.plan.filter);
         let (status, body) = ask(&self.app, &self.reach, &target).await;
         assert_eq!(status, 200, "{body}");
@@ -176,7 +176,7 @@ impl Follower {
         self.told.clear();
     }
 
-    async fn turn(&mut self, turn: u8, until: u64) {
+    pub(super) async fn turn(&mut self, turn: u8, until: u64) {
         if self.plan.page > 0 {
             if turn > 0 {
                 self.walk().await;
@@ -315,7 +315,7 @@ fn passes(filter: &str, known: &Value) -> bool {
 }
 
 /// A value without what a client that did not ask for noise cannot know.
-fn shown(known: &BTreeMap<String, Value>, noise: bool) -> BTreeMap<String, Value> {
+pub(super) fn shown(known: &BTreeMap<String, Value>, noise: bool) -> BTreeMap<String, Value> {
     let mut known = known.clone();
     for value in known.values_mut() {
         if !noise {
@@ -364,7 +364,7 @@ async fn converge(happenings: Vec<Happening>, plans: Vec<Plan>, small: bool, wit
             "{plan:?}"
         );
         assert!(small || follower.resets == 0, "{plan:?}");
-        if with_past && !noise && plan.page > 0 {
+        if with_past && !noise {
             assert_eq!(follower.resets, 0, "{plan:?}");
         }
         // Everything that it was told, it was told once and in order.

@@ -1,9 +1,11 @@
 //! Changes over HTTP, of a fleet that changes when a test says so.
 
 mod converging;
+mod earlier;
 mod history;
 mod older;
 mod pages;
+mod restarts;
 mod sockets;
 mod streams;
 

@@ -15,6 +15,7 @@ use crate::inventory::{Freshness, Snapshot};
 use super::super::problem::Problem;
 use super::super::query::Params;
 use super::super::state::ApiState;
+use super::super::then;
 use super::super::viewer::Viewer;
 use super::{Accelerators, Breakdown, CostSummary, Covered};
 
@@ -88,6 +89,9 @@ impl Span {
                 None => Ok(None),
             };
         };
+        if params.one(then::AS_OF)?.is_some() {
+            return Err(Problem::invalid_parameter(OVER, "does not go with as_of"));
+        }
         if !filter.texts.is_empty() || filter.terms.iter().any(|term| of_source(term).is_none()) {
             return Err(Problem::invalid_parameter(
                 OVER,

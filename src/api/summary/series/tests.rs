@@ -227,7 +227,13 @@ async fn what_cannot_be_told_is_refused_or_left_out() {
     );
     let (status, body) = ask(&stage, None, Reach::ALL, "/summary?over=2d").await;
     assert_eq!((status, clusters(&body)), (200, vec![1]));
-    for query in ["over=2d&state=running", "over=2d&q=x", "over=2", "step=1h"] {
+    for query in [
+        "over=2d&state=running",
+        "over=2d&as_of=1",
+        "over=2d&q=x",
+        "over=2",
+        "step=1h",
+    ] {
         let (status, body) = ask(&stage, None, Reach::ALL, &format!("/summary?{query}")).await;
         assert_eq!(
             (status, &body["code"]),

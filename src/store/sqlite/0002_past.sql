@@ -1,0 +1,13 @@
+CREATE TABLE restart (
+    first INTEGER NOT NULL PRIMARY KEY,
+    after INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE unseen (
+    source TEXT NOT NULL PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE change ADD COLUMN was INTEGER;
+CREATE INDEX change_time ON change (at, generation);
+DROP INDEX change_at;

@@ -15,6 +15,7 @@
 mod durable;
 mod error;
 mod files;
+mod hooks;
 mod open;
 mod pool;
 mod queue;

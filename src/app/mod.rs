@@ -22,7 +22,7 @@ pub use check::{Checked, Seen, check};
 pub use demo::{
     DemoOptions, Demonstration, SandboxOptions, SimulatedVendor, demo, demo_sources, sandbox,
 };
-pub use gateway::{Gateway, Memory, live, sources};
+pub use gateway::{Gateway, Memory, live, sources, webhooks};
 pub use in_process::{InProcess, Progress, Reply};
 
 /// How often a serving thread looks at the queue that all threads share.

@@ -39,7 +39,9 @@ mod tests {
         let seconds: Vec<u64> = (1..=13).map(|n| ceiling(n).as_secs()).collect();
         assert_eq!(
             seconds,
-            [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]
+            [
+                5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600
+            ]
         );
         assert_eq!(ceiling(u32::MAX), LONGEST);
         for attempts in 1..40 {

@@ -161,7 +161,9 @@ impl Deliverer {
 
     fn headers(&self, claimed: &Claimed) -> Result<HeaderMap, String> {
         let keys = self.hook.settings.secrets.iter();
-        let keys: Vec<Key> = keys.map(super::SecretSource::key).collect::<Result<_, _>>()?;
+        let keys: Vec<Key> = keys
+            .map(super::SecretSource::key)
+            .collect::<Result<_, _>>()?;
         let at = (self.clock)().as_second();
         let signature = sign(&keys, &claimed.id, at, &claimed.body);
         let text = |text: &str| HeaderValue::from_str(text).map_err(|_| "no header".to_owned());

@@ -157,12 +157,16 @@ mod tests {
         ];
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
-        assert!(ids.iter().all(|id| id.len() == 36 && id.starts_with("evt_")));
+        assert!(
+            ids.iter()
+                .all(|id| id.len() == 36 && id.starts_with("evt_"))
+        );
     }
 
     #[test]
     fn a_body_has_a_type_a_time_and_the_change_as_it_is_told() {
-        let told = br#"{"generation":7,"kind":"source_state","source":"a","cluster":null,"fields":[]}"#;
+        let told =
+            br#"{"generation":7,"kind":"source_state","source":"a","cluster":null,"fields":[]}"#;
         let at: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
         let event = NewEvent::change(&name("ops"), 7, 0, at, told).unwrap();
         assert_eq!(event.subject.as_deref(), Some("a"));

@@ -23,7 +23,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A text is no secret of a webhook. The text is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be whsec_ and base64 of 24 to 64 bytes, such as `echo whsec_$(openssl rand -base64 32)` makes")]
+#[error(
+    "must be whsec_ and base64 of 24 to 64 bytes, such as `echo whsec_$(openssl rand -base64 32)` makes"
+)]
 pub struct NoKey;
 
 /// A key that signs. Its `Debug` says nothing of it.

@@ -42,16 +42,24 @@ impl fmt::Display for HookName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// It is no URL of a server.
-    #[error("must be an absolute URL with a host and without user and fragment, such as https://hooks.example.com/clusters")]
+    #[error(
+        "must be an absolute URL with a host and without user and fragment, such as https://hooks.example.com/clusters"
+    )]
     NoUrl,
     /// It is plain HTTP.
-    #[error("must begin with https://; plain http is for private addresses, with allow_private = true")]
+    #[error(
+        "must begin with https://; plain http is for private addresses, with allow_private = true"
+    )]
     Plain,
     /// Its address may not be called.
-    #[error("is at an address of a private network or of this machine: allow it with allow_private = true")]
+    #[error(
+        "is at an address of a private network or of this machine: allow it with allow_private = true"
+    )]
     Private,
     /// Its address is nobody's.
-    #[error("is at an address that is never called: of the link alone, where clouds answer with credentials, of many, or of none")]
+    #[error(
+        "is at an address that is never called: of the link alone, where clouds answer with credentials, of many, or of none"
+    )]
     Never,
 }
 
@@ -204,21 +212,61 @@ mod tests {
             ("https://hooks.example/x?y=1", Ok(()), Ok(())),
             ("https://1.1.1.1/", Ok(()), Ok(())),
             ("http://hooks.example/", Err(TargetError::Plain), Ok(())),
-            ("http://1.1.1.1/", Err(TargetError::Plain), Err(TargetError::Plain)),
+            (
+                "http://1.1.1.1/",
+                Err(TargetError::Plain),
+                Err(TargetError::Plain),
+            ),
             ("http://127.0.0.1:1/", Err(TargetError::Plain), Ok(())),
             ("https://127.0.0.1/", Err(TargetError::Private), Ok(())),
             ("https://2130706433/", Err(TargetError::Private), Ok(())),
             ("https://0x7f.1/", Err(TargetError::Private), Ok(())),
-            ("https://[::ffff:10.0.0.1]/", Err(TargetError::Private), Ok(())),
-            ("https://169.254.169.254/", Err(TargetError::Never), Err(TargetError::Never)),
-            ("http://169.254.169.254/", Err(TargetError::Plain), Err(TargetError::Never)),
-            ("https://[fe80::1]/", Err(TargetError::Never), Err(TargetError::Never)),
-            ("https://user@hooks.example/", Err(TargetError::NoUrl), Err(TargetError::NoUrl)),
-            ("https://hooks.example/#x", Err(TargetError::NoUrl), Err(TargetError::NoUrl)),
-            ("ftp://hooks.example/", Err(TargetError::NoUrl), Err(TargetError::NoUrl)),
-            ("hooks.example/x", Err(TargetError::NoUrl), Err(TargetError::NoUrl)),
+            (
+                "https://[::ffff:10.0.0.1]/",
+                Err(TargetError::Private),
+                Ok(()),
+            ),
+            (
+                "https://169.254.169.254/",
+                Err(TargetError::Never),
+                Err(TargetError::Never),
+            ),
+            (
+                "http://169.254.169.254/",
+                Err(TargetError::Plain),
+                Err(TargetError::Never),
+            ),
+            (
+                "https://[fe80::1]/",
+                Err(TargetError::Never),
+                Err(TargetError::Never),
+            ),
+            (
+                "https://user@hooks.example/",
+                Err(TargetError::NoUrl),
+                Err(TargetError::NoUrl),
+            ),
+            (
+                "https://hooks.example/#x",
+                Err(TargetError::NoUrl),
+                Err(TargetError::NoUrl),
+            ),
+            (
+                "ftp://hooks.example/",
+                Err(TargetError::NoUrl),
+                Err(TargetError::NoUrl),
+            ),
+            (
+                "hooks.example/x",
+                Err(TargetError::NoUrl),
+                Err(TargetError::NoUrl),
+            ),
             ("https:///x", Ok(()), Ok(())),
-            ("data:text/plain,x", Err(TargetError::NoUrl), Err(TargetError::NoUrl)),
+            (
+                "data:text/plain,x",
+                Err(TargetError::NoUrl),
+                Err(TargetError::NoUrl),
+            ),
         ] {
             assert_eq!(Target::new(url, false).map(|_| ()), public, "{url}");
             assert_eq!(Target::new(url, true).map(|_| ()), private, "{url}");

@@ -134,11 +134,7 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// Starts the webhooks on a runtime; none of them calls anybody before something changes.
-    pub fn start(
-        webhooks: Vec<Webhook>,
-        parts: Parts,
-        runtime: &Handle,
-    ) -> Result<Self, NoPoster> {
+    pub fn start(webhooks: Vec<Webhook>, parts: Parts, runtime: &Handle) -> Result<Self, NoPoster> {
         let with_ways = webhooks.into_iter().map(|webhook| {
             let poster = Poster::new(webhook.settings.post())?;
             Ok((webhook, Arc::new(poster) as Arc<dyn Way>))
@@ -211,7 +207,9 @@ impl Webhooks {
     pub async fn reports(&self) -> Result<Vec<Report<'_>>, OutboxError> {
         let mut reports = Vec::with_capacity(self.hooks.len());
         for hook in &self.hooks {
-            let account = self.bounded(self.outbox.account(&hook.settings.name)).await?;
+            let account = self
+                .bounded(self.outbox.account(&hook.settings.name))
+                .await?;
             let is_failing = account
                 .as_ref()
                 .is_some_and(|account| account.failure_at > account.success_at);
@@ -272,10 +270,7 @@ impl Webhooks {
     }
 
     /// No caller waits longer for the outbox.
-    async fn bounded<T>(
-        &self,
-        answer: super::outbox::Answer<'_, T>,
-    ) -> Result<T, OutboxError> {
+    async fn bounded<T>(&self, answer: super::outbox::Answer<'_, T>) -> Result<T, OutboxError> {
         let late = Err(OutboxError("STORE_LATE"));
         timeout(PATIENCE, answer).await.unwrap_or(late)
     }

@@ -54,11 +54,9 @@ fn of_v4(address: Ipv4Addr) -> Kind {
     }
     match (a, b, c) {
         // This network; many; reserved. Examples, and relays of a retired way.
-        (0 | 224..=255, ..)
-        | (192, 0, 2)
-        | (198, 51, 100)
-        | (203, 0, 113)
-        | (192, 88, 99) => Kind::Never,
+        (0 | 224..=255, ..) | (192, 0, 2) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99) => {
+            Kind::Never
+        }
         // This machine and private networks; carriers' own; assignments; benchmarks.
         (10 | 127, ..)
         | (172, 16..=31, _)

@@ -237,8 +237,11 @@ impl Resolve for Guarded {
 fn failure(error: &reqwest::Error) -> PostError {
     let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
     let special = causes.find_map(|cause| {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let is_tls = cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
+        let inner = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let is_tls =
+            cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
         if cause.is::<NotAllowed>() {
             Some(PostError::NotAllowed)
         } else {

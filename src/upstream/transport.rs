@@ -1,4 +1,4 @@
-//! The wire. The only file that names reqwest: no redirects, no proxy from the environment, bodies within their cap.
+//! The wire: no redirects, no proxy from the environment, bodies within their cap.
 
 use std::error::Error;
 use std::io;

@@ -32,6 +32,9 @@ use super::viewer::Viewer;
 use question::{CHOOSING, Since};
 use walk::Walk;
 
+pub(super) use page::link;
+pub(super) use question::kinds;
+
 pub use events::watch_changes;
 pub use history::read_history;
 

@@ -24,7 +24,8 @@ const SETTLE: &str = "UPDATE delivery SET state = $3, attempts = attempts + 1, n
     code = $7, ended_at = $8, claimed_by = NULL, claimed_until = 0 \
     WHERE number = $1 AND claimed_by = $2 AND state = 'pending'";
 const WELL: &str = "UPDATE hook SET success_at = $2 WHERE name = $1";
-const BADLY: &str = "UPDATE hook SET failure_at = $2, failure_status = $3, failure_code = $4 WHERE name = $1";
+const BADLY: &str =
+    "UPDATE hook SET failure_at = $2, failure_status = $3, failure_code = $4 WHERE name = $1";
 const AGAIN: &str = "UPDATE delivery SET state = 'pending', attempts = 0, next_at = $3, give_up_at = $4, ended_at = NULL, \
     claimed_by = NULL, claimed_until = 0 \
     WHERE hook = $1 AND id = $2 AND (state <> 'pending' OR claimed_until <= $3)";

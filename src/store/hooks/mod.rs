@@ -24,7 +24,8 @@ use futures_util::future::BoxFuture;
 
 const KNOWN: &str = "SELECT value FROM meta WHERE name = 'generation'";
 const PLACE: &str = "SELECT place FROM hook WHERE name = $1";
-const FIRST: &str = "INSERT INTO hook (name, place, seen_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
+const FIRST: &str =
+    "INSERT INTO hook (name, place, seen_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
 const MOVE: &str = "UPDATE hook SET place = $3, seen_at = $4 WHERE name = $1 AND place = $2";
 const OVERFLOW: &str = "UPDATE delivery SET state = 'dead', code = $4, ended_at = $2 \
     WHERE claimed_until <= $2 AND number IN (SELECT number FROM delivery \

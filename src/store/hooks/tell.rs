@@ -9,8 +9,7 @@ use crate::store::pool::Value;
 const HOOK: &str =
     "SELECT place, success_at, failure_at, failure_status, failure_code FROM hook WHERE name = $1";
 const COUNTS: &str = "SELECT state, COUNT(*) FROM delivery WHERE hook = $1 GROUP BY state";
-const OLDEST: &str =
-    "SELECT MIN(created_at) FROM delivery WHERE hook = $1 AND state = 'pending'";
+const OLDEST: &str = "SELECT MIN(created_at) FROM delivery WHERE hook = $1 AND state = 'pending'";
 const ALL: &str = "SELECT number, id, kind, subject, generation, state, attempts, created_at, next_at, last_at, status, code, \
     ended_at FROM delivery WHERE hook = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
 const OF_STATE: &str = "SELECT number, id, kind, subject, generation, state, attempts, created_at, next_at, last_at, status, \
@@ -41,10 +40,7 @@ type Row = (
     Option<i64>,
 );
 
-pub(super) async fn account(
-    store: &Store,
-    hook: &HookName,
-) -> Result<Option<Account>, StoreError> {
+pub(super) async fn account(store: &Store, hook: &HookName) -> Result<Option<Account>, StoreError> {
     let name = || vec![Value::text(hook.as_str())];
     let rows: Vec<HookRow> = store.reads.fetch(HOOK, name()).await?;
     let Some((place, success_at, failure_at, failure_status, failure_code)) =

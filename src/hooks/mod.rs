@@ -56,3 +56,8 @@ impl Way for Poster {
         Box::pin(Self::post(self, headers, body))
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

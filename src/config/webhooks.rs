@@ -186,7 +186,8 @@ fn target(section: &mut Section<'_>, allow_private: bool, context: Context<'_>) 
 
 fn secrets(section: &mut Section<'_>, context: Context<'_>, enabled: bool) -> Vec<SecretSource> {
     for key in ["secret", "secrets", "token"] {
-        if section.take(key).is_some() {
+        // Not among the keys that are named as known ones.
+        if section.has(key) && section.take(key).is_some() {
             section.reject(key, format!("a secret is never written in the file: {HOW}"));
         }
     }

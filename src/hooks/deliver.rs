@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -51,15 +50,18 @@ struct Attempted {
 
 impl Deliverer {
     /// Delivers until it is asked to stop; what is under way then is brought to its end.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let mut sending = FuturesUnordered::new();
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        // Tasks of their own: what one of them holds of the outbox it lets go of, whatever this one waits for.
+        let mut sending: JoinSet<Attempted> = JoinSet::new();
         let mut failures: u32 = 0;
         let mut hold = Timestamp::MIN;
         loop {
             let wait = self.claim(sending.len(), failures, hold).await;
             let wait = match wait {
                 Ok((claimed, wait)) => {
-                    sending.extend(claimed.into_iter().map(|one| self.attempt(one)));
+                    for one in claimed {
+                        sending.spawn(Arc::clone(&self).attempt(one));
+                    }
                     wait
                 }
                 Err(error) => {
@@ -69,15 +71,17 @@ impl Deliverer {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(attempted) = sending.next() => {
-                    let attempted: Attempted = attempted;
-                    failures = self.judge(&attempted, failures, &mut hold);
+                Some(attempted) = sending.join_next() => {
+                    // One that broke is claimed anew when its claim is over.
+                    if let Ok(attempted) = attempted {
+                        failures = self.judge(&attempted, failures, &mut hold);
+                    }
                 }
                 () = self.hook.wake.notified() => {}
                 () = sleep(wait) => {}
             }
         }
-        while sending.next().await.is_some() {}
+        while sending.join_next().await.is_some() {}
     }
 
     /// Claims what may be sent now; with it, how long nothing else happens by itself.
@@ -119,7 +123,7 @@ impl Deliverer {
     }
 
     /// Sends a delivery, and notes how it went.
-    async fn attempt(&self, claimed: Claimed) -> Attempted {
+    async fn attempt(self: Arc<Self>, claimed: Claimed) -> Attempted {
         let attempted = self.send(&claimed).await;
         let attempts = claimed.attempts.saturating_add(1);
         let settings = &self.hook.settings;

@@ -173,13 +173,13 @@ impl Webhooks {
         let run = pump.run(Arc::clone(&owner), generations.clone(), stop.clone());
         tasks.spawn_on(run, runtime);
         for hook in &hooks {
-            let deliverer = Deliverer {
+            let deliverer = Arc::new(Deliverer {
                 hook: Arc::clone(hook),
                 outbox: Arc::clone(&outbox),
                 owner: Arc::clone(&owner),
                 clock: Arc::clone(clock),
                 dice,
-            };
+            });
             tasks.spawn_on(deliverer.run(stop.clone()), runtime);
         }
         tasks.close();

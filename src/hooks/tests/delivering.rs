@@ -303,7 +303,9 @@ async fn what_a_dead_gateway_had_claimed_is_sent_by_another() {
     let field = Field::new();
     let (dying, other) = (Server::new(Vec::new()), Server::new(Vec::new()));
     *dying.takes.lock().unwrap() = PATIENCE;
-    let first = field.start(vec![(webhook("ops"), &dying)]);
+    let mut hook = webhook("ops");
+    hook.settings.max_in_flight = 1;
+    let first = field.start(vec![(hook, &dying)]);
     field.begun(&["ops"]).await;
     first.test("ops").await.unwrap().unwrap();
     until("it is claimed", || dying.sent().len() == 1).await;

@@ -1,5 +1,6 @@
 //! The log of changes, read from a place on.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -14,7 +15,7 @@ use crate::store::durable::Durable;
 use crate::store::pool::Value;
 
 /// No document is longer.
-const LARGEST: usize = 64 << 20;
+const LARGEST: u64 = 64 << 20;
 
 const WHOLE_FROM: &str = "SELECT value FROM meta WHERE name = 'changes_whole_from'";
 const CHANGES: &str = "SELECT generation, number, at, body, document FROM change \
@@ -49,8 +50,10 @@ impl Log {
 
 fn kept((generation, place, published, body, document): Row) -> Kept {
     let text = document.and_then(|bytes| {
-        let bytes = zstd::bulk::decompress(&bytes, LARGEST).ok()?;
-        String::from_utf8(bytes).ok()
+        let mut text = String::new();
+        let decoder = zstd::stream::read::Decoder::new(bytes.as_slice()).ok()?;
+        decoder.take(LARGEST).read_to_string(&mut text).ok()?;
+        Some(text)
     });
     Kept {
         generation: count(generation),

@@ -1,7 +1,7 @@
 //! What outlives the process: gateways over one store, one after the other.
 
 mod damage;
-mod killed;
+pub(crate) mod killed;
 mod postgres;
 mod restart;
 

@@ -334,6 +334,10 @@ pub(super) struct Server {
     began: Instant,
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands beside answers that are none"
+)]
 pub(super) fn answer(status: u16, retry_after: Option<u64>) -> Result<Posted, PostError> {
     Ok(Posted {
         status: StatusCode::from_u16(status).unwrap(),

@@ -75,12 +75,13 @@ fn of_v6(address: Ipv6Addr) -> Kind {
     let [a, b, ..] = address.segments();
     match (a, b) {
         _ if address.is_loopback() => Kind::Private,
-        // EC2 and Google answer their own machines here.
-        (0xfd00, 0x0ec2) | (0xfd20, 0x00ce) => Kind::Never,
+        // EC2 and Google answer their own machines here; protocols' own, tunnels among them, and examples.
+        (0xfd00, 0x0ec2)
+        | (0xfd20, 0x00ce)
+        | (0x2001, 0x0000..=0x01ff | 0x0db8)
+        | (0x3fff, 0x0000..=0x0fff) => Kind::Never,
         // Private networks, and those that were once called local to a site.
         (0xfc00..=0xfdff | 0xfec0..=0xfeff, _) => Kind::Private,
-        // Protocols' own, tunnels among them, and examples.
-        (0x2001, 0x0000..=0x01ff | 0x0db8) | (0x3fff, 0x0000..=0x0fff) => Kind::Never,
         (0x2000..=0x3fff, _) => Kind::Public,
         _ => Kind::Never,
     }

@@ -237,15 +237,10 @@ impl Resolve for Guarded {
 fn failure(error: &reqwest::Error) -> PostError {
     let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
     let special = causes.find_map(|cause| {
-        let inner = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        let is_tls =
-            cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
         if cause.is::<NotAllowed>() {
             Some(PostError::NotAllowed)
         } else {
-            is_tls.then_some(PostError::Tls)
+            is_tls(cause).then_some(PostError::Tls)
         }
     });
     match special {
@@ -254,4 +249,11 @@ fn failure(error: &reqwest::Error) -> PostError {
         None if error.is_connect() => PostError::Unreachable,
         None => PostError::Interrupted,
     }
+}
+
+/// Whether an error is of TLS; those of I/O hide what they are made of from who asks for their cause.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let within = error.downcast_ref::<io::Error>();
+    let within = within.and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || within.is_some_and(|inner| is_tls(inner))
 }

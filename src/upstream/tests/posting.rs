@@ -91,7 +91,11 @@ async fn what_a_name_leads_to_is_judged_each_time_and_the_connection_goes_nowher
         &[],
     ]);
     let url = format!("http://hooks.example:{port}/T0KEN");
-    let poster = Poster::asking(settings(&url, Admitted::Private), names.clone()).unwrap();
+    let poster = Poster::asking(
+        settings(&url, Admitted::Private),
+        Arc::<Script>::clone(&names),
+    )
+    .unwrap();
     assert_eq!(post(&poster).await, Ok(204));
     assert!(
         requests

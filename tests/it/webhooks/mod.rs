@@ -1,6 +1,7 @@
 //! Webhooks over real sockets: a receiver on loopback that checks what it gets as any receiver would.
 
 mod api;
+mod checked;
 mod killed;
 mod readme;
 mod secrets;

@@ -13,7 +13,7 @@ use super::event::NewEvent;
 use super::outbox::{Outbox, OutboxError, Put};
 use super::webhooks::{Clock, Hook, later};
 use crate::inventory::Mark;
-use crate::inventory::past::{self, Kept, Past};
+use crate::inventory::past::{self, Kept, Past, PastError};
 
 /// Changes that are read at once.
 const READ: usize = 500;
@@ -31,7 +31,7 @@ pub(super) enum PumpError {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     #[error(transparent)]
-    Past(#[from] past::PastError),
+    Past(#[from] PastError),
 }
 
 /// The one task that does so, for all webhooks.
@@ -40,8 +40,6 @@ pub(super) struct Pump {
     pub(super) outbox: Arc<dyn Outbox>,
     pub(super) past: Arc<dyn Past>,
     pub(super) clock: Clock,
-    /// The generation at which a webhook begins that was never seen, at least.
-    pub(super) begun_at: u64,
 }
 
 impl Pump {
@@ -105,31 +103,26 @@ impl Pump {
         loop {
             // Before the changes: what is published meanwhile is for the next time.
             let known = self.outbox.known().await?;
+            if known == 0 {
+                // Nothing is kept yet that a webhook could begin at.
+                return Ok(());
+            }
             let now = (self.clock)();
-            let first = Mark::after(known.max(self.begun_at));
-            let from = self.outbox.cursor(name, first, now).await?;
             let end = Mark::after(known);
+            let from = self.outbox.cursor(name, end, now).await?;
             if from >= end {
                 return Ok(());
             }
-            let kept = self.past.changes(from, known, READ).await?;
-            // After them: what goes meanwhile would be missing among them.
-            let floor = self.past.floor().await?;
-            let lost = from < Mark::after(floor);
-            let (to, events) = if lost {
-                let event = NewEvent::lost(name, from, floor, now);
-                warn!(webhook.name = %name, from = %from, until = floor, "changes are not known any more that a webhook was not told of");
-                (Mark::after(floor), vec![event])
-            } else {
-                let last = kept.last().filter(|_| kept.len() >= READ);
-                let to = last.map_or(end, |last| Mark {
-                    generation: last.generation,
-                    place: last.place + 1,
-                });
-                if kept.is_empty() && now.duration_since(*moved_at) < IDLE {
+            let (to, events) = match self.read(from, known).await? {
+                Read::Kept(kept, _) if kept.is_empty() && now.duration_since(*moved_at) < IDLE => {
                     return Ok(());
                 }
-                (to, events(hook, kept))
+                Read::Kept(kept, to) => (to, events(hook, kept)),
+                Read::Lost(until) => {
+                    warn!(webhook.name = %name, from = %from, until, "changes are not known any more that a webhook was not told of");
+                    let event = NewEvent::lost(name, from, until, now);
+                    (Mark::after(until), vec![event])
+                }
             };
             let is_any = !events.is_empty();
             let put = Put {
@@ -148,6 +141,49 @@ impl Pump {
             // Whoever is far behind must not keep this thread from others.
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// What is in the log from a place on.
+enum Read {
+    /// These changes, up to a place.
+    Kept(Vec<Kept>, Mark),
+    /// Not all changes up to this generation.
+    Lost(u64),
+}
+
+impl Pump {
+    /// Reads the log from a place on, up to a generation; not all of it at once.
+    async fn read(&self, from: Mark, known: u64) -> Result<Read, PumpError> {
+        let (mut kept, mut at) = (Vec::new(), from);
+        while kept.len() < READ {
+            let read = match self.past.changes(at, known, READ).await {
+                Ok(read) => read,
+                Err(error) if error == PastError::Unavailable => return Err(error.into()),
+                Err(_) => {
+                    // Where the floor does not tell from where on all is kept, it is from what is known now.
+                    let floor = self.past.floor().await?;
+                    let is_below = from < Mark::after(floor);
+                    return Ok(Read::Lost(if is_below { floor } else { known }));
+                }
+            };
+            // An answer may be short; nothing but an empty one is the end.
+            let Some(last) = read.last() else {
+                at = Mark::after(known);
+                break;
+            };
+            at = Mark {
+                generation: last.generation,
+                place: last.place + 1,
+            };
+            kept.extend(read);
+        }
+        // After them: what goes meanwhile would be missing among them.
+        let floor = self.past.floor().await?;
+        if from < Mark::after(floor) {
+            return Ok(Read::Lost(floor));
+        }
+        Ok(Read::Kept(kept, at))
     }
 }
 

@@ -168,7 +168,6 @@ impl Webhooks {
             outbox: Arc::clone(&outbox),
             past,
             clock: Arc::clone(clock),
-            begun_at: *generations.borrow(),
         };
         let run = pump.run(Arc::clone(&owner), generations.clone(), stop.clone());
         tasks.spawn_on(run, runtime);

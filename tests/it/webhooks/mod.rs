@@ -194,6 +194,16 @@ async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> 
     );
 }
 
+/// Waits until all webhooks of a gateway have begun: what changes from then on is told.
+async fn begun(rig: &Rig) {
+    until("they have begun", || async {
+        let webhooks = rig.get("/webhooks").await.json();
+        let webhooks = webhooks["items"].as_array();
+        webhooks.is_some_and(|all| all.iter().all(|one| one["cursor"].is_string()))
+    })
+    .await;
+}
+
 /// Waits until a gateway has told all that changed.
 async fn told(rig: &Rig) {
     until("everything is told", || async {
@@ -201,8 +211,8 @@ async fn told(rig: &Rig) {
         let last = changes["items"].as_array().unwrap().last().cloned();
         let generation = last.map_or(0, |last| last["generation"].as_u64().unwrap());
         let webhooks = rig.get("/webhooks").await.json();
-        let webhooks = webhooks["items"].as_array().unwrap();
-        webhooks.iter().all(|one| is_told(one, generation))
+        let webhooks = webhooks["items"].as_array();
+        webhooks.is_some_and(|all| all.iter().all(|one| is_told(one, generation)))
     })
     .await;
 }

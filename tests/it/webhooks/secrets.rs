@@ -35,6 +35,14 @@ fn secrets_and_urls_are_shown_nowhere() {
         receiver.refuse(&[500, 429, 302]);
         let rig = telling(&sandbox, &plan, &store_in(folder.path()), hooks).await;
         rig.settled().await;
+        begun(&rig).await;
+        for name in ["ops", "nobody", "broken"] {
+            let request = http::Request::post(format!("/webhooks/{name}/test"));
+            let reply = rig
+                .send(request.body(axum::body::Body::empty()).unwrap())
+                .await;
+            assert_eq!(reply.status, 202, "{}", reply.text);
+        }
         until("some are refused", || async {
             let webhooks = rig.get("/webhooks").await.json();
             let failed = |at: usize| webhooks["items"][at]["last_failure"]["code"].clone();

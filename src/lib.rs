@@ -12,6 +12,8 @@
 //! - **live calls**: [`live`] asks a vendor now, for one cluster, and carries out writes;
 //! - an **API server** over all of it: [`api`], with whole-list forms in [`export`].
 //!
+//! What changes is also handed to servers that want to know: [`hooks`] signs it, and has it outlive them and this process.
+//!
 //! Before the API stands [`access`]: who may do what, by keys of a file or by tokens of an issuer, and the audit of it.
 //!
 //! Around them: [`config`] reads files and variables, [`app`] puts everything together, [`cli`] is the command line,
@@ -51,6 +53,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod export;
+pub mod hooks;
 pub mod inventory;
 pub mod live;
 pub mod provider;

@@ -21,19 +21,25 @@ pub enum Scope {
     SourcesRefresh,
     /// Read the metrics.
     MetricsRead,
+    /// Read webhooks and their deliveries.
+    WebhooksRead,
+    /// Have webhooks tried and events delivered once more.
+    WebhooksWrite,
     /// Everything, also what is added later.
     Admin,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ClustersRead,
         Self::ClustersWrite,
         Self::KubeconfigRead,
         Self::KubeconfigEmbed,
         Self::SourcesRefresh,
         Self::MetricsRead,
+        Self::WebhooksRead,
+        Self::WebhooksWrite,
         Self::Admin,
     ];
 
@@ -46,11 +52,13 @@ impl Scope {
             Self::KubeconfigEmbed => "kubeconfig:embed",
             Self::SourcesRefresh => "sources:refresh",
             Self::MetricsRead => "metrics:read",
+            Self::WebhooksRead => "webhooks:read",
+            Self::WebhooksWrite => "webhooks:write",
             Self::Admin => "admin",
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -64,7 +72,7 @@ impl fmt::Display for Scope {
 /// A text that names no scope. The text itself is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be one of clusters:read, clusters:write, kubeconfig:read, kubeconfig:embed, sources:refresh, metrics:read, admin"
+    "must be one of clusters:read, clusters:write, kubeconfig:read, kubeconfig:embed, sources:refresh, metrics:read, webhooks:read, webhooks:write, admin"
 )]
 pub struct UnknownScope;
 
@@ -81,7 +89,7 @@ impl FromStr for Scope {
 
 /// A set of scopes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Scopes(u8);
+pub struct Scopes(u16);
 
 impl Scopes {
     /// None at all.

@@ -105,6 +105,12 @@ pub enum Code {
     WriteOutcomeUnknown,
     /// No operation has this id.
     OperationNotFound,
+    /// No webhook has this name.
+    WebhookNotFound,
+    /// No delivery has this id.
+    DeliveryNotFound,
+    /// Deliveries cannot be read or kept.
+    WebhooksUnavailable,
     /// The vendor's kubeconfig cannot be passed on.
     KubeconfigUnusable,
     /// The vendor's credential can only be embedded.
@@ -125,7 +131,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 59] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -174,6 +180,9 @@ impl Code {
         Self::UpstreamNotReady,
         Self::WriteOutcomeUnknown,
         Self::OperationNotFound,
+        Self::WebhookNotFound,
+        Self::DeliveryNotFound,
+        Self::WebhooksUnavailable,
         Self::KubeconfigUnusable,
         Self::KubeconfigNeedsEmbed,
         Self::SelectionTooLarge,
@@ -514,6 +523,24 @@ impl Code {
                 "Operation not found",
                 StatusCode::NOT_FOUND,
                 "Neither this server nor the vendor knows an operation of this id. What only this server tracks is forgotten when it restarts.",
+            ),
+            Self::WebhookNotFound => (
+                "WEBHOOK_NOT_FOUND",
+                "Webhook not found",
+                StatusCode::NOT_FOUND,
+                "No webhook of this name is configured, or the caller does not see everything: what webhooks are told is of everybody's clusters. `GET /webhooks` lists them.",
+            ),
+            Self::DeliveryNotFound => (
+                "DELIVERY_NOT_FOUND",
+                "Delivery not found",
+                StatusCode::NOT_FOUND,
+                "The webhook has no event of this id. Those that were delivered are forgotten after seven days, dead letters after thirty.",
+            ),
+            Self::WebhooksUnavailable => (
+                "WEBHOOKS_UNAVAILABLE",
+                "Deliveries cannot be read",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store in which events wait cannot be read or written now. No event is lost by it; ask again after `Retry-After`.",
             ),
             Self::KubeconfigUnusable => (
                 "KUBECONFIG_UNUSABLE",

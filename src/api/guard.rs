@@ -41,8 +41,11 @@ impl Needs {
     /// How the audit calls what is done with it; `None` where it is not told.
     fn action(self) -> Option<Action> {
         match self {
-            Self::Nothing | Self::Scope(Scope::ClustersRead | Scope::MetricsRead) => None,
-            Self::Scope(Scope::ClustersWrite | Scope::Admin) => Some(Action::Write),
+            Self::Nothing
+            | Self::Scope(Scope::ClustersRead | Scope::MetricsRead | Scope::WebhooksRead) => None,
+            Self::Scope(Scope::ClustersWrite | Scope::WebhooksWrite | Scope::Admin) => {
+                Some(Action::Write)
+            }
             Self::Scope(Scope::KubeconfigRead | Scope::KubeconfigEmbed) => {
                 Some(Action::KubeconfigRead)
             }
@@ -189,7 +192,8 @@ mod tests {
         assert_eq!(told(Scope::ClustersRead), None);
         assert_eq!(told(Scope::MetricsRead), None);
         for scope in Scope::ALL {
-            let reads = [Scope::ClustersRead, Scope::MetricsRead].contains(&scope);
+            let reads =
+                [Scope::ClustersRead, Scope::MetricsRead, Scope::WebhooksRead].contains(&scope);
             assert_eq!(told(scope).is_none(), reads, "{scope}");
         }
     }

@@ -24,6 +24,8 @@ use super::source_metrics::SourceCollector;
 use super::state::ApiState;
 use super::store_metrics::StoreCollector;
 use super::viewer::Viewer;
+use super::webhook_metrics::WebhookCollector;
+use super::webhooks;
 
 /// How the process is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -198,7 +200,13 @@ pub(super) async fn read_metrics(
     }
     let sources = SourceCollector::new(seen, Arc::clone(&api.control));
     let store = StoreCollector(api.journal.standing());
-    let shown: Vec<Box<dyn Collector>> = vec![Box::new(sources), Box::new(store)];
+    let mut shown: Vec<Box<dyn Collector>> = vec![Box::new(sources), Box::new(store)];
+    if let Some(webhooks) = webhooks::seen(&api, &viewer)
+        // Where the store cannot be asked its own metrics say so.
+        && let Ok(reports) = webhooks.reports().await
+    {
+        shown.push(Box::new(WebhookCollector::new(reports)));
+    }
     let text = api.metrics.render(shown).map_err(|error| {
         tracing::error!(%error, "metrics could not be rendered");
         Problem::new(Code::Internal)

@@ -12,7 +12,7 @@ use super::query::Params;
 use super::respond;
 
 /// The entry points, by what they are.
-const LINKS: [(&str, &str); 13] = [
+const LINKS: [(&str, &str); 14] = [
     ("clusters", "/clusters"),
     ("summary", "/summary"),
     ("changes", "/changes"),
@@ -20,6 +20,7 @@ const LINKS: [(&str, &str); 13] = [
     ("providers", "/providers"),
     ("sources", "/sources"),
     ("operations", "/operations"),
+    ("webhooks", "/webhooks"),
     ("kubeconfig", "/kubeconfig"),
     ("openapi", "/openapi.json"),
     ("docs", "/docs/"),

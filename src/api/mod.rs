@@ -39,6 +39,8 @@ mod store_metrics;
 pub mod summary;
 mod then;
 pub mod viewer;
+mod webhook_metrics;
+pub mod webhooks;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -65,6 +67,8 @@ const REFRESH: Needs = Needs::Scope(Scope::SourcesRefresh);
 const WRITE: Needs = Needs::Scope(Scope::ClustersWrite);
 const KUBECONFIG: Needs = Needs::Scope(Scope::KubeconfigRead);
 const METRICS: Needs = Needs::Scope(Scope::MetricsRead);
+const HOOKS_READ: Needs = Needs::Scope(Scope::WebhooksRead);
+const HOOKS_WRITE: Needs = Needs::Scope(Scope::WebhooksWrite);
 
 /// Every route, on one screen, with what each method needs of the caller where access is controlled.
 fn routes() -> Vec<Route> {
@@ -117,6 +121,19 @@ fn routes() -> Vec<Route> {
         route(
             "/sources/{name}/refresh",
             post(REFRESH, sources::refresh_source),
+        ),
+        route("/webhooks", get(HOOKS_READ, webhooks::list_webhooks)),
+        route(
+            "/webhooks/{name}/deliveries",
+            get(HOOKS_READ, webhooks::list_deliveries),
+        ),
+        route(
+            "/webhooks/{name}/deliveries/{id}/redeliver",
+            post(HOOKS_WRITE, webhooks::redeliver_event),
+        ),
+        route(
+            "/webhooks/{name}/test",
+            post(HOOKS_WRITE, webhooks::test_webhook),
         ),
         route("/problems/{code}", get(NOTHING, problems::find_problem)),
         route("/openapi.json", get(NOTHING, openapi::read_openapi)),

@@ -100,6 +100,17 @@ pub fn filter(
     snapshot: &Snapshot,
     catalog: &[Entry],
 ) -> Result<Filter, Problem> {
+    let sources = snapshot.sources().iter();
+    let sources: Vec<&str> = sources.map(|source| source.name.as_str()).collect();
+    filter_among(params, &sources, catalog)
+}
+
+/// The same over sources of these names.
+pub(super) fn filter_among(
+    params: &Params<'_>,
+    sources: &[&str],
+    catalog: &[Entry],
+) -> Result<Filter, Problem> {
     let mut filter = Filter::default();
     for dimension in Dimension::ALL {
         let mut term = Term {
@@ -115,7 +126,7 @@ pub fn filter(
                 Some(value) => (&mut term.none, value),
                 None => (&mut term.any, value),
             };
-            list.push(checked(dimension, value.trim(), snapshot, catalog)?);
+            list.push(checked(dimension, value.trim(), sources, catalog)?);
         }
         if term.any.len() + term.none.len() > MAX_VALUES {
             return Err(Problem::invalid_parameter(
@@ -144,7 +155,7 @@ pub fn filter(
 fn checked(
     dimension: Dimension,
     value: &str,
-    snapshot: &Snapshot,
+    sources: &[&str],
     catalog: &[Entry],
 ) -> Result<String, Problem> {
     let name = dimension.as_str();
@@ -154,13 +165,7 @@ fn checked(
     let lower = value.to_lowercase();
     let closed: Option<Vec<&str>> = match dimension {
         Dimension::Provider => Some(catalog.iter().map(|entry| entry.kind.as_str()).collect()),
-        Dimension::Source => Some(
-            snapshot
-                .sources()
-                .iter()
-                .map(|source| source.name.as_str())
-                .collect(),
-        ),
+        Dimension::Source => Some(sources.to_vec()),
         Dimension::State => Some(State::ALL.map(State::as_str).to_vec()),
         Dimension::Orchestrator => {
             Some(OrchestratorType::ALL.map(OrchestratorType::as_str).to_vec())

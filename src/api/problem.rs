@@ -151,6 +151,12 @@ impl Problem {
             .with_detail(format!("no source is named \"{}\"", echo(name)))
     }
 
+    /// There is no such webhook.
+    pub fn webhook_not_found(name: &str) -> Self {
+        Self::new(Code::WebhookNotFound)
+            .with_detail(format!("no webhook is named \"{}\"", echo(name)))
+    }
+
     /// A source whose own error is the answer, because it was asked for alone or nothing good was ever read of it.
     pub fn source_unavailable(source: &SourceName, provider: &Kind, error: ErrorKind) -> Self {
         Self::new(Code::SourceUnavailable)

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
+use crate::hooks::Webhooks;
 use crate::inventory::hours::Hours;
 use crate::inventory::journal::{Forgetful, Journal};
 use crate::inventory::past::Past;
@@ -121,6 +122,8 @@ pub struct Inner {
     pub access: Option<Arc<Access>>,
     /// Where publications are made durable.
     pub journal: Arc<dyn Journal>,
+    /// Who is told what changes; `None` where nobody is.
+    pub webhooks: Option<Arc<Webhooks>>,
     /// Bounds of the inbound side.
     pub settings: Settings,
     /// When the state was made.
@@ -182,6 +185,7 @@ impl ApiState {
             then: Then::default(),
             access,
             journal: Arc::new(Forgetful),
+            webhooks: None,
             settings,
             started: Instant::now(),
             outlasting: TaskTracker::new(),
@@ -206,6 +210,15 @@ impl ApiState {
     pub fn with_hours(mut self, hours: Option<Arc<dyn Hours>>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.hours = hours;
+        }
+        self
+    }
+
+    /// The same with those who are told what changes. To be called before the state is shared.
+    #[must_use]
+    pub fn with_webhooks(mut self, webhooks: Option<Arc<Webhooks>>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.webhooks = webhooks;
         }
         self
     }

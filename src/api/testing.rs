@@ -95,7 +95,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     detail_only: &[],
 };
 
-static CATALOG: [Entry; 1] = [Entry {
+pub(crate) static CATALOG: [Entry; 1] = [Entry {
     kind: Kind::new("latitude"),
     title: "Latitude.sh",
     documentation: "https://example.com/docs",

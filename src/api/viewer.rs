@@ -121,6 +121,11 @@ impl Viewer {
         moment.select(interest, self.reach())
     }
 
+    /// Whether nothing is hidden from the caller.
+    pub(super) fn sees_everything(&self) -> bool {
+        self.reach().is_all()
+    }
+
     fn reach(&self) -> &Reach {
         self.0.as_deref().unwrap_or(&Reach::ALL)
     }

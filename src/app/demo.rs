@@ -82,6 +82,7 @@ pub async fn demo(
         log: Log::default(),
         access: crate::access::Settings::default(),
         store: None,
+        webhooks: Vec::new(),
     };
     let gateway = Gateway::start(&config, background.handle()).await?;
     let address = listener.local_addr().map_err(AppError::Serve)?;

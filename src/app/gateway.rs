@@ -13,11 +13,13 @@ use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
 use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::domain::SourceName;
+use crate::hooks::{self, Webhook, Webhooks};
 use crate::inventory::hours::HourWatch;
 use crate::inventory::journal::{Forgetful, Journal, Restored};
 use crate::inventory::{Control, Detailed, Inventory, Keeper, Schedule, Shown, Source};
 use crate::live::{self, Bounds, InMemory, Ledger, Live, Seen};
 use crate::store::{self, Recorder};
+use crate::upstream::Poster;
 
 /// A running gateway, without a listener.
 pub struct Gateway {
@@ -36,18 +38,28 @@ pub struct Gateway {
     /// What hands publications to the store, where there is one.
     pub recorder: Option<Arc<Recorder>>,
     hours: Option<HourWatch>,
+    /// Who is told what changes, where anybody is.
+    pub webhooks: Option<Arc<Webhooks>>,
 }
 
 impl Gateway {
     /// Connects the sources, takes over what the store has of them, and starts reading them on the given runtime.
     pub async fn start(config: &Config, runtime: &Handle) -> Result<Self, Mistakes> {
-        let sources = sources(&config.sources)?;
+        let (sources, webhooks) = (sources(&config.sources), webhooks(config));
+        let (sources, webhooks) = match (sources, webhooks) {
+            (Ok(sources), Ok(webhooks)) => (sources, webhooks),
+            (sources, webhooks) => {
+                let wrong = sources.err().into_iter().chain(webhooks.err());
+                return Err(Mistakes(wrong.flat_map(|mistakes| mistakes.0).collect()));
+            }
+        };
         let access = Access::start(&config.access, runtime)
             .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
         let memory = match &config.store {
             Some(store) => Memory::open(store.clone(), &sources, runtime).await,
             None => Memory::default(),
         };
+        let memory = Memory { webhooks, ..memory };
         let settings = settings(&config.server);
         Ok(Self::remembering(
             sources, memory, access, settings, runtime,
@@ -82,7 +94,11 @@ impl Gateway {
         settings: api::Settings,
         runtime: &Handle,
     ) -> Self {
-        let Memory { recorder, restored } = memory;
+        let Memory {
+            recorder,
+            restored,
+            webhooks,
+        } = memory;
         let journal: Arc<dyn Journal> = match &recorder {
             Some(recorder) => Arc::<Recorder>::clone(recorder),
             None => Arc::new(Forgetful),
@@ -93,6 +109,7 @@ impl Gateway {
         let keeper = Arc::new(keeper);
         let live = live(&asked, &keeper, runtime);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
+        let webhooks = telling(webhooks, recorder.as_deref(), &inventory, runtime);
         let settings = api::Settings {
             open: access.as_ref().is_none_or(|access| !access.is_guarded()),
             ..settings
@@ -108,7 +125,8 @@ impl Gateway {
             past,
         )
         .with_journal(journal)
-        .with_hours(hours.clone());
+        .with_hours(hours.clone())
+        .with_webhooks(webhooks.clone());
         let hours = hours.map(|hours| HourWatch::start(Arc::clone(&inventory), hours, runtime));
         let router = api::router(state.clone());
         Self {
@@ -120,6 +138,7 @@ impl Gateway {
             access,
             recorder,
             hours,
+            webhooks,
         }
     }
 
@@ -130,6 +149,9 @@ impl Gateway {
         self.keeper.stop(grace).await;
         if let Some(hours) = &self.hours {
             hours.stop(grace).await;
+        }
+        if let Some(webhooks) = &self.webhooks {
+            webhooks.stop(grace).await;
         }
         if let Some(recorder) = &self.recorder {
             recorder.stop(grace).await;
@@ -147,6 +169,8 @@ pub struct Memory {
     pub recorder: Option<Arc<Recorder>>,
     /// What an earlier process left.
     pub restored: Restored,
+    /// Who is told what changes, from where an earlier process left off.
+    pub webhooks: Vec<Webhook>,
 }
 
 impl Memory {
@@ -158,6 +182,77 @@ impl Memory {
         Self {
             recorder: Some(recorder),
             restored,
+            webhooks: Vec::new(),
+        }
+    }
+}
+
+/// What the filters of the configured webhooks mean; says everything that is wrong with them otherwise. Nobody is called.
+pub fn webhooks(config: &Config) -> Result<Vec<Webhook>, Mistakes> {
+    let names = config.sources.iter().map(|source| source.name.as_str());
+    let names: Vec<&str> = names
+        .chain(config.disabled.iter().map(SourceName::as_str))
+        .collect();
+    let mut webhooks = Vec::new();
+    let mut mistakes = Vec::new();
+    for settings in &config.webhooks {
+        let path = format!("webhooks[{}]", settings.name);
+        if let Err(error) = Poster::new(settings.post()) {
+            mistakes.push(Mistake::new(format!("{path}.ca_file"), told(&error)));
+        }
+        match api::webhooks::interest(&settings.filter, &names, CATALOG) {
+            Ok(interest) => webhooks.push(Webhook {
+                settings: settings.clone(),
+                interest: Arc::new(interest),
+            }),
+            Err(wrong) => mistakes.extend(wrong.into_iter().map(|wrong| {
+                let allowed = wrong
+                    .allowed
+                    .map(|words| format!("; accepted are {}", words.join(", ")));
+                let key = if wrong.parameter == "kind" {
+                    "kinds"
+                } else {
+                    "filter"
+                };
+                let reason = format!(
+                    "{}: {}{}",
+                    wrong.parameter,
+                    wrong.detail,
+                    allowed.unwrap_or_default()
+                );
+                Mistake::new(format!("{path}.{key}"), reason)
+            })),
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(webhooks)
+    } else {
+        Err(Mistakes(mistakes))
+    }
+}
+
+/// Starts to tell what changes; `None` where nobody wants to know, or nothing keeps what they are told.
+fn telling(
+    webhooks: Vec<Webhook>,
+    recorder: Option<&Recorder>,
+    inventory: &Inventory,
+    runtime: &Handle,
+) -> Option<Arc<Webhooks>> {
+    if webhooks.is_empty() {
+        return None;
+    }
+    let recorder = recorder?;
+    let parts = hooks::Parts {
+        outbox: recorder.outbox()?,
+        past: recorder.past()?,
+        generations: inventory.subscribe(),
+    };
+    match Webhooks::start(webhooks, parts, runtime) {
+        Ok(webhooks) => Some(Arc::new(webhooks)),
+        Err(error) => {
+            // The clients were made once before, when the configuration was found good.
+            tracing::error!(error = told(&error), "webhooks cannot be started");
+            None
         }
     }
 }

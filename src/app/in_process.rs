@@ -70,6 +70,7 @@ impl InProcess {
         // What is read afresh is kept by nobody.
         let config = Config {
             store: None,
+            webhooks: Vec::new(),
             ..config
         };
         let gateway = Gateway::start(&config, background.handle()).await?;

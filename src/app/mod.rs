@@ -23,7 +23,7 @@ pub use check::{Checked, Seen, check};
 pub use demo::{
     DemoOptions, Demonstration, SandboxOptions, SimulatedVendor, demo, demo_sources, sandbox,
 };
-pub use gateway::{Gateway, Memory, live, sources};
+pub use gateway::{Gateway, Memory, live, sources, webhooks};
 pub use in_process::{InProcess, Progress, Reply};
 pub use stored::{Stored, StoredError, Verified};
 

@@ -12,6 +12,7 @@ use super::serve::Configured;
 use super::table::{Style, Tone, known, number, render, toned};
 use super::text::took;
 use crate::app::{self, Checked};
+use crate::hooks::Webhook;
 use crate::provider::ErrorKind;
 use crate::upstream::FailureKind;
 
@@ -33,12 +34,13 @@ impl Check {
     /// Runs the command.
     pub async fn run(&self, printer: Printer) -> Result<Exit, Failure> {
         let config = self.configured.load()?;
+        let webhooks = app::webhooks(&config)?;
         if self.offline {
-            let sources = config.sources.len();
-            let plural = if sources == 1 { "" } else { "s" };
-            printer.print(&format!(
-                "the configuration is valid: {sources} source{plural}"
-            ))?;
+            let mut text = counted("source", config.sources.len());
+            if !webhooks.is_empty() {
+                text = format!("{text}, {}", counted("webhook", webhooks.len()));
+            }
+            printer.print(&format!("the configuration is valid: {text}"))?;
             return Ok(Exit::Ok);
         }
         let checked = {
@@ -46,13 +48,41 @@ impl Check {
             app::check(&config, |progress| display.update(progress)).await
         };
         match self.output {
-            Form::Json => printer.json(&document(&checked))?,
-            Form::Table => printer.print(&table(&checked, printer.style()))?,
+            Form::Json => {
+                let mut document = document(&checked);
+                if !webhooks.is_empty() {
+                    document["webhooks"] = webhooks.iter().map(usable).collect();
+                }
+                printer.json(&document)?;
+            }
+            Form::Table => {
+                printer.print(&table(&checked, printer.style()))?;
+                for webhook in &webhooks {
+                    let Webhook { settings, .. } = webhook;
+                    printer.print(&format!(
+                        "webhook {} can be used; nothing was sent to {}",
+                        settings.name,
+                        settings.target.origin()
+                    ))?;
+                }
+            }
         }
         let all_good =
             checked.len() == config.sources.len() && checked.iter().all(|one| one.outcome.is_ok());
         Ok(if all_good { Exit::Ok } else { Exit::Failure })
     }
+}
+
+/// So many of something, in words.
+fn counted(what: &str, count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// A webhook whose settings are good.
+fn usable(webhook: &Webhook) -> Value {
+    let settings = &webhook.settings;
+    json!({ "name": settings.name, "target": settings.target.origin(), "usable": true })
 }
 
 /// What one trial showed of the way to the vendor; `None` where it did not get that far.

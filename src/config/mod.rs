@@ -24,6 +24,7 @@ mod raw;
 mod resolve;
 mod source;
 mod store;
+mod webhooks;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -62,6 +63,8 @@ pub struct Config {
     pub access: crate::access::Settings,
     /// Where the inventory is kept; `None` where it is not.
     pub store: Option<crate::store::Settings>,
+    /// Who is told what changes. What their filters mean is not known yet.
+    pub webhooks: Vec<crate::hooks::Settings>,
 }
 
 /// The listening side, and its bounds.

@@ -59,6 +59,11 @@ impl<'a> Section<'a> {
         self.mistakes.len()
     }
 
+    /// Whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Takes a key out, whatever its type.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
@@ -76,7 +81,7 @@ impl<'a> Section<'a> {
 
     /// Takes a text that must be there; empty when it is not, or is wrong.
     pub(super) fn required(&mut self, key: &'static str, missing: &str) -> String {
-        if !self.table.contains_key(key) {
+        if !self.has(key) {
             self.known.push(key);
             self.reject(key, missing);
         }

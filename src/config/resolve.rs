@@ -16,6 +16,7 @@ use super::inbound;
 use super::raw::Section;
 use super::source::{self, Context};
 use super::store;
+use super::webhooks;
 use super::{Config, Log, Mistake, Mistakes, Server, SourceConfig};
 use crate::domain::SourceName;
 use crate::provider::Entry;
@@ -115,6 +116,7 @@ pub fn parse(
     let (server, log) = (root.table("server"), root.table("log"));
     let (access, store) = (root.table("access"), root.table("store"));
     let written = sources_written(&mut root);
+    let hooks = webhooks::written(&mut root);
     root.finish();
     let access = access::resolve(access, overrides, context, &mut mistakes);
     let server = resolve_server(server, folder, overrides, access.is_wanted, &mut mistakes);
@@ -124,10 +126,14 @@ pub fn parse(
         Some(tables) => resolve_sources(tables, context, &mut mistakes),
         None => (from_variables(context, &mut mistakes), Vec::new()),
     };
+    // What is wrong with the store is told of the store.
+    let has_store = store.is_some() || mistakes.iter().any(|one| one.key.starts_with("store."));
+    let webhooks = webhooks::resolve(hooks, has_store, context, &mut mistakes);
     if mistakes.is_empty() {
         let names = sources.iter().map(|source| &source.name);
         let known: BTreeSet<&SourceName> = names.chain(&disabled).collect();
         access::check_sources(&access.settings, &known, &mut mistakes);
+        webhooks::check_sources(&webhooks, &known, &mut mistakes);
     }
     if mistakes.is_empty() {
         Ok(Config {
@@ -137,6 +143,7 @@ pub fn parse(
             log,
             access: access.settings,
             store,
+            webhooks,
         })
     } else {
         Err(Mistakes(mistakes))

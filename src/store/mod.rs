@@ -18,6 +18,7 @@ mod copy;
 mod durable;
 mod error;
 mod files;
+mod hooks;
 mod hours;
 mod open;
 mod past;

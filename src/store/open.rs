@@ -39,6 +39,12 @@ const STEPS: &[(i64, &str, &str, &str)] = &[
         include_str!("postgres/0002_past.sql"),
     ),
     (
+        3,
+        "hooks",
+        include_str!("sqlite/0003_hooks.sql"),
+        include_str!("postgres/0003_hooks.sql"),
+    ),
+    (
         4,
         "hours",
         include_str!("sqlite/0004_hours.sql"),

@@ -148,6 +148,11 @@ impl Recorder {
         Some(Arc::new(Changes::new(Arc::clone(durable), unsaid)))
     }
 
+    /// What is opened and opened again behind it; `None` where a test writes somewhere else.
+    pub(super) fn durable(&self) -> Option<&Arc<Durable>> {
+        self.durable.as_ref()
+    }
+
     /// Lets what waits be written once more, and ends; waits for it at most so long.
     pub async fn stop(&self, grace: Duration) {
         self.stop.cancel();

@@ -91,6 +91,43 @@ pub(super) const TABLES: &[Table] = &[
             ("account", Bytes),
         ],
     ),
+    table(
+        "hook",
+        1,
+        &[
+            ("name", Text),
+            ("place", Text),
+            ("seen_at", Number),
+            ("success_at", Number),
+            ("failure_at", Number),
+            ("failure_status", Number),
+            ("failure_code", Text),
+        ],
+    ),
+    // Without their numbers, which say no more than in which order they came: this order.
+    table(
+        "delivery",
+        3,
+        &[
+            ("hook", Text),
+            ("generation", Number),
+            ("id", Text),
+            ("kind", Text),
+            ("subject", Text),
+            ("state", Text),
+            ("attempts", Number),
+            ("created_at", Number),
+            ("give_up_at", Number),
+            ("next_at", Number),
+            ("last_at", Number),
+            ("status", Number),
+            ("code", Text),
+            ("ended_at", Number),
+            ("claimed_by", Text),
+            ("claimed_until", Number),
+            ("body", Bytes),
+        ],
+    ),
 ];
 
 impl Table {

@@ -65,10 +65,10 @@ impl Written {
 }
 
 /// A statement for many rows.
-struct Insert {
-    head: &'static str,
-    columns: usize,
-    tail: &'static str,
+pub(super) struct Insert {
+    pub(super) head: &'static str,
+    pub(super) columns: usize,
+    pub(super) tail: &'static str,
 }
 
 const CLUSTERS: Insert = Insert {
@@ -289,7 +289,7 @@ impl Insert {
 }
 
 /// Rows on their way, in as few statements as their bounds allow.
-struct Rows {
+pub(super) struct Rows {
     insert: &'static Insert,
     values: Vec<Value>,
     count: usize,
@@ -297,7 +297,7 @@ struct Rows {
 }
 
 impl Rows {
-    const fn of(insert: &'static Insert) -> Self {
+    pub(super) const fn of(insert: &'static Insert) -> Self {
         Self {
             insert,
             values: Vec::new(),
@@ -306,7 +306,7 @@ impl Rows {
         }
     }
 
-    async fn add(
+    pub(super) async fn add(
         &mut self,
         transaction: &mut Transaction,
         row: Vec<Value>,
@@ -320,7 +320,7 @@ impl Rows {
         Ok(())
     }
 
-    async fn end(&mut self, transaction: &mut Transaction) -> Result<(), StoreError> {
+    pub(super) async fn end(&mut self, transaction: &mut Transaction) -> Result<(), StoreError> {
         if self.count > 0 {
             let sql = self.insert.sql(self.count);
             let values = std::mem::take(&mut self.values);

@@ -90,6 +90,18 @@ pub mod name {
     pub const STORE_COMMIT: &str = "clustergate_store_commit_seconds";
     /// Changes that were not kept, since too many waited for the store.
     pub const STORE_LOST: &str = "clustergate_store_lost_changes";
+    /// Attempts to deliver an event to a webhook, by what became of them; absent without webhooks, like the rest about them.
+    pub const WEBHOOK_ATTEMPTS: &str = "clustergate_webhook_attempts";
+    /// From when an event was added until its server took it.
+    pub const WEBHOOK_LATENCY: &str = "clustergate_webhook_delivery_seconds";
+    /// Whether the last attempt went well.
+    pub const WEBHOOK_UP: &str = "clustergate_webhook_up";
+    /// Events that wait to be delivered.
+    pub const WEBHOOK_PENDING: &str = "clustergate_webhook_pending_events";
+    /// Dead letters that are kept.
+    pub const WEBHOOK_DEAD: &str = "clustergate_webhook_dead_letters";
+    /// How long the oldest event waits.
+    pub const WEBHOOK_OLDEST: &str = "clustergate_webhook_oldest_pending_age_seconds";
     /// Calls that the vendor says are left; absent where it does not say.
     pub const QUOTA_REMAINING: &str = "clustergate_source_quota_remaining";
     /// Calls that the vendor allows in one window; absent where it does not say.

@@ -1,5 +1,6 @@
 //! Puts the token into each attempt, and keeps it out of everything else.
 
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,18 +65,8 @@ impl Keyring {
 
     // The file is small and local: reading it here costs less than a hop to another thread.
     fn token_from(&self, path: &Path) -> Result<SecretString, String> {
-        let mut file = std::fs::File::open(path).map_err(reason)?;
-        let metadata = file.metadata().map_err(reason)?;
-        if !metadata.is_file() {
-            return Err("not a regular file".to_owned());
-        }
-        if is_world_readable(&metadata) {
-            return Err("readable by everyone; take that right away (chmod o-r)".to_owned());
-        }
+        let (mut file, metadata) = open(path)?;
         let (modified, length) = (metadata.modified().ok(), metadata.len());
-        if length > LARGEST_TOKEN_FILE {
-            return Err("too large for a token".to_owned());
-        }
         let mut cached = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*cached
             && known.modified == modified
@@ -84,16 +75,7 @@ impl Keyring {
         {
             return Ok(known.token.clone());
         }
-        let mut text = String::new();
-        (&mut file)
-            .take(LARGEST_TOKEN_FILE)
-            .read_to_string(&mut text)
-            .map_err(reason)?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let token = SecretString::from(line.strip_suffix('\r').unwrap_or(line));
-        if token.expose_secret().is_empty() {
-            return Err("empty".to_owned());
-        }
+        let token = read(&mut file)?;
         *cached = Some(Cached {
             modified,
             length,
@@ -119,6 +101,41 @@ impl Keyring {
     }
 }
 
+/// Reads a file that holds one secret and nothing else; says what is wrong with it otherwise.
+pub fn read_secret_file(path: &Path) -> Result<SecretString, String> {
+    let (mut file, _) = open(path)?;
+    read(&mut file)
+}
+
+/// Opens a file of a secret, unless everybody can read it.
+fn open(path: &Path) -> Result<(File, Metadata), String> {
+    let file = File::open(path).map_err(reason)?;
+    let metadata = file.metadata().map_err(reason)?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    if is_world_readable(&metadata) {
+        return Err("readable by everyone; take that right away (chmod o-r)".to_owned());
+    }
+    if metadata.len() > LARGEST_TOKEN_FILE {
+        return Err("too large for a token".to_owned());
+    }
+    Ok((file, metadata))
+}
+
+fn read(file: &mut File) -> Result<SecretString, String> {
+    let mut text = String::new();
+    file.take(LARGEST_TOKEN_FILE)
+        .read_to_string(&mut text)
+        .map_err(reason)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let token = SecretString::from(line.strip_suffix('\r').unwrap_or(line));
+    if token.expose_secret().is_empty() {
+        return Err("empty".to_owned());
+    }
+    Ok(token)
+}
+
 fn refusal(text: String) -> UpstreamError {
     let mut error = UpstreamError::new(FailureKind::Credential).with_text(text);
     error.attempts = 0;
@@ -139,13 +156,13 @@ fn reason(error: io::Error) -> String {
 }
 
 #[cfg(unix)]
-fn is_world_readable(metadata: &std::fs::Metadata) -> bool {
+fn is_world_readable(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o004 != 0
 }
 
 #[cfg(not(unix))]
-fn is_world_readable(_: &std::fs::Metadata) -> bool {
+fn is_world_readable(_: &Metadata) -> bool {
     false
 }
 

@@ -13,11 +13,13 @@ mod classify;
 mod dialect;
 mod error;
 mod fetch;
+mod guard;
 mod jitter;
 mod layer;
 mod meter;
 mod moment;
 mod pace;
+mod post;
 mod retry;
 mod settings;
 mod stack;
@@ -27,9 +29,13 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use authorize::read_secret_file;
 pub use call::{Answer, Call, Target};
 pub use dialect::{Dialect, Quota, Refusal};
 pub use error::{FailureKind, UpstreamError, excerpt};
 pub use fetch::{FetchError, Fetched, Fetcher, is_confidential};
+pub use guard::Admitted;
+pub use jitter::up_to as random_up_to;
+pub use post::{Lookup, NoPoster, PostError, PostSettings, Posted, Poster, System};
 pub use settings::{Credential, Rate, Scheme, StackSettings, TokenSource};
 pub use stack::{BreakerState, Stack, StackError, Vitals};

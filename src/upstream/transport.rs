@@ -1,4 +1,4 @@
-//! The wire. The only file that names reqwest: no redirects, no proxy from the environment, bodies within their cap.
+//! The wire: no redirects, no proxy from the environment, bodies within their cap.
 
 use std::error::Error;
 use std::io;
@@ -140,7 +140,7 @@ pub(super) fn certificates(path: &Path) -> io::Result<Vec<Certificate>> {
     Ok(found)
 }
 
-fn bundled(builder: ClientBuilder) -> Result<ClientBuilder, reqwest::Error> {
+pub(super) fn bundled(builder: ClientBuilder) -> Result<ClientBuilder, reqwest::Error> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
         .iter()
         .map(|root| Certificate::from_der(root))

@@ -380,6 +380,7 @@ impl Stage {
             log: Log::default(),
             access: self.settings.clone(),
             store: None,
+            webhooks: Vec::new(),
         };
         check("Config", &format!("{config:?} {config:#?}"), &secrets);
         let entries = KeysFile::at(self.file("keys.json")).list().unwrap();

@@ -29,4 +29,5 @@ mod support;
 mod tls;
 mod toolchain;
 mod walking;
+mod webhooks;
 mod whole;

@@ -32,7 +32,8 @@ use super::viewer::Viewer;
 use question::{CHOOSING, Since};
 use walk::Walk;
 
-pub(super) use question::expired;
+pub(super) use page::link;
+pub(super) use question::{expired, kinds};
 pub(super) use walk::unavailable;
 
 pub use events::watch_changes;

@@ -87,7 +87,7 @@ pub(super) fn finish(body: Vec<u8>, generation: u64, link: Option<HeaderValue>) 
 }
 
 /// The next page as a link: the same query with another cursor.
-pub(super) fn link(
+pub(in crate::api) fn link(
     path: &str,
     raw: &str,
     next: Option<&str>,

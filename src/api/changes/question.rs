@@ -30,7 +30,7 @@ pub(super) fn interest(
 }
 
 /// Reads `kind`.
-pub(super) fn kinds(params: &Params<'_>) -> Result<Vec<ChangeKind>, Problem> {
+pub(in crate::api) fn kinds(params: &Params<'_>) -> Result<Vec<ChangeKind>, Problem> {
     let mut kinds = Vec::new();
     for word in params.all("kind").flat_map(|words| words.split(',')) {
         let kind = ChangeKind::parse(word.trim()).ok_or_else(|| {

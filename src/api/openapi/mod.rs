@@ -17,7 +17,9 @@ use super::query::Params;
 use super::respond::Fixed;
 use security::Security;
 
-use super::{changes, clusters, health, index, live, problems, providers, sources, summary};
+use super::{
+    changes, clusters, health, index, live, problems, providers, sources, summary, webhooks,
+};
 
 /// The collected operations; every schema is found from there.
 #[derive(OpenApi)]
@@ -33,6 +35,7 @@ use super::{changes, clusters, health, index, live, problems, providers, sources
         (name = "changes", description = "What changed in the inventory"),
         (name = "live", description = "What a vendor says now of one cluster, and changes of it"),
         (name = "sources", description = "The configured accounts, and how well each one can be read"),
+        (name = "webhooks", description = "Who is told what changes, and how that goes"),
         (name = "providers", description = "What can be read, and what each provider can say"),
         (name = "health", description = "For those who watch the process"),
         (name = "meta", description = "The contract about itself"),
@@ -64,6 +67,10 @@ use super::{changes, clusters, health, index, live, problems, providers, sources
         sources::list_sources,
         sources::find_source,
         sources::refresh_source,
+        webhooks::list_webhooks,
+        webhooks::list_deliveries,
+        webhooks::redeliver_event,
+        webhooks::test_webhook,
         problems::find_problem,
         read_openapi,
         read_openapi_3_0,
@@ -122,6 +129,7 @@ pub fn document() -> Value {
     let mut document = serde_json::to_value(ApiDoc::openapi()).unwrap_or_default();
     refine::refine(&mut document);
     Security::describe(&mut document);
+    webhooks::describe(&mut document);
     let security = Security::of_routes();
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else {
         return document;

@@ -210,6 +210,7 @@ pub(super) async fn summarize(
         then::AS_OF,
     ]);
     params.only(&allowed)?;
+    series::admissible(&params)?;
     generation::reached(&state, &params).await?;
     let earlier = then::wanted(&state, &viewer, &params).await?;
     let snapshot = earlier.unwrap_or_else(|| viewer.current(&state));

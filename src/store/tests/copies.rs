@@ -14,7 +14,10 @@ use crate::store::write::{Begun, Commit, write};
 use crate::store::{Store, StoreError};
 
 /// Tables that belong to one store and are not copied.
-const LEFT: [&str; 1] = ["_sqlx_migrations"];
+const LEFT: [&str; 2] = ["_sqlx_migrations", "sqlite_sequence"];
+
+/// Tables that the first version had.
+const FIRST: usize = 5;
 
 /// A store in which every table has rows.
 async fn fill(store: &Store) {
@@ -37,6 +40,14 @@ async fn fill(store: &Store) {
     write(&store.pool, &commit_of).await.unwrap();
     let third = author.fail(11);
     write(&store.pool, &commit(&third, false)).await.unwrap();
+    for sql in [
+        "INSERT INTO hour (source, hour, generation, account) SELECT name, 5, generation, print FROM source",
+        "INSERT INTO hook (name, place, seen_at) VALUES ('h', '11', 5)",
+        "INSERT INTO delivery (hook, id, kind, generation, state, attempts, created_at, give_up_at, next_at, claimed_until, body) \
+            SELECT 'h', name, 'k', generation, 'pending', 0, 1, 2, 3, 4, print FROM source",
+    ] {
+        store.pool.execute(sql, vec![]).await.unwrap();
+    }
 }
 
 async fn lines(store: &Store) -> Vec<u8> {
@@ -245,9 +256,13 @@ async fn migrate(place: &Place) {
     let used = Store::migrate(&place.address).await;
     assert!(matches!(used, Err(StoreError::Locked)), "{used:?}");
     // As the first version left it.
+    let mut transaction = store.pool.begin().await.unwrap();
+    for table in TABLES.iter().skip(FIRST) {
+        let sql = format!("DROP TABLE {}", table.name);
+        transaction.execute(sql, vec![]).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
     for sql in [
-        "DROP TABLE restart",
-        "DROP TABLE unseen",
         "DROP INDEX change_time",
         "ALTER TABLE change DROP COLUMN was",
         "CREATE INDEX change_at ON change (at)",

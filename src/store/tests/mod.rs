@@ -2,6 +2,7 @@
 
 mod copies;
 mod files;
+mod hooks;
 mod hours;
 mod past;
 mod recorder;

@@ -2,6 +2,7 @@
 
 mod breaking;
 mod pacing;
+mod posting;
 mod retrying;
 mod secrets;
 mod sockets;

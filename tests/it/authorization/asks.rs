@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{NOBODYS, OURS, source};
 
+/// The webhook that there is.
+pub(super) const WEBHOOK: &str = "ops";
+
 /// What is asked of an operation. `{cluster}`, `{source}` and `{operation}` stand for something that the caller may not see.
 pub(super) struct Ask {
     pub(super) query: &'static str,
@@ -21,6 +24,8 @@ pub(super) enum Is {
     Open,
     /// Whatever the caller sees, of which its own source must be part or not.
     List { of_own: bool },
+    /// What is there for those only who see everything: nobody else learns that there is any.
+    Everything(u16),
     /// One thing, which is answered so where it does not exist.
     Named(u16, &'static str),
 }
@@ -85,6 +90,10 @@ pub(super) fn asks(operation: &str, spec: &Value, patch: &Value) -> Vec<Ask> {
         "summarize_clusters" | "read_merged_kubeconfig" => {
             vec![Ask::list(""), unknown("?source={source}")]
         }
+        "list_webhooks" => vec![Ask::new("", Is::Everything(200))],
+        "list_webhook_deliveries" | "redeliver_webhook_event" | "test_webhook" => {
+            vec![Ask::new("", Is::Everything(404))]
+        }
         "find_source" | "refresh_source" => vec![Ask::named("", 404, "SOURCE_NOT_FOUND")],
         "find_operation" => vec![Ask::named("", 404, "OPERATION_NOT_FOUND")],
         "find_cluster" => vec![Ask::cluster(""), Ask::cluster("?include=raw,nodes")],
@@ -126,7 +135,9 @@ pub(super) fn operations() -> Vec<Operation> {
         } else {
             "{cluster}"
         };
-        let name = if path.starts_with("/providers") {
+        let name = if path.starts_with("/webhooks") {
+            WEBHOOK
+        } else if path.starts_with("/providers") {
             "{provider}"
         } else {
             "{source}"

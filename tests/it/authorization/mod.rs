@@ -4,11 +4,15 @@
 mod asks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::body::Body;
-use clustergate::access::{Access, KeysFile, NewKey, Scope, Scopes, Settings};
-use clustergate::app::{Gateway, sources};
+use clustergate::access::{Access, KeysFile, NewKey, Scope, Scopes};
+use clustergate::adapters::CATALOG;
+use clustergate::api::webhooks::interest;
+use clustergate::app::{Gateway, Memory, sources};
 use clustergate::domain::SourceName;
+use clustergate::hooks::{HookName, SecretSource, Settings, Target, Webhook};
 use clustergate::sandbox::{Fault, Vendor};
 use http::{Method, Request};
 use jiff::Timestamp;
@@ -18,8 +22,9 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::api::{Answer, ids, items, send};
+use crate::store::store_in;
 use crate::support::{HEARTBEAT, Plan, Rig};
-use asks::{Call, Foreign, Is, asks, beside, operations};
+use asks::{Call, Foreign, Is, WEBHOOK, asks, beside, operations};
 
 /// Stands before the kind of vendor in each source's name, so that the names of sources can be told from those of providers.
 const OURS: &str = "acct-";
@@ -81,6 +86,21 @@ fn keys(file: &KeysFile, scope: Scope) -> Keys {
     }
 }
 
+/// Where nobody listens.
+const NOBODY: &str = "http://127.0.0.1:9";
+
+/// A webhook that wants nothing that happens here, since it is of a kind that never comes.
+fn webhook() -> Webhook {
+    let target = Target::new(NOBODY, true).unwrap();
+    let secret = SecretSource::Value("whsec_b2xkIHNlY3JldCBvZiB0aGUgdGVzdHMhIQ==".into());
+    let settings = Settings::new(HookName::new(WEBHOOK).unwrap(), target, secret);
+    let interest = interest("kind=returned", &[], CATALOG).unwrap();
+    Webhook {
+        settings,
+        interest: Arc::new(interest),
+    }
+}
+
 impl Stage {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -97,9 +117,9 @@ impl Stage {
             make(&file, both, None, None),
             make(&file, both, Some(&source(Vendor::LakeSail)), None),
         ];
-        let settings = Settings {
+        let settings = clustergate::access::Settings {
             keys_file: Some(file.path().to_owned()),
-            ..Settings::default()
+            ..clustergate::access::Settings::default()
         };
         let plan = Plan {
             quirks: false,
@@ -111,15 +131,18 @@ impl Stage {
             config.name = SourceName::new(format!("{OURS}{}", config.name)).unwrap();
         }
         let access = Access::start(&settings, &Handle::current()).unwrap();
-        let gateway = Gateway::guarded(
-            sources(&configs).unwrap(),
-            access,
-            clustergate::api::Settings {
-                heartbeat: HEARTBEAT,
-                ..clustergate::api::Settings::default()
-            },
-            &Handle::current(),
-        );
+        let sources = sources(&configs).unwrap();
+        let runtime = Handle::current();
+        let memory = Memory::open(store_in(folder.path()), &sources, &runtime).await;
+        let memory = Memory {
+            webhooks: vec![webhook()],
+            ..memory
+        };
+        let settings = clustergate::api::Settings {
+            heartbeat: HEARTBEAT,
+            ..clustergate::api::Settings::default()
+        };
+        let gateway = Gateway::remembering(sources, memory, access, settings, &runtime);
         let rig = Rig { sandbox, gateway };
         rig.settled().await;
         rig.until("every detail", |snapshot| {
@@ -304,6 +327,20 @@ async fn every_operation(own: Vendor, other: Vendor) {
                     let answer = stage.ask(&call, Some(&keys.right)).await;
                     assert_eq!(answer.status, 200, "{call:?}");
                     assert!(text(&answer).contains(&foreign_name), "{call:?}");
+                }
+                Is::Everything(absent) => {
+                    let limited = keys.of_source.values().flatten();
+                    for key in limited.chain(&keys.of_project) {
+                        let answer = stage.ask(&call, Some(key)).await;
+                        assert_eq!(answer.status, absent, "{call:?}");
+                        assert!(!text(&answer).contains(NOBODY), "{call:?}");
+                        refused += 1;
+                    }
+                    // What the path names beside the webhook is not there.
+                    let answer = stage.ask(&call, Some(&keys.right)).await;
+                    let is_there =
+                        answer.status.is_success() || answer.problem() == "DELIVERY_NOT_FOUND";
+                    assert!(is_there, "{call:?}: {}", answer.text());
                 }
                 Is::Named(status, code) => {
                     let limited = &keys.of_source[own.name()];

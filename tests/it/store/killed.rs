@@ -20,13 +20,13 @@ use crate::support::{PATIENCE, Plan};
 const KILLS: u32 = 20;
 
 /// A running gateway; it dies with this.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     pub(super) address: SocketAddr,
 }
 
 impl Process {
-    pub(super) fn start(config: &Path, home: &Path, tokens: &[(String, String)]) -> Self {
+    pub(crate) fn start(config: &Path, home: &Path, tokens: &[(String, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clustergate"));
         command
             .args([
@@ -64,12 +64,12 @@ impl Process {
     }
 
     /// Ends it as nothing but the kernel can.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub(super) async fn ask(&self, method: &str, target: &str) -> Value {
+    pub(crate) async fn ask(&self, method: &str, target: &str) -> Value {
         let ask = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             let request = format!(
@@ -168,10 +168,10 @@ impl Model {
 }
 
 /// Numbers that look random and are the same each time.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
+    pub(crate) fn below(&mut self, most: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -180,7 +180,7 @@ impl Dice {
     }
 }
 
-pub(super) fn configure(sandbox: &Sandbox, file: &Path) -> Vec<(String, String)> {
+pub(crate) fn configure(sandbox: &Sandbox, file: &Path) -> Vec<(String, String)> {
     let mut text = String::new();
     let mut tokens = Vec::new();
     for vendor in sandbox.vendors() {

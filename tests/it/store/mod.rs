@@ -3,7 +3,7 @@
 mod copied;
 mod damage;
 mod hours;
-mod killed;
+pub(crate) mod killed;
 mod postgres;
 mod restart;
 mod resumed;

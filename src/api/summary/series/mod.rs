@@ -72,6 +72,14 @@ pub(super) struct Series {
     points: Vec<Point>,
 }
 
+/// A series ends now.
+pub(super) fn admissible(params: &Params<'_>) -> Result<(), Problem> {
+    if params.one(OVER)?.is_some() && params.one(then::AS_OF)?.is_some() {
+        return Err(Problem::invalid_parameter(OVER, "does not go with as_of"));
+    }
+    Ok(())
+}
+
 /// What is asked for, in hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
@@ -89,9 +97,6 @@ impl Span {
                 None => Ok(None),
             };
         };
-        if params.one(then::AS_OF)?.is_some() {
-            return Err(Problem::invalid_parameter(OVER, "does not go with as_of"));
-        }
         if !filter.texts.is_empty() || filter.terms.iter().any(|term| of_source(term).is_none()) {
             return Err(Problem::invalid_parameter(
                 OVER,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::killed::{Process, configure};
-use super::{store_in, whole};
+use super::{standing, store_in, whole};
 use crate::support::{PATIENCE, Plan, Rig};
 
 const KILLS: usize = 6;
@@ -23,7 +23,8 @@ async fn walk(rig: &Rig, since: &str, limit: usize) -> (Vec<Value>, String) {
     let mut items = Vec::new();
     loop {
         let reply = rig.get(&target).await;
-        assert_eq!(reply.status, 200, "{target}: {}", reply.text);
+        let store = standing(rig).await;
+        assert_eq!(reply.status, 200, "{target}: {} {store:?}", reply.text);
         let body = reply.json();
         items.extend(body["items"].as_array().unwrap().iter().cloned());
         let Some(next) = body["next_cursor"].as_str() else {

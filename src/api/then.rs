@@ -25,8 +25,9 @@ use super::viewer::Viewer;
 /// The parameter.
 pub(super) const AS_OF: &str = "as_of";
 
-/// Accounts that are kept.
+/// Accounts that are kept, and clusters in all of them; the last one is kept however many it has.
 const KEPT: usize = 3;
+const CLUSTERS: usize = 200_000;
 /// Accounts that are made at once.
 const AT_ONCE: usize = 2;
 /// How long a request waits for its turn.
@@ -63,12 +64,17 @@ impl Then {
         kept.find(|kept| kept.generation == generation).cloned()
     }
 
-    fn keep(&self, made: &Arc<Snapshot>) {
+    /// Keeps an account; answers with those that made room for it.
+    fn keep(&self, made: &Arc<Snapshot>) -> Vec<Arc<Snapshot>> {
         let mut kept = self.lock();
+        let mut outgoing = Vec::new();
         kept.push_back(Arc::clone(made));
-        if kept.len() > KEPT {
-            kept.pop_front();
+        let clusters =
+            |kept: &VecDeque<Arc<Snapshot>>| -> usize { kept.iter().map(|kept| kept.len()).sum() };
+        while kept.len() > KEPT || (kept.len() > 1 && clusters(&kept) > CLUSTERS) {
+            outgoing.extend(kept.pop_front());
         }
+        outgoing
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Snapshot>>> {
@@ -108,7 +114,9 @@ pub(super) async fn at(
         return Ok(viewer.view(kept));
     }
     let made = Arc::new(make(state, generation).await?);
-    state.then.keep(&made);
+    let outgoing = state.then.keep(&made);
+    // To free a large one takes a while.
+    tokio::task::spawn_blocking(move || drop(outgoing));
     Ok(viewer.view(made))
 }
 

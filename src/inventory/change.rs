@@ -27,7 +27,8 @@ pub enum ChangeKind {
     Removed,
     /// It was missing and is listed again.
     Returned,
-    /// How far a source's clusters can be trusted.
+    /// How far a source's clusters can be trusted: its `state`, its `error`, whether it is `overdue`, and whether it `omits_items`
+    /// that could not be read.
     SourceState,
 }
 

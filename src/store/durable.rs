@@ -201,8 +201,8 @@ impl Keeping for Durable {
 
     fn tidy(&self, now: Timestamp) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async move {
-            let place = self.store.lock().await;
-            let Some(store) = place.as_ref() else {
+            // Who writes waits for one small deletion at most, and not for what is to be found out before it.
+            let Ok(store) = self.store() else {
                 return Ok(false);
             };
             let is_more = store.tidy(&self.settings, now).await?;

@@ -12,7 +12,14 @@ use super::StoreError;
 /// The right to write a store's file, for as long as it is held.
 #[derive(Debug)]
 pub(super) struct Held {
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing it is not enough: a child of this process has the file open as well, until it has become another program.
+        let _ = self.lock.unlock();
+    }
 }
 
 /// Makes the file and its folder where they are not there yet, for their owner alone, and takes the right to write it.
@@ -37,7 +44,7 @@ pub(super) fn hold(file: &Path) -> Result<Held, StoreError> {
     if !file.try_exists()? {
         open(file)?;
     }
-    Ok(Held { _lock: lock })
+    Ok(Held { lock })
 }
 
 fn open(file: &Path) -> io::Result<File> {

@@ -87,6 +87,7 @@ impl Store {
             }
             Address::Server(options) => {
                 let options = options.as_ref().clone().disable_statement_logging();
+                PgConnection::connect_with(&options).await?.close().await?;
                 let reading = options
                     .clone()
                     .options([("default_transaction_read_only", "on")]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::inventory::past::PastError;
 use crate::inventory::{Interest, Mark, Moment, Selection};
@@ -20,6 +20,9 @@ use super::super::viewer::Viewer;
 use super::credential::Credential;
 use super::walk::{off_the_road, older, unavailable};
 
+/// How long a stream waits for older changes that cannot be read, and how often it tries: less than what its heartbeat allows.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(250);
 /// Streams at once; one more is refused with `OVERLOADED`.
 pub(super) const MOST_STREAMS: i64 = 2_048;
 /// How often at most a client is told how far it is, where nothing changed for it.
@@ -208,10 +211,19 @@ impl Watch {
         let Some(past) = self.state.past.as_ref().filter(|_| !noise) else {
             return Ok(None);
         };
-        // What the memory has let go of is kept, unless it never was.
-        match older(past.as_ref(), self.at, feed.floor(false).min(until), KEPT).await {
-            Err(PastError::Unknown) => Ok(None),
-            read => read.map(Some).map_err(unavailable),
+        let given_up_at = Instant::now() + PATIENCE;
+        loop {
+            // What the memory has let go of is kept, unless it never was.
+            match older(past.as_ref(), self.at, feed.floor(false).min(until), KEPT).await {
+                Err(PastError::Unknown) => return Ok(None),
+                // At the start it may not be there yet what a process goes on from.
+                Err(PastError::Unavailable)
+                    if Instant::now() < given_up_at && !self.state.is_draining() =>
+                {
+                    sleep(AGAIN).await;
+                }
+                read => return read.map(Some).map_err(unavailable),
+            }
         }
     }
 

@@ -20,11 +20,7 @@ async fn open(folder: &Path) -> Store {
 
 /// A new store of each engine that there is to test with.
 pub(super) async fn places(name: &str) -> Vec<Place> {
-    let folder = tempfile::tempdir().unwrap();
-    let mut places = vec![Place {
-        address: Address::within(folder.path()),
-        _folder: Some(folder),
-    }];
+    let mut places = vec![Place::file()];
     if let Some(address) = database(name).await {
         places.push(Place {
             address,
@@ -40,6 +36,15 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// A new file.
+    pub(super) fn file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            address: Address::within(folder.path()),
+            _folder: Some(folder),
+        }
+    }
+
     pub(super) async fn open(&self) -> Store {
         Store::open(&self.address).await.unwrap()
     }

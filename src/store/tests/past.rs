@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 use tokio::runtime::Handle;
 
 use super::files::{Place, places};
@@ -271,4 +272,144 @@ async fn deletes(place: &Place) {
     assert_eq!(kept.len(), second_batch.len());
     assert_eq!(process.past.generation_at(second(0)).await, Ok(None));
     process.stop().await;
+}
+
+/// What happens to a store.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A listing of these clusters is published and kept.
+    List(Vec<u8>),
+    /// One is shown and never kept, and the process is killed.
+    Lose(Vec<u8>),
+    /// Another process goes on.
+    Restart,
+    /// Only so many changes are left, and another process goes on.
+    Tidy(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let ids = || proptest::collection::vec(0..6_u8, 0..5);
+    prop_oneof![
+        6 => ids().prop_map(Step::List),
+        1 => ids().prop_map(Step::Lose),
+        1 => Just(Step::Restart),
+        1 => (0..20_usize).prop_map(Step::Tidy),
+    ]
+}
+
+/// What the store has to say.
+#[derive(Default)]
+struct Model {
+    generation: u64,
+    durable: u64,
+    floor: u64,
+    kept: Vec<(u64, Vec<u8>)>,
+    restarts: Vec<(u64, u64)>,
+}
+
+impl Model {
+    async fn begin(&mut self, place: &Place) -> Process {
+        let process = Process::start(place).await;
+        assert_eq!(process.restored.generation, self.durable);
+        self.generation += 10;
+        if self.durable == 0 {
+            self.floor = self.generation;
+        } else {
+            self.restarts.push((self.durable, self.generation));
+        }
+        self.durable = self.generation;
+        let at = second(i64::try_from(self.generation).unwrap());
+        process.publish_nothing(self.generation, at).await;
+        process
+    }
+
+    fn knows(&self, seen: u64) -> bool {
+        let is_kept = |(after, first): &(u64, u64)| seen <= *after || seen >= *first;
+        self.restarts.iter().all(is_kept)
+    }
+
+    async fn check(&self, past: &dyn Past) {
+        assert_eq!(past.floor().await, Ok(self.floor));
+        for generation in 9..=self.generation {
+            let is_known = generation >= self.floor && self.knows(generation);
+            let from = Mark::after(generation);
+            assert_eq!(past.reaches(from).await, Ok(is_known), "{generation}");
+            let within = Mark {
+                generation,
+                place: 1,
+            };
+            let is_within = generation > self.floor && self.knows(generation);
+            assert_eq!(past.reaches(within).await, Ok(is_within), "{generation}.1");
+            if is_known {
+                let later = self.kept.iter().filter(|kept| kept.0 > generation);
+                let later: Vec<&[u8]> = later.map(|kept| &kept.1[..]).collect();
+                let told = all(past, from, self.durable, 7).await;
+                assert_eq!(bodies(&told), later, "{generation}");
+            }
+        }
+    }
+}
+
+async fn compare(steps: Vec<Step>) {
+    let place = Place::file();
+    let mut model = Model::default();
+    let mut author = Author::new("s");
+    let mut process = model.begin(&place).await;
+    for step in steps {
+        if let Step::List(ids) | Step::Lose(ids) = &step {
+            let mut ids = ids.clone();
+            ids.sort_unstable();
+            ids.dedup();
+            let named = |id: &u8| (id.to_string(), format!("{id} of {}", model.generation));
+            let listed: Vec<(String, String)> = ids.iter().map(named).collect();
+            model.generation += 1;
+            let publication = author.list(model.generation, &listed);
+            if let Step::List(_) = step {
+                model.durable = model.generation;
+                process.recorder.publish(publication.clone()).await;
+                let batch = publication.batch.iter();
+                let told = batch.flat_map(|batch| {
+                    let places = 0..batch.len();
+                    places.map(|place| (batch.generation, batch.told(place).to_vec()))
+                });
+                model.kept.extend(told);
+                continue;
+            }
+        }
+        process.stop().await;
+        if let Step::Tidy(most) = step {
+            let store = Store::open(&place.address).await.unwrap();
+            let mut settings = Settings::at(place.address.clone());
+            settings.most_changes = most as u64;
+            while store.tidy(&settings, second(0)).await.unwrap() {}
+            store.close().await;
+            let excess = model.kept.len().saturating_sub(most);
+            // What is left of the last generation that goes is told to nobody.
+            let gone = model.kept.drain(..excess).map(|kept| kept.0).max();
+            model.floor = model.floor.max(gone.unwrap_or(0));
+        }
+        process = model.begin(&place).await;
+    }
+    model.check(process.past.as_ref()).await;
+    process.stop().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_store_tells_what_was_kept_and_says_what_was_not(
+        steps in proptest::collection::vec(step(), 1..14),
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(compare(steps));
+    }
 }

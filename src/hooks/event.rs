@@ -48,9 +48,14 @@ impl EventKind {
     }
 }
 
+/// Bits of a number that tell the place in a generation; those before them tell the generation.
+const PLACES: u32 = 20;
+
 /// An event that is to be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
+    /// Its place in the order of all events of a webhook: that of the change.
+    pub number: i64,
     /// Its id: another one for each webhook.
     pub id: String,
     /// Its type.
@@ -84,6 +89,7 @@ impl NewEvent {
         let data: &RawValue = serde_json::from_slice(told).ok()?;
         let kind = EventKind::Change(head.kind);
         Some(Self {
+            number: number(generation, place),
             id: id(hook, &format!("{generation}.{place}")),
             kind,
             subject: Some(head.cluster.unwrap_or(head.source)),
@@ -96,6 +102,7 @@ impl NewEvent {
     pub(super) fn lost(hook: &HookName, from: Mark, floor: u64, now: Timestamp) -> Self {
         let data = json!({ "after": from.known(), "until": floor });
         Self {
+            number: number(floor, usize::MAX),
             id: id(hook, &format!("lost {from}")),
             kind: EventKind::Lost,
             subject: None,
@@ -108,6 +115,8 @@ impl NewEvent {
     pub(super) fn test(hook: &HookName, generation: u64, nonce: &str, now: Timestamp) -> Self {
         let data = json!({ "webhook": hook });
         Self {
+            // Somewhere behind the changes of the generation.
+            number: number(generation, (1 << (PLACES - 1)) + chance(nonce)),
             id: id(hook, &format!("test {nonce}")),
             kind: EventKind::Test,
             subject: None,
@@ -115,6 +124,21 @@ impl NewEvent {
             body: body(EventKind::Test, now, &data.to_string()),
         }
     }
+}
+
+/// Where events are in the order of all; as large a place as there can be is the last one of its generation.
+fn number(generation: u64, place: usize) -> i64 {
+    let last = (1_i64 << PLACES) - 1;
+    let place = i64::try_from(place).unwrap_or(last).min(last);
+    let generation = i64::try_from(generation).unwrap_or(i64::MAX);
+    generation.saturating_mul(1 << PLACES).saturating_add(place)
+}
+
+/// A number below a quarter of all places, by chance of the text.
+fn chance(nonce: &str) -> usize {
+    let hash = blake3::hash(nonce.as_bytes());
+    let [a, b, ..] = *hash.as_bytes();
+    usize::from(u16::from_be_bytes([a, b]))
 }
 
 /// Another id for each webhook and each thing that is told.
@@ -155,6 +179,12 @@ mod tests {
             NewEvent::lost(&name("ops"), Mark::after(7), 9, at).id,
             NewEvent::test(&name("ops"), 7, "7.1", at).id,
         ];
+        let numbers = [event("ops", 7, 0), event("ops", 7, 11), event("ops", 8, 0)];
+        assert!(numbers.is_sorted_by(|one, next| one.number < next.number));
+        let lost = NewEvent::lost(&name("ops"), Mark::after(3), 7, at);
+        assert!(numbers[1].number < lost.number && lost.number < numbers[2].number);
+        let far = event("ops", 7_000_000_000_000, usize::MAX).number;
+        assert!(far < i64::MAX, "it lasts until the year 2191");
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
         assert!(

@@ -110,7 +110,7 @@ pub struct Claims {
 /// A delivery that is to be sent.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    /// Its number, unique in the outbox.
+    /// Its place in the order of the webhook's events.
     pub number: i64,
     /// The event's id.
     pub id: String,
@@ -189,7 +189,7 @@ impl DeliveryState {
 pub struct Page {
     /// Only in this state.
     pub state: Option<DeliveryState>,
-    /// Only those that were added before this one.
+    /// Only those that come before this one.
     pub before: Option<i64>,
     /// At most so many.
     pub most: usize,
@@ -198,7 +198,7 @@ pub struct Page {
 /// A delivery as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its number, unique in the outbox; later ones are larger.
+    /// Its place in the order of the webhook's events.
     pub number: i64,
     /// The event's id.
     pub id: String,

@@ -104,16 +104,16 @@ pub(super) const TABLES: &[Table] = &[
             ("failure_code", Text),
         ],
     ),
-    // Without their numbers, which say no more than in which order they came: this order.
     table(
         "delivery",
-        3,
+        2,
         &[
             ("hook", Text),
-            ("generation", Number),
+            ("number", Number),
             ("id", Text),
             ("kind", Text),
             ("subject", Text),
+            ("generation", Number),
             ("state", Text),
             ("attempts", Number),
             ("created_at", Number),

@@ -17,12 +17,12 @@ const DUE: &str = "SELECT number, id, attempts, created_at, give_up_at, body FRO
     AND other.state = 'pending' AND other.number < one.number AND (other.next_at <= $2 OR other.claimed_until > $2)) \
     ORDER BY number LIMIT $3";
 const CLAIM: &str = "UPDATE delivery SET claimed_by = $1, claimed_until = $2 \
-    WHERE number = $3 AND state = 'pending' AND next_at <= $4 AND claimed_until <= $4";
+    WHERE hook = $5 AND number = $3 AND state = 'pending' AND next_at <= $4 AND claimed_until <= $4";
 const NEXT: &str = "SELECT MIN(next_at) FROM delivery \
     WHERE hook = $1 AND state = 'pending' AND next_at > $2 AND claimed_until <= $2";
 const SETTLE: &str = "UPDATE delivery SET state = $3, attempts = attempts + 1, next_at = $4, last_at = $5, status = $6, \
     code = $7, ended_at = $8, claimed_by = NULL, claimed_until = 0 \
-    WHERE number = $1 AND claimed_by = $2 AND state = 'pending'";
+    WHERE hook = $9 AND number = $1 AND claimed_by = $2 AND state = 'pending'";
 const WELL: &str = "UPDATE hook SET success_at = $2 WHERE name = $1";
 const BADLY: &str =
     "UPDATE hook SET failure_at = $2, failure_status = $3, failure_code = $4 WHERE name = $1";
@@ -58,6 +58,7 @@ pub(super) async fn claim(
                 time(until),
                 Value::Number(Some(number)),
                 time(now),
+                Value::text(hook.as_str()),
             ];
             // Another gateway may have been faster.
             if transaction.execute(CLAIM, values).await? == 1 {
@@ -101,6 +102,7 @@ pub(super) async fn settle(
         status.clone(),
         code.clone(),
         Value::Number(ended),
+        Value::text(hook.as_str()),
     ];
     let is_held = transaction.execute(SETTLE, values).await? == 1;
     let mut values = vec![Value::text(hook.as_str()), time(now)];

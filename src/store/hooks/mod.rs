@@ -26,14 +26,14 @@ const FIRST: &str =
     "INSERT INTO hook (name, place, seen_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
 const MOVE: &str = "UPDATE hook SET place = $3, seen_at = $4 WHERE name = $1 AND place = $2";
 const OVERFLOW: &str = "UPDATE delivery SET state = 'dead', code = $4, ended_at = $2 \
-    WHERE claimed_until <= $2 AND number IN (SELECT number FROM delivery \
+    WHERE hook = $1 AND claimed_until <= $2 AND number IN (SELECT number FROM delivery \
     WHERE hook = $1 AND state = 'pending' ORDER BY number DESC LIMIT $5 OFFSET $3)";
 
 const DELIVERIES: Insert = Insert {
-    head: "INSERT INTO delivery (hook, id, kind, subject, generation, state, attempts, created_at, give_up_at, next_at, \
+    head: "INSERT INTO delivery (hook, number, id, kind, subject, generation, state, attempts, created_at, give_up_at, next_at, \
         claimed_until, body) VALUES ",
-    columns: 12,
-    tail: " ON CONFLICT (hook, id) DO NOTHING",
+    columns: 13,
+    tail: " ON CONFLICT DO NOTHING",
 };
 
 /// The outbox of a store.
@@ -154,6 +154,7 @@ async fn insert(
     for event in events {
         let row = vec![
             Value::text(hook.as_str()),
+            Value::Number(Some(event.number)),
             Value::text(event.id.as_str()),
             Value::text(event.kind.as_str()),
             Value::Text(event.subject.clone()),

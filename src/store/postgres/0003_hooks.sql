@@ -9,8 +9,8 @@ CREATE TABLE hook (
 );
 
 CREATE TABLE delivery (
-    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     hook TEXT COLLATE "C" NOT NULL,
+    number BIGINT NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
     subject TEXT COLLATE "C",
@@ -27,11 +27,11 @@ CREATE TABLE delivery (
     claimed_by TEXT COLLATE "C",
     claimed_until BIGINT NOT NULL,
     body BYTEA NOT NULL,
+    PRIMARY KEY (hook, number),
     UNIQUE (hook, id)
 );
 CREATE INDEX delivery_due ON delivery (hook, number) WHERE state = 'pending';
 CREATE INDEX delivery_subject ON delivery (hook, subject, number) WHERE state = 'pending';
 CREATE INDEX delivery_give_up ON delivery (give_up_at) WHERE state = 'pending';
 CREATE INDEX delivery_ended ON delivery (state, ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX delivery_number ON delivery (hook, number);
 CREATE INDEX delivery_state ON delivery (hook, state, number);

@@ -9,8 +9,8 @@ CREATE TABLE hook (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE delivery (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
     hook TEXT NOT NULL,
+    number INTEGER NOT NULL,
     id TEXT NOT NULL,
     kind TEXT NOT NULL,
     subject TEXT,
@@ -27,11 +27,11 @@ CREATE TABLE delivery (
     claimed_by TEXT,
     claimed_until INTEGER NOT NULL,
     body BLOB NOT NULL,
+    PRIMARY KEY (hook, number),
     UNIQUE (hook, id)
 ) STRICT;
 CREATE INDEX delivery_due ON delivery (hook, number) WHERE state = 'pending';
 CREATE INDEX delivery_subject ON delivery (hook, subject, number) WHERE state = 'pending';
 CREATE INDEX delivery_give_up ON delivery (give_up_at) WHERE state = 'pending';
 CREATE INDEX delivery_ended ON delivery (state, ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX delivery_number ON delivery (hook, number);
 CREATE INDEX delivery_state ON delivery (hook, state, number);

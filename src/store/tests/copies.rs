@@ -14,7 +14,7 @@ use crate::store::write::{Begun, Commit, write};
 use crate::store::{Store, StoreError};
 
 /// Tables that belong to one store and are not copied.
-const LEFT: [&str; 2] = ["_sqlx_migrations", "sqlite_sequence"];
+const LEFT: [&str; 1] = ["_sqlx_migrations"];
 
 /// Tables that the first version had.
 const FIRST: usize = 5;
@@ -43,8 +43,8 @@ async fn fill(store: &Store) {
     for sql in [
         "INSERT INTO hour (source, hour, generation, account) SELECT name, 5, generation, print FROM source",
         "INSERT INTO hook (name, place, seen_at) VALUES ('h', '11', 5)",
-        "INSERT INTO delivery (hook, id, kind, generation, state, attempts, created_at, give_up_at, next_at, claimed_until, body) \
-            SELECT 'h', name, 'k', generation, 'pending', 0, 1, 2, 3, 4, print FROM source",
+        "INSERT INTO delivery (hook, number, id, kind, generation, state, attempts, created_at, give_up_at, next_at, claimed_until, body) \
+            SELECT 'h', generation, name, 'k', generation, 'pending', 0, 1, 2, 3, 4, print FROM source",
     ] {
         store.pool.execute(sql, vec![]).await.unwrap();
     }

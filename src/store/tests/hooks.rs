@@ -27,6 +27,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn event(number: u64, subject: &str) -> NewEvent {
     NewEvent {
+        number: i64::try_from(number).unwrap(),
         id: format!("evt_{number}"),
         kind: EventKind::Change(ChangeKind::Updated),
         subject: Some(subject.to_owned()),

@@ -23,6 +23,8 @@ pub enum Code {
     ChangesExpired,
     /// Older changes cannot be read.
     HistoryUnavailable,
+    /// Operations cannot be read.
+    OperationsUnavailable,
     /// The inventory is not as new as was asked for.
     GenerationNotReached,
     /// No cluster has this id.
@@ -123,7 +125,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -131,6 +133,7 @@ impl Code {
         Self::CursorExpired,
         Self::ChangesExpired,
         Self::HistoryUnavailable,
+        Self::OperationsUnavailable,
         Self::GenerationNotReached,
         Self::ClusterNotFound,
         Self::SourceNotFound,
@@ -265,6 +268,12 @@ impl Code {
                 "Older changes cannot be read",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "What keeps older changes cannot be read now. What changed lately is known all the same; ask again after `Retry-After`.",
+            ),
+            Self::OperationsUnavailable => (
+                "OPERATIONS_UNAVAILABLE",
+                "Operations cannot be read",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "What keeps operations cannot be read now, and this server does not know the operation by itself. Ask again after `Retry-After`.",
             ),
             Self::GenerationNotReached => (
                 "GENERATION_NOT_REACHED",

@@ -15,7 +15,7 @@ use crate::config::{Config, Mistake, Mistakes, Server, SourceConfig, connect};
 use crate::domain::SourceName;
 use crate::inventory::journal::{Forgetful, Journal, Restored};
 use crate::inventory::{Control, Detailed, Inventory, Keeper, Schedule, Shown, Source};
-use crate::live::{self, Bounds, InMemory, Ledger, Live, Seen};
+use crate::live::{self, Bounds, Forgetful as Unkept, InMemory, Keep, Keys, Ledger, Live, Seen};
 use crate::store::{self, Recorder};
 
 /// A running gateway, without a listener.
@@ -88,7 +88,8 @@ impl Gateway {
         let asked = sources.clone();
         let (inventory, keeper) = Keeper::resume(sources, restored, Arc::clone(&journal), runtime);
         let keeper = Arc::new(keeper);
-        let live = live(&asked, &keeper, runtime);
+        let owned = recorder.as_ref().and_then(|recorder| recorder.owned());
+        let live = live_over(&asked, &keeper, owned, runtime);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
         let settings = api::Settings {
             open: access.as_ref().is_none_or(|access| !access.is_guarded()),
@@ -164,15 +165,30 @@ fn told(error: &dyn std::error::Error) -> String {
 
 /// Calls to the vendors of these sources, which tell the keeper what they have shown.
 pub fn live(sources: &[Source], keeper: &Arc<Keeper>, runtime: &Handle) -> Live {
+    live_over(sources, keeper, None, runtime)
+}
+
+/// The same, with operations and idempotency keys in the store where there is one.
+fn live_over(
+    sources: &[Source],
+    keeper: &Arc<Keeper>,
+    owned: Option<Arc<store::Owned>>,
+    runtime: &Handle,
+) -> Live {
     let asked = sources.iter().map(|source| live::Source {
         name: source.name.clone(),
         provider: Arc::clone(&source.provider),
     });
-    Live::new(
+    let (keys, keep): (Arc<dyn Keys>, Arc<dyn Keep>) = match owned {
+        Some(owned) => (Arc::<store::Owned>::clone(&owned), owned),
+        None => (Arc::new(InMemory::default()), Arc::new(Unkept)),
+    };
+    Live::keeping(
         asked.collect(),
         Bounds::default(),
         Arc::new(Kept(Arc::clone(keeper))),
-        Arc::new(InMemory::default()),
+        keys,
+        keep,
         runtime,
     )
 }

@@ -12,10 +12,13 @@
 //!
 //! SQLite and PostgreSQL get the same statements; only their tables are made by two texts. Nothing else in the program names SQL.
 
+mod claims;
 mod durable;
 mod error;
 mod files;
 mod open;
+mod operations;
+mod owned;
 mod pool;
 mod queue;
 mod recorder;
@@ -26,6 +29,7 @@ mod write;
 
 pub use error::StoreError;
 pub use open::Store;
+pub use owned::Owned;
 pub use recorder::Recorder;
 pub use settings::{Address, NoAddress, Settings};
 

@@ -24,12 +24,20 @@ const LOG: &str = "67108864";
 const READERS: u32 = 4;
 
 /// How the tables came to be: number, name, and the text for SQLite and for PostgreSQL. What was once released is never changed.
-const STEPS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "inventory",
-    include_str!("sqlite/0001_inventory.sql"),
-    include_str!("postgres/0001_inventory.sql"),
-)];
+const STEPS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "inventory",
+        include_str!("sqlite/0001_inventory.sql"),
+        include_str!("postgres/0001_inventory.sql"),
+    ),
+    (
+        5,
+        "operations",
+        include_str!("sqlite/0005_operations.sql"),
+        include_str!("postgres/0005_operations.sql"),
+    ),
+];
 
 /// An open store.
 #[derive(Debug)]

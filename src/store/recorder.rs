@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::StoreError;
 use super::durable::{Durable, Found, Keeping};
+use super::owned::Owned;
 use super::queue::{Bounds, Lost, Queue};
 use super::settings::Settings;
 use super::write::Commit;
@@ -95,6 +96,12 @@ impl Recorder {
         let mut recorder = Self::start(keeping, queue, error, runtime);
         recorder.durable = Some(durable);
         (Arc::new(recorder), restored)
+    }
+
+    /// Operations and idempotency keys, kept in the same store.
+    pub fn owned(&self) -> Option<Arc<Owned>> {
+        let durable = self.durable.as_ref()?;
+        Some(Arc::new(Owned::over(Arc::clone(durable))))
     }
 
     pub(super) fn start(

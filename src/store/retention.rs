@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::StoreError;
+use super::claims::CLAIMED;
 use super::open::Store;
 use super::pool::Value;
 use super::settings::Settings;
@@ -18,6 +19,10 @@ const OLD_ATTEMPTS: &str = "DELETE FROM sync WHERE (source, started_at) IN \
     (SELECT source, started_at FROM sync WHERE started_at < $1 ORDER BY started_at LIMIT $2)";
 const FIRST_CHANGES: &str = "DELETE FROM change WHERE (generation, number) IN \
     (SELECT generation, number FROM change ORDER BY generation, number LIMIT $1)";
+const OLD_OPERATIONS: &str = "DELETE FROM operation WHERE id IN \
+    (SELECT id FROM operation WHERE at < $1 ORDER BY at LIMIT $2)";
+const OLD_CLAIMS: &str = "DELETE FROM claim WHERE key IN \
+    (SELECT key FROM claim WHERE since < $1 ORDER BY since LIMIT $2)";
 const COUNT: &str = "SELECT COUNT(*) FROM change";
 
 impl Store {
@@ -32,6 +37,13 @@ impl Store {
             let first = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
             vec![
                 Value::Number(Some(first.as_microsecond())),
+                Value::count(ROWS),
+            ]
+        };
+        let millis = |keep: Duration| {
+            let first = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+            vec![
+                Value::Number(Some(first.as_millisecond())),
                 Value::count(ROWS),
             ]
         };
@@ -50,6 +62,11 @@ impl Store {
             let values = vec![Value::count(excess.min(ROWS))];
             self.pool.execute(FIRST_CHANGES, values).await?;
         }
-        Ok(old == ROWS || attempts == ROWS || excess > ROWS)
+        let operations = self
+            .pool
+            .execute(OLD_OPERATIONS, millis(settings.keep_operations))
+            .await?;
+        let claims = self.pool.execute(OLD_CLAIMS, millis(CLAIMED)).await?;
+        Ok([old, attempts, operations, claims].contains(&ROWS) || excess > ROWS)
     }
 }

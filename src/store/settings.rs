@@ -19,6 +19,8 @@ pub struct Settings {
     pub keep_attempts: Duration,
     /// Changes that are kept, at most.
     pub most_changes: u64,
+    /// How long operations are kept after they were last looked at.
+    pub keep_operations: Duration,
 }
 
 impl Settings {
@@ -26,6 +28,8 @@ impl Settings {
     pub const KEEP_CHANGES: Duration = DAY.saturating_mul(90);
     /// How long attempts are kept unless told otherwise.
     pub const KEEP_ATTEMPTS: Duration = DAY.saturating_mul(30);
+    /// How long operations are kept unless told otherwise.
+    pub const KEEP_OPERATIONS: Duration = DAY.saturating_mul(30);
     /// Changes that are kept at most, unless told otherwise.
     pub const MOST_CHANGES: u64 = 1_000_000;
 
@@ -36,6 +40,7 @@ impl Settings {
             keep_changes: Self::KEEP_CHANGES,
             keep_attempts: Self::KEEP_ATTEMPTS,
             most_changes: Self::MOST_CHANGES,
+            keep_operations: Self::KEEP_OPERATIONS,
         }
     }
 }

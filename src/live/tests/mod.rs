@@ -288,6 +288,7 @@ fn code<T: std::fmt::Debug>(outcome: &Result<T, Failure>) -> &'static str {
         Failure::Busy => "busy",
         Failure::NoSource => "no source",
         Failure::Stopping => "stopping",
+        Failure::Away => "away",
         Failure::Broken => "broken",
     }
 }

@@ -376,4 +376,6 @@ fn is_of(cluster: &Cluster, id: &ClusterId) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

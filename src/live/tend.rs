@@ -20,7 +20,7 @@ use crate::domain::{ClusterId, OperationId, OperationState};
 use crate::provider::{ErrorKind, Written};
 
 /// How often this process says that it is alive.
-const BEAT: Duration = Duration::from_secs(5);
+pub(super) const BEAT: Duration = Duration::from_secs(5);
 /// Operations that are adopted at once.
 const ADOPTED: usize = 8;
 /// Operations that are looked at between two beats, so that vendors are asked little.

@@ -1,6 +1,7 @@
 //! Operations in a store: written before a vendor is asked, and followed by one gateway at a time.
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tracing::warn;
 
 use super::StoreError;
@@ -29,8 +30,8 @@ const SETTLED: &str = "INSERT INTO operation (id, source, cluster, created, at, 
     owner = excluded.owner, body = excluded.body";
 const BECAME: &str = "UPDATE operation SET became = $2, done = 1, shown = 0 WHERE id = $1";
 const WITHDRAWN: &str = "DELETE FROM operation WHERE id = $1 AND done = 0";
-const FIND: &str = "SELECT body, shown, became FROM operation WHERE id = $1";
-const LIST: &str = "SELECT body FROM operation WHERE shown = 1 \
+const FIND: &str = "SELECT body, created, shown, became FROM operation WHERE id = $1";
+const LIST: &str = "SELECT body, created FROM operation WHERE shown = 1 \
     AND (CAST($1 AS TEXT) IS NULL OR source = $1) AND (CAST($2 AS TEXT) IS NULL OR cluster = $2) \
     AND (created < $3 OR (created = $3 AND id < $4)) ORDER BY created DESC, id DESC LIMIT $5";
 const LEFT: &str = "SELECT id, source, owner FROM operation WHERE done = 0 AND owner <> $1 AND NOT EXISTS \
@@ -40,7 +41,7 @@ const TAKE: &str =
     "UPDATE operation SET owner = $1, shown = 1 WHERE id = $2 AND owner = $3 AND done = 0";
 const ABANDON: &str = "UPDATE operation SET owner = '' WHERE id = $1 AND owner = $2 AND done = 0";
 
-type Row = (String, i64, Option<String>);
+type Row = (String, i64, i64, Option<String>);
 
 fn values(record: &Record, owner: &str, body: String) -> Vec<Value> {
     let known = &record.known;
@@ -58,11 +59,15 @@ fn values(record: &Record, owner: &str, body: String) -> Vec<Value> {
 }
 
 /// What a row says; `None` of one that nobody can read, which is told and passed over.
-fn read(body: &str, is_shown: bool) -> Option<Record> {
+fn read(body: &str, created: i64, is_shown: bool) -> Option<Record> {
     match serde_json::from_str::<Record>(body) {
         Ok(mut record) => {
             record.is_shown = is_shown;
             record.known.durable = true;
+            // Others may have seen it first at another time; its place is one.
+            if let Ok(since) = Timestamp::from_millisecond(created) {
+                record.known.since = since;
+            }
             Some(record)
         }
         Err(error) => {
@@ -83,12 +88,12 @@ pub(super) async fn find(store: &Store, id: &str) -> Result<Option<Record>, Stor
     // What an intent became is no intent.
     for _ in 0..2 {
         let rows: Vec<Row> = store.reads.fetch(FIND, vec![Value::text(id)]).await?;
-        let Some((body, shown, became)) = rows.into_iter().next() else {
+        let Some((body, created, shown, became)) = rows.into_iter().next() else {
             return Ok(None);
         };
         match became {
             Some(became) => id = became,
-            None => return Ok(read(&body, shown != 0)),
+            None => return Ok(read(&body, created, shown != 0)),
         }
     }
     Ok(None)
@@ -238,11 +243,11 @@ impl Keep for Owned {
                 Value::text(id),
                 Value::count(most),
             ];
-            let rows: Vec<(String,)> = self
+            let rows: Vec<(String, i64)> = self
                 .with(|store| Box::pin(async move { store.reads.fetch(LIST, values).await }))
                 .await
                 .ok_or(Away)?;
-            let records = rows.iter().filter_map(|row| read(&row.0, true));
+            let records = rows.iter().filter_map(|row| read(&row.0, row.1, true));
             Ok(records.map(|record| record.known).collect())
         })
     }

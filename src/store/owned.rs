@@ -47,6 +47,8 @@ pub struct Owned {
     /// Keys as this process knows them, for when the store is away.
     pub(super) memory: InMemory,
     is_alive: AtomicBool,
+    /// Whether nobody else can have the store: who has the file open is the only one.
+    pub(super) is_alone: bool,
     state: Mutex<State>,
 }
 
@@ -67,11 +69,13 @@ impl Owned {
         if getrandom::fill(&mut name).is_err() {
             name = Timestamp::now().as_nanosecond().to_be_bytes();
         }
+        let is_alone = matches!(durable.settings().address, Address::File(_));
         Self {
             durable,
             owner: format!("{:032x}", u128::from_be_bytes(name)),
             memory: InMemory::default(),
             is_alive: AtomicBool::new(false),
+            is_alone,
             state: Mutex::default(),
         }
     }
@@ -187,12 +191,12 @@ impl Owned {
     pub(super) async fn say_alive(&self) -> Option<()> {
         let is_first = !self.is_alive.load(Ordering::Relaxed);
         let owner = self.owner.clone();
-        let is_alone = matches!(self.durable.settings().address, Address::File(_));
+        let is_alone = self.is_alone;
         self.with(|store| {
             Box::pin(async move {
                 let mut transaction = store.pool.begin().await?;
                 if is_first && is_alone {
-                    // Who has the file open is the only one: all others are no more.
+                    // All others are no more.
                     let owner = vec![Value::text(owner.clone())];
                     transaction.execute(ALONE, owner).await?;
                 }

@@ -90,6 +90,8 @@ pub mod name {
     pub const STORE_COMMIT: &str = "clustergate_store_commit_seconds";
     /// Changes that were not kept, since too many waited for the store.
     pub const STORE_LOST: &str = "clustergate_store_lost_changes";
+    /// Operations and answers to idempotency keys that the store does not have; absent without a store.
+    pub const OPERATIONS_UNKEPT: &str = "clustergate_operations_unkept";
     /// Calls that the vendor says are left; absent where it does not say.
     pub const QUOTA_REMAINING: &str = "clustergate_source_quota_remaining";
     /// Calls that the vendor allows in one window; absent where it does not say.

@@ -3,6 +3,7 @@
 mod lookback;
 mod operations;
 mod reads;
+mod restarts;
 mod writes;
 
 use std::sync::{Arc, Mutex};

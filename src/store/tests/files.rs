@@ -19,7 +19,7 @@ async fn open(folder: &Path) -> Store {
 }
 
 /// A new store of each engine that there is to test with.
-async fn places(name: &str) -> Vec<Place> {
+pub(super) async fn places(name: &str) -> Vec<Place> {
     let folder = tempfile::tempdir().unwrap();
     let mut places = vec![Place {
         address: Address::within(folder.path()),
@@ -34,8 +34,8 @@ async fn places(name: &str) -> Vec<Place> {
     places
 }
 
-struct Place {
-    address: Address,
+pub(super) struct Place {
+    pub(super) address: Address,
     _folder: Option<TempDir>,
 }
 

@@ -1,6 +1,7 @@
 //! The store over real files, and the recorder over one that fails as told.
 
 mod files;
+mod owned;
 mod recorder;
 mod scripted;
 

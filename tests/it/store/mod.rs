@@ -2,6 +2,7 @@
 
 mod damage;
 mod killed;
+mod operations;
 mod postgres;
 mod restart;
 

@@ -7,7 +7,7 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::access::Access;
+use crate::access::{Access, Vault};
 use crate::adapters::CATALOG;
 use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
@@ -40,12 +40,18 @@ impl Gateway {
     /// Connects the sources, takes over what the store has of them, and starts reading them on the given runtime.
     pub async fn start(config: &Config, runtime: &Handle) -> Result<Self, Mistakes> {
         let sources = sources(&config.sources)?;
-        let access = Access::start(&config.access, runtime)
-            .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
         let memory = match &config.store {
             Some(store) => Memory::open(store.clone(), &sources, runtime).await,
             None => Memory::default(),
         };
+        let vault = memory.recorder.as_ref();
+        let vault = vault.and_then(|recorder| recorder.api_keys());
+        let vault = vault.map(|keys| keys as Arc<dyn Vault>);
+        let access = Access::sharing(&config.access, vault, runtime)
+            .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
+        if let Some(access) = &access {
+            access.load().await;
+        }
         let settings = settings(&config.server);
         Ok(Self::remembering(
             sources, memory, access, settings, runtime,

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod gateway;
 mod in_process;
+mod keys;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use demo::{
 };
 pub use gateway::{Gateway, Memory, live, sources};
 pub use in_process::{InProcess, Progress, Reply};
+pub use keys::KeptKeys;
 
 /// How often a serving thread looks at the queue that all threads share.
 ///

@@ -1,4 +1,4 @@
-//! `clustergate keys`: the keys file, for those who may write it. A running gateway follows within a second.
+//! `clustergate keys`: the keys of a file or of the store, for those who may write it. Running gateways follow within two seconds.
 //!
 //! A key is printed once, alone on standard output, so that it can be piped to where it is kept.
 
@@ -18,7 +18,8 @@ use super::printer::Printer;
 use super::table::{Style, Tone, known, number, render, toned};
 use super::text::{brief, clean};
 use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, Scope, is_misleading};
-use crate::config::{Process, keys_file, read_duration};
+use crate::app::KeptKeys;
+use crate::config::{Process, keys_place, read_duration};
 use crate::domain::SourceName;
 
 /// Longest name of a key.
@@ -44,6 +45,8 @@ pub enum Command {
     Rotate(Rotate),
     /// Make a key open nothing any more
     Revoke(Revoke),
+    /// Take keys of a file over into the store; those that are there already stay as they are
+    Import(Import),
 }
 
 /// Where keys are kept.
@@ -116,6 +119,17 @@ pub struct Revoke {
     pub place: Place,
 }
 
+/// Take keys of a file over into the store.
+#[derive(Debug, Clone, Args)]
+pub struct Import {
+    /// The keys file
+    #[arg(value_name = "FILE")]
+    pub from: PathBuf,
+    /// Where keys are kept.
+    #[command(flatten)]
+    pub place: Place,
+}
+
 /// When a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -155,14 +169,15 @@ impl Keys {
             Command::List(list) => list.run(printer, now),
             Command::Rotate(rotate) => rotate.run(printer, now),
             Command::Revoke(revoke) => revoke.run(printer, now),
+            Command::Import(import) => import.run(printer),
         }
     }
 }
 
 impl Place {
-    fn file(&self) -> Result<KeysFile, Failure> {
-        let file = keys_file(self.keys_file.as_deref(), self.config.as_deref(), &Process)?;
-        Ok(KeysFile::at(file))
+    fn keys(&self) -> Result<KeptKeys, Failure> {
+        let place = keys_place(self.keys_file.as_deref(), self.config.as_deref(), &Process)?;
+        KeptKeys::at(place).map_err(|(file, error)| Failure::Keys { file, error })
     }
 }
 
@@ -175,7 +190,7 @@ impl New {
                     .ok_or_else(|| Failure::Usage("--expires must be in the future".into()))?,
             ),
         };
-        let file = self.place.file()?;
+        let file = self.place.keys()?;
         let new = NewKey {
             name: self.name.clone(),
             scopes: self.scopes.iter().copied().collect(),
@@ -189,7 +204,7 @@ impl New {
             made.entry.id,
             clean(&made.entry.name),
             made.entry.scopes,
-            file.path().display()
+            file.shown()
         );
         show(&file, &made, printer, &remark)
     }
@@ -197,7 +212,7 @@ impl New {
 
 impl List {
     fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.file()?;
+        let file = self.place.keys()?;
         let keys = file.list().map_err(failed(&file))?;
         match self.output {
             Form::Json => printer.json(&document(&keys, now))?,
@@ -209,7 +224,7 @@ impl List {
 
 impl Rotate {
     fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.file()?;
+        let file = self.place.keys()?;
         let made = file
             .rotate(&self.id, self.overlap, now)
             .map_err(failed(&file))?;
@@ -228,11 +243,11 @@ impl Rotate {
 
 impl Revoke {
     fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.file()?;
+        let file = self.place.keys()?;
         let entry = file.revoke(&self.id, now).map_err(failed(&file))?;
         let since = entry.revoked_at.unwrap_or(now);
         printer.remark(&format!(
-            "key {} ({}) opens nothing since {since:.0}; running gateways follow within a second",
+            "key {} ({}) opens nothing since {since:.0}; running gateways follow within two seconds",
             entry.id,
             clean(&entry.name)
         ));
@@ -240,8 +255,28 @@ impl Revoke {
     }
 }
 
+impl Import {
+    fn run(&self, printer: Printer) -> Result<Exit, Failure> {
+        let keys = self.place.keys()?;
+        let entries = KeysFile::at(&self.from).list().map_err(|error| {
+            let file = self.from.display().to_string();
+            Failure::Keys { file, error }
+        })?;
+        let taken = keys
+            .import(&entries)
+            .ok_or_else(|| Failure::Usage("keys are kept in a file: write keys = \"store\" in [access] of the configuration".into()))?
+            .map_err(failed(&keys))?;
+        printer.remark(&format!(
+            "{taken} of {} keys were taken over into {}",
+            entries.len(),
+            keys.shown()
+        ));
+        Ok(Exit::Ok)
+    }
+}
+
 /// Prints the key alone, and everything else beside it. A key that nobody can have read must not open anything.
-fn show(file: &KeysFile, made: &Made, printer: Printer, remark: &str) -> Result<Exit, Failure> {
+fn show(file: &KeptKeys, made: &Made, printer: Printer, remark: &str) -> Result<Exit, Failure> {
     if let Err(error) = printer.print(made.text.expose_secret()) {
         file.take_back(made).map_err(failed(file))?;
         return Err(Failure::Unprinted(error));
@@ -250,8 +285,8 @@ fn show(file: &KeysFile, made: &Made, printer: Printer, remark: &str) -> Result<
     Ok(Exit::Ok)
 }
 
-fn failed(file: &KeysFile) -> impl Fn(KeysError) -> Failure {
-    let file = file.path().display().to_string();
+fn failed(file: &KeptKeys) -> impl Fn(KeysError) -> Failure {
+    let file = file.shown().to_owned();
     move |error| Failure::Keys {
         file: file.clone(),
         error,

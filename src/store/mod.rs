@@ -12,6 +12,7 @@
 //!
 //! SQLite and PostgreSQL get the same statements; only their tables are made by two texts. Nothing else in the program names SQL.
 
+mod api_keys;
 mod claims;
 mod durable;
 mod error;
@@ -27,6 +28,7 @@ mod retention;
 mod settings;
 mod write;
 
+pub use api_keys::ApiKeys;
 pub use error::StoreError;
 pub use open::Store;
 pub use owned::Owned;

@@ -110,6 +110,32 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens a store that is there, beside a gateway that may have it open; its tables stay as they are.
+    pub(super) async fn beside(address: &Address) -> Result<Self, StoreError> {
+        let (pool, reads) = match address {
+            Address::File(file) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(file)
+                    .busy_timeout(TURN)
+                    .synchronous(SqliteSynchronous::Full)
+                    .foreign_keys(false)
+                    .disable_statement_logging();
+                let pool = one(SqlitePoolOptions::new()).connect_with(options).await?;
+                (Pool::Sqlite(pool.clone()), Pool::Sqlite(pool))
+            }
+            Address::Server(options) => {
+                let options = options.as_ref().clone().disable_statement_logging();
+                let pool = one(PgPoolOptions::new()).connect_with(options).await?;
+                (Pool::Postgres(pool.clone()), Pool::Postgres(pool))
+            }
+        };
+        Ok(Self {
+            pool,
+            reads,
+            _held: None,
+        })
+    }
+
     /// Lets go of the store.
     pub async fn close(&self) {
         self.reads.close().await;

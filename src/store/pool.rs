@@ -85,6 +85,14 @@ impl Pool {
         })
     }
 
+    /// Begins what may be done while another gateway has the store: nothing of the inventory.
+    pub(super) async fn begin_beside(&self) -> Result<Transaction, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+        })
+    }
+
     /// Reads rows.
     pub(super) async fn fetch<T>(
         &self,

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use super::StoreError;
+use super::api_keys::ApiKeys;
 use super::durable::{Durable, Found, Keeping};
 use super::owned::Owned;
 use super::queue::{Bounds, Lost, Queue};
@@ -96,6 +97,12 @@ impl Recorder {
         let mut recorder = Self::start(keeping, queue, error, runtime);
         recorder.durable = Some(durable);
         (Arc::new(recorder), restored)
+    }
+
+    /// API keys, kept in the same store.
+    pub fn api_keys(&self) -> Option<Arc<ApiKeys>> {
+        let durable = self.durable.as_ref()?;
+        Some(Arc::new(ApiKeys::of(Arc::clone(durable))))
     }
 
     /// Operations and idempotency keys, kept in the same store.

@@ -26,8 +26,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("inventory", &["domain", "provider", "upstream"]),
     // What calls have shown goes to a trait that the composition root joins to the inventory.
     ("live", &["domain", "provider"]),
-    // Operations and idempotency keys are kept there as well: `live`.
-    ("store", &["domain", "inventory", "live"]),
+    // Operations, idempotency keys and API keys are kept there as well: `live`, `access`.
+    ("store", &["access", "domain", "inventory", "live"]),
     // Where the inventory is kept is configured: `store`. The log format and filter are configured: `telemetry`; issuers and the keys file: `access`. A certificate that cannot be
     // shown is a mistake: `tls`.
     (

@@ -32,3 +32,10 @@ CREATE TABLE claim (
     answer TEXT
 );
 CREATE INDEX claim_since ON claim (since);
+
+CREATE TABLE api_key (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    made BIGINT NOT NULL,
+    used BIGINT NOT NULL,
+    entry TEXT NOT NULL
+);

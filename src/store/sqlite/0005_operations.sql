@@ -32,3 +32,10 @@ CREATE TABLE claim (
     answer TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX claim_since ON claim (since);
+
+CREATE TABLE api_key (
+    id TEXT NOT NULL PRIMARY KEY,
+    made INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    entry TEXT NOT NULL
+) STRICT;

@@ -1,5 +1,6 @@
 //! The store over real files, and the recorder over one that fails as told.
 
+mod api_keys;
 mod files;
 mod owned;
 mod recorder;

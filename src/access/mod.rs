@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use audit::{Audit, Destination};
+use audit::{Audit, Destination, Shelf};
 use discovery::{Keys, Network, Read, Reader};
 use key::PREFIX;
 use keyring::Keyring;
@@ -82,6 +82,15 @@ impl Settings {
     pub fn is_guarded(&self) -> bool {
         self.keys_file.is_some() || self.keys_in_store || !self.issuers.is_empty()
     }
+}
+
+/// What of access control is in the store, for all gateways that share it.
+#[derive(Clone, Default)]
+pub struct Shared {
+    /// Keys.
+    pub keys: Option<Arc<dyn Vault>>,
+    /// The audit.
+    pub audit: Option<Arc<dyn Shelf>>,
 }
 
 /// Why access control cannot start.
@@ -153,13 +162,13 @@ pub struct Question {
 impl Access {
     /// Starts access control; `None` where nothing is configured.
     pub fn start(settings: &Settings, runtime: &Handle) -> Result<Option<Arc<Self>>, AccessError> {
-        Self::sharing(settings, None, runtime)
+        Self::sharing(settings, Shared::default(), runtime)
     }
 
-    /// The same, with the keys that are in the store; they are read by [`Access::load`], and followed within a second.
+    /// The same, with what is in the store; keys are read by [`Access::load`], and followed within a second.
     pub fn sharing(
         settings: &Settings,
-        vault: Option<Arc<dyn Vault>>,
+        shared: Shared,
         runtime: &Handle,
     ) -> Result<Option<Arc<Self>>, AccessError> {
         let network = |settings: &IssuerSettings| -> Result<Box<dyn Read>, AccessError> {
@@ -174,7 +183,7 @@ impl Access {
             })?;
             Ok(Box::new(network))
         };
-        Self::start_over(settings, vault, runtime, network)
+        Self::start_over(settings, shared, runtime, network)
     }
 
     /// Reads the keys that are in the store. Where it is away, unknown keys are told so until it is back.
@@ -186,7 +195,7 @@ impl Access {
 
     fn start_over(
         settings: &Settings,
-        vault: Option<Arc<dyn Vault>>,
+        shared: Shared,
         runtime: &Handle,
         mut network: impl FnMut(&IssuerSettings) -> Result<Box<dyn Read>, AccessError>,
     ) -> Result<Option<Arc<Self>>, AccessError> {
@@ -194,7 +203,7 @@ impl Access {
             return Ok(None);
         }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let vault = vault.filter(|_| settings.keys_in_store);
+        let vault = shared.keys.filter(|_| settings.keys_in_store);
         let keyring = match (&settings.keys_file, vault) {
             (_, Some(vault)) => Some(Arc::new(Keyring::shared(vault))),
             (_, None) if settings.keys_in_store => return Err(AccessError::NoStore),
@@ -214,7 +223,8 @@ impl Access {
             });
         }
         let audit =
-            (settings.audit.as_ref().map(Audit::start).transpose()).map_err(AccessError::Audit)?;
+            (settings.audit.as_ref()).map(|destination| Audit::start(destination, shared.audit));
+        let audit = audit.transpose().map_err(AccessError::Audit)?;
         for reader in readers {
             tasks.spawn_on(reader.run(stop.clone()), runtime);
         }

@@ -7,7 +7,8 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::access::{Access, Vault};
+use crate::access::audit::Shelf;
+use crate::access::{Access, Shared, Vault};
 use crate::adapters::CATALOG;
 use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
@@ -44,10 +45,7 @@ impl Gateway {
             Some(store) => Memory::open(store.clone(), &sources, runtime).await,
             None => Memory::default(),
         };
-        let vault = memory.recorder.as_ref();
-        let vault = vault.and_then(|recorder| recorder.api_keys());
-        let vault = vault.map(|keys| keys as Arc<dyn Vault>);
-        let access = Access::sharing(&config.access, vault, runtime)
+        let access = Access::sharing(&config.access, memory.shared(runtime), runtime)
             .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
         if let Some(access) = &access {
             access.load().await;
@@ -127,11 +125,12 @@ impl Gateway {
         self.live.stop(grace).await;
         self.state.settle(grace).await;
         self.keeper.stop(grace).await;
-        if let Some(recorder) = &self.recorder {
-            recorder.stop(grace).await;
-        }
+        // What it has left to write down may go into the store.
         if let Some(access) = &self.access {
             access.stop(grace).await;
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.stop(grace).await;
         }
     }
 }
@@ -146,6 +145,17 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What of access control is in the store.
+    fn shared(&self, runtime: &Handle) -> Shared {
+        let recorder = self.recorder.as_ref();
+        let keys = recorder.and_then(|recorder| recorder.api_keys());
+        let audit = recorder.and_then(|recorder| recorder.audit_log(runtime));
+        Shared {
+            keys: keys.map(|keys| keys as Arc<dyn Vault>),
+            audit: audit.map(|audit| audit as Arc<dyn Shelf>),
+        }
+    }
+
     /// Opens the store and reads back what it has of these sources.
     pub async fn open(store: store::Settings, sources: &[Source], runtime: &Handle) -> Self {
         let known = sources.iter();

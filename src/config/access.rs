@@ -43,6 +43,7 @@ pub(super) fn resolve(
     let keys_in_store = in_store(&mut section, named.is_some());
     let audit = section.text("audit").map(|text| match text.as_str() {
         "stdout" => Destination::Stdout,
+        "store" => Destination::Store,
         file => Destination::File(context.folder.join(file)),
     });
     let audit_required = section.flag("audit_required").unwrap_or(false);
@@ -175,11 +176,22 @@ pub fn keys_place(
     keys_file(told, config, strings).map(KeysPlace::File)
 }
 
-pub(super) fn no_store() -> Mistakes {
-    Mistakes(vec![Mistake::new(
-        "access.keys",
-        "is \"store\", and there is no store: see [store]",
-    )])
+fn no_store() -> Mistakes {
+    Mistakes(vec![without_store("access.keys")])
+}
+
+fn without_store(key: &str) -> Mistake {
+    Mistake::new(key, "is \"store\", and there is no store: see [store]")
+}
+
+/// Says what is to be in the store where there is none.
+pub(super) fn check_store(settings: &Settings, mistakes: &mut Vec<Mistake>) {
+    if settings.keys_in_store {
+        mistakes.push(without_store("access.keys"));
+    }
+    if settings.audit == Some(Destination::Store) {
+        mistakes.push(without_store("access.audit"));
+    }
 }
 
 /// Where keys are kept: as told, else as the configuration says, else in the folder of data.

@@ -120,8 +120,8 @@ pub fn parse(
     let server = resolve_server(server, folder, overrides, access.is_wanted, &mut mistakes);
     let log = resolve_log(log, overrides, &mut mistakes);
     let store = store::resolve(store, context, &mut mistakes);
-    if access.settings.keys_in_store && store.is_none() && mistakes.is_empty() {
-        mistakes.extend(access::no_store().0);
+    if store.is_none() && mistakes.is_empty() {
+        access::check_store(&access.settings, &mut mistakes);
     }
     let (sources, disabled) = match written {
         Some(tables) => resolve_sources(tables, context, &mut mistakes),

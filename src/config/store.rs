@@ -32,6 +32,7 @@ pub(super) fn resolve(
     let is_wrong = section.mistakes() > had;
     let keep_changes = section.duration("keep_changes", HOUR..=MOST);
     let keep_attempts = section.duration("keep_attempts", HOUR..=MOST);
+    let keep_audit = section.duration("keep_audit", HOUR..=MOST);
     let keep_operations = section.duration("keep_operations", HOUR..=MOST);
     let most_changes = section.count("max_changes", 1_000..=1_000_000_000);
     let folder = written.or_else(|| data_dir(context.strings));
@@ -50,6 +51,7 @@ pub(super) fn resolve(
     Some(Settings {
         keep_changes: keep_changes.unwrap_or(defaults.keep_changes),
         keep_attempts: keep_attempts.unwrap_or(defaults.keep_attempts),
+        keep_audit: keep_audit.unwrap_or(defaults.keep_audit),
         keep_operations: keep_operations.unwrap_or(defaults.keep_operations),
         most_changes: most_changes.unwrap_or(defaults.most_changes),
         ..defaults
@@ -221,7 +223,7 @@ mod tests {
     #[test]
     fn what_is_kept_and_for_how_long_can_be_chosen() {
         let (settings, mistakes) = read(
-            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nmax_changes = 5000\nkeep_operations = '48h'",
+            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nmax_changes = 5000\nkeep_operations = '48h'\nkeep_audit = '30d'",
             &[],
         );
         let settings = settings.unwrap();
@@ -230,6 +232,7 @@ mod tests {
         assert_eq!(settings.keep_attempts, 24 * HOUR);
         assert_eq!(settings.most_changes, 5_000);
         assert_eq!(settings.keep_operations, 48 * HOUR);
+        assert_eq!(settings.keep_audit, 30 * 24 * HOUR);
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

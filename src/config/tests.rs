@@ -623,12 +623,22 @@ fn keys_in_the_store_need_one_and_no_file() {
     let source = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'\n";
     let token = ("A_TOKEN", "t");
     for (lines, said) in [
-        ("[access]\nkeys = 'store'", "access.keys: is \"store\", and there is no store"),
+        (
+            "[access]\naudit = 'store'",
+            "access.audit: is \"store\", and there is no store",
+        ),
+        (
+            "[access]\nkeys = 'store'",
+            "access.keys: is \"store\", and there is no store",
+        ),
         (
             "[access]\nkeys = 'store'\nkeys_file = 'k'\n[store]\nurl = 'sqlite:x'",
             "access.keys: keys are in the store or in a file",
         ),
-        ("[access]\nkeys = 'shelf'", "access.keys: must be \"store\" or \"file\""),
+        (
+            "[access]\nkeys = 'shelf'",
+            "access.keys: must be \"store\" or \"file\"",
+        ),
     ] {
         let text = mistakes(&format!("{source}{lines}"), &[token]);
         assert!(text.contains(said), "{lines}: {text}");

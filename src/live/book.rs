@@ -93,17 +93,26 @@ struct Entry {
     follow: Option<Arc<Follow>>,
     /// The order in which it became known.
     number: u64,
-    /// For what was begun here, or adopted: what is kept of it, if anything is.
-    upkeep: Option<Option<Known>>,
+    upkeep: Upkeep,
+}
+
+/// What is kept of an operation.
+enum Upkeep {
+    /// Nothing: it was only seen here.
+    Seen,
+    /// Nothing yet: it was begun here.
+    Unkept,
+    /// This.
+    Kept(Box<Known>),
 }
 
 impl Entry {
     /// Whether what is kept of it is not what is known.
     fn is_due(&self) -> bool {
         match &self.upkeep {
-            None => false,
-            Some(None) => true,
-            Some(Some(kept)) => {
+            Upkeep::Seen => false,
+            Upkeep::Unkept => true,
+            Upkeep::Kept(kept) => {
                 let known = &self.known;
                 kept.operation != known.operation
                     || kept.cluster != known.cluster
@@ -165,7 +174,7 @@ impl Book {
                 known,
                 follow,
                 number,
-                upkeep: None,
+                upkeep: Upkeep::Seen,
             },
         );
         if state.entries.len() > self.most {
@@ -231,7 +240,11 @@ impl Book {
         let mut state = self.state();
         if let Some(entry) = state.entries.get_mut(id) {
             entry.known.durable = is_kept;
-            entry.upkeep = Some(is_kept.then(|| entry.known.clone()));
+            entry.upkeep = if is_kept {
+                Upkeep::Kept(Box::new(entry.known.clone()))
+            } else {
+                Upkeep::Unkept
+            };
         }
     }
 
@@ -247,8 +260,8 @@ impl Book {
         let mut state = self.state();
         if let Some(entry) = state.entries.get_mut(&known.id) {
             entry.known.durable = true;
-            if let Some(kept) = &mut entry.upkeep {
-                *kept = Some(known.clone());
+            if !matches!(entry.upkeep, Upkeep::Seen) {
+                entry.upkeep = Upkeep::Kept(Box::new(known.clone()));
             }
         }
     }
@@ -256,7 +269,8 @@ impl Book {
     /// Operations of which something is to be kept, and those whose going on is to be looked at, the longest not looked at first.
     pub(super) fn chores(&self) -> (Vec<OperationId>, Vec<OperationId>) {
         let state = self.state();
-        let own = || (state.entries.iter()).filter(|(_, entry)| entry.upkeep.is_some());
+        let is_own = |entry: &Entry| !matches!(entry.upkeep, Upkeep::Seen);
+        let own = || (state.entries.iter()).filter(|(_, entry)| is_own(entry));
         let due = own().filter(|(_, entry)| entry.is_due());
         let mut running: Vec<_> = own()
             .filter(|(_, entry)| !entry.known.operation.done)
@@ -271,7 +285,7 @@ impl Book {
     /// How many operations are to be kept and are not.
     pub(super) fn unkept(&self) -> usize {
         let state = self.state();
-        let is_unkept = |entry: &&Entry| matches!(entry.upkeep, Some(None));
+        let is_unkept = |entry: &&Entry| matches!(entry.upkeep, Upkeep::Unkept);
         state.entries.values().filter(is_unkept).count()
     }
 

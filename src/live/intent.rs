@@ -110,18 +110,17 @@ impl Live {
     pub(super) async fn settled(&self, intent: Option<Intent>, done: &mut Done) {
         let Some(intent) = intent else { return };
         let now = super::now();
-        let record = match &done.operation {
-            Some(known) => self.record_of(known),
-            None => {
-                let mut known = intent.record.known.clone();
-                known.cluster.clone_from(&done.cluster);
-                end(&mut known, OperationState::Succeeded, now);
-                Record {
-                    known,
-                    stage: Stage::Settled,
-                    task: None,
-                    is_shown: false,
-                }
+        let record = if let Some(known) = &done.operation {
+            self.record_of(known)
+        } else {
+            let mut known = intent.record.known.clone();
+            known.cluster.clone_from(&done.cluster);
+            end(&mut known, OperationState::Succeeded, now);
+            Record {
+                known,
+                stage: Stage::Settled,
+                task: None,
+                is_shown: false,
             }
         };
         let is_kept = self.0.keep.settle(intent.id(), &record).await.is_ok()

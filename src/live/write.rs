@@ -220,6 +220,16 @@ impl Live {
         write: Write,
         still: impl FnOnce() -> bool + Send,
     ) -> Result<Done, WriteFailure> {
+        // Much is remembered on the way; none of it is worth moving about.
+        Box::pin(self.carry_out(key, write, still)).await
+    }
+
+    async fn carry_out(
+        &self,
+        key: Option<&Key>,
+        write: Write,
+        still: impl FnOnce() -> bool + Send,
+    ) -> Result<Done, WriteFailure> {
         let connected = (self.connected(write.source())).map_err(WriteFailure::Refused)?;
         let _turn = self.turn(&write).ok_or(WriteFailure::Busy)?;
         if !still() {

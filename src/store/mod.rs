@@ -13,6 +13,7 @@
 //! SQLite and PostgreSQL get the same statements; only their tables are made by two texts. Nothing else in the program names SQL.
 
 mod api_keys;
+mod audit_log;
 mod claims;
 mod durable;
 mod error;
@@ -29,6 +30,7 @@ mod settings;
 mod write;
 
 pub use api_keys::ApiKeys;
+pub use audit_log::AuditLog;
 pub use error::StoreError;
 pub use open::Store;
 pub use owned::Owned;

@@ -9,7 +9,7 @@ use super::claims::mark;
 use super::open::Store;
 use super::owned::Owned;
 use super::pool::Value;
-use crate::domain::{OperationId, SourceName};
+use crate::domain::{ClusterId, OperationId, SourceName};
 use crate::live::{Away, Keep, Key, Known, Place, Record, Selection, Standing};
 
 /// Operations that are looked through for one to adopt.
@@ -238,7 +238,7 @@ impl Keep for Owned {
             let (created, id) = after.map_or((i64::MAX, ""), |(at, id)| (*at, id.as_str()));
             let values = vec![
                 text(selection.source.as_ref().map(SourceName::as_str)),
-                text(selection.cluster.as_ref().map(|id| id.as_str())),
+                text(selection.cluster.as_ref().map(ClusterId::as_str)),
                 Value::Number(Some(created)),
                 Value::text(id),
                 Value::count(most),

@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::StoreError;
 use super::api_keys::ApiKeys;
+use super::audit_log::AuditLog;
 use super::durable::{Durable, Found, Keeping};
 use super::owned::Owned;
 use super::queue::{Bounds, Lost, Queue};
@@ -103,6 +104,12 @@ impl Recorder {
     pub fn api_keys(&self) -> Option<Arc<ApiKeys>> {
         let durable = self.durable.as_ref()?;
         Some(Arc::new(ApiKeys::of(Arc::clone(durable))))
+    }
+
+    /// The audit, kept in the same store; whoever writes it waits on this runtime.
+    pub fn audit_log(&self, runtime: &Handle) -> Option<Arc<AuditLog>> {
+        let durable = self.durable.as_ref()?;
+        Some(Arc::new(AuditLog::of(Arc::clone(durable), runtime)))
     }
 
     /// Operations and idempotency keys, kept in the same store.

@@ -21,6 +21,8 @@ const FIRST_CHANGES: &str = "DELETE FROM change WHERE (generation, number) IN \
     (SELECT generation, number FROM change ORDER BY generation, number LIMIT $1)";
 const OLD_OPERATIONS: &str = "DELETE FROM operation WHERE id IN \
     (SELECT id FROM operation WHERE at < $1 ORDER BY at LIMIT $2)";
+const OLD_AUDIT: &str = "DELETE FROM audit WHERE id IN \
+    (SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)";
 const OLD_CLAIMS: &str = "DELETE FROM claim WHERE key IN \
     (SELECT key FROM claim WHERE since < $1 ORDER BY since LIMIT $2)";
 const COUNT: &str = "SELECT COUNT(*) FROM change";
@@ -67,6 +69,9 @@ impl Store {
             .execute(OLD_OPERATIONS, millis(settings.keep_operations))
             .await?;
         let claims = self.pool.execute(OLD_CLAIMS, millis(CLAIMED)).await?;
-        Ok([old, attempts, operations, claims].contains(&ROWS) || excess > ROWS)
+        let audit = (self.pool)
+            .execute(OLD_AUDIT, before(settings.keep_audit))
+            .await?;
+        Ok([old, attempts, operations, claims, audit].contains(&ROWS) || excess > ROWS)
     }
 }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub most_changes: u64,
     /// How long operations are kept after they were last looked at.
     pub keep_operations: Duration,
+    /// How long the audit is kept, where it is in the store.
+    pub keep_audit: Duration,
 }
 
 impl Settings {
@@ -30,6 +32,8 @@ impl Settings {
     pub const KEEP_ATTEMPTS: Duration = DAY.saturating_mul(30);
     /// How long operations are kept unless told otherwise.
     pub const KEEP_OPERATIONS: Duration = DAY.saturating_mul(30);
+    /// How long the audit is kept unless told otherwise.
+    pub const KEEP_AUDIT: Duration = DAY.saturating_mul(365);
     /// Changes that are kept at most, unless told otherwise.
     pub const MOST_CHANGES: u64 = 1_000_000;
 
@@ -41,6 +45,7 @@ impl Settings {
             keep_attempts: Self::KEEP_ATTEMPTS,
             most_changes: Self::MOST_CHANGES,
             keep_operations: Self::KEEP_OPERATIONS,
+            keep_audit: Self::KEEP_AUDIT,
         }
     }
 }

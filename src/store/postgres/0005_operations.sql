@@ -39,3 +39,15 @@ CREATE TABLE api_key (
     used BIGINT NOT NULL,
     entry TEXT NOT NULL
 );
+
+CREATE TABLE audit (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at BIGINT NOT NULL,
+    action TEXT COLLATE "C" NOT NULL,
+    actor TEXT COLLATE "C",
+    target TEXT COLLATE "C",
+    status BIGINT,
+    request TEXT COLLATE "C",
+    line TEXT NOT NULL
+);
+CREATE INDEX audit_at ON audit (at);

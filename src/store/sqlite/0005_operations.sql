@@ -39,3 +39,15 @@ CREATE TABLE api_key (
     used INTEGER NOT NULL,
     entry TEXT NOT NULL
 ) STRICT;
+
+CREATE TABLE audit (
+    id INTEGER NOT NULL PRIMARY KEY,
+    at INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    actor TEXT,
+    target TEXT,
+    status INTEGER,
+    request TEXT,
+    line TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_at ON audit (at);

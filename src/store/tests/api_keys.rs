@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::files::places;
 use crate::access::{
     Access, Authentication, DeniedKind, KeysError, KeysFile, Made, NewKey, Scope, Scopes,
-    Settings as AccessSettings, SharedKeys, Vault,
+    Settings as AccessSettings, Shared, SharedKeys, Vault,
 };
 use crate::store::api_keys::ApiKeys;
 use crate::store::durable::Durable;
@@ -35,7 +35,11 @@ fn gateway(durable: &Arc<Durable>) -> Arc<Access> {
         ..AccessSettings::default()
     };
     let vault: Arc<dyn Vault> = Arc::new(ApiKeys::of(Arc::clone(durable)));
-    let access = Access::sharing(&settings, Some(vault), &Handle::current());
+    let shared = Shared {
+        keys: Some(vault),
+        audit: None,
+    };
+    let access = Access::sharing(&settings, shared, &Handle::current());
     access.unwrap().unwrap()
 }
 

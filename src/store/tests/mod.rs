@@ -1,6 +1,7 @@
 //! The store over real files, and the recorder over one that fails as told.
 
 mod api_keys;
+mod audit;
 mod files;
 mod owned;
 mod recorder;

@@ -6,6 +6,9 @@
 //! A write is sent once and never repeated. It runs in a task of its own, so that a caller that goes away does not leave half
 //! of it, and [`Live::stop`] awaits it. Where its answer is lost, the cluster is read back, and what is answered is what was
 //! found ([`WriteFailure::Unknown`]). What a call has shown of a cluster is told to a [`Ledger`] before the call is answered.
+//!
+//! Where something outlives the process ([`Keep`], [`Keys`]), a write is kept there before its vendor is asked. What a process leaves
+//! that ends in the middle is looked for by another one, and never sent again.
 
 mod book;
 mod evidence;

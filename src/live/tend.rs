@@ -24,7 +24,7 @@ pub(super) const BEAT: Duration = Duration::from_secs(5);
 /// Operations that are adopted at once.
 const ADOPTED: usize = 8;
 /// Operations that are looked at between two beats, so that vendors are asked little.
-const LOOKED_AT: usize = 4;
+const LOOKED_AT: usize = 2;
 /// How long what became of a write is looked for where nothing can be read.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 /// What is read at once for a list.
@@ -62,8 +62,14 @@ impl Live {
         }
         if let Ok(adopted) = self.0.keep.adopt(&self.sources(), ADOPTED).await {
             for record in adopted {
-                let live = self.clone();
-                let task = async move { live.adopt(record).await };
+                let (live, stop) = (self.clone(), self.0.stop.clone());
+                // What is given up here is looked at by whoever adopts it next.
+                let task = async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = live.adopt(record) => {}
+                    }
+                };
                 self.0.reads.spawn_on(task, &self.0.runtime);
             }
         }

@@ -144,7 +144,7 @@ impl Vault for ApiKeys {
             };
             self.with(|store| {
                 Box::pin(async move {
-                    let mut transaction = store.pool.begin_beside().await?;
+                    let mut transaction = store.pool.begin_shared().await?;
                     let is_done = transaction.execute(sql, values).await? == 1;
                     if is_done {
                         transaction.execute(COUNTED, vec![]).await?;
@@ -166,7 +166,7 @@ impl Vault for ApiKeys {
             .collect();
         Box::pin(self.with(|store| {
             Box::pin(async move {
-                let mut transaction = store.pool.begin_beside().await?;
+                let mut transaction = store.pool.begin_shared().await?;
                 for (id, at) in used {
                     let values = vec![Value::Number(Some(at)), Value::text(id)];
                     transaction.execute(USED, values).await?;

@@ -34,7 +34,7 @@ impl AuditLog {
 
     async fn add(&self, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
         let store = self.durable.store()?;
-        let mut transaction = store.pool.begin_beside().await?;
+        let mut transaction = store.pool.begin_shared().await?;
         for row in rows {
             transaction.execute(ADD, row).await?;
         }

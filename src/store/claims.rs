@@ -83,7 +83,7 @@ async fn begin(
     print: Print,
 ) -> Result<Begun, StoreError> {
     let key = || Value::Bytes(Some(mark.to_vec()));
-    let mut transaction = store.pool.begin().await?;
+    let mut transaction = store.pool.begin_shared().await?;
     let values = vec![
         key(),
         Value::Bytes(Some(print.to_vec())),
@@ -130,7 +130,7 @@ async fn begin(
         Value::text(holder),
         Value::Number(Some(asked)),
     ];
-    if store.pool.execute(TAKE_OVER, values).await? == 0 {
+    if store.pool.execute_shared(TAKE_OVER, values).await? == 0 {
         return Ok(Begun::Running);
     }
     Ok(left.map_or(Begun::New, |record| Begun::Left(Box::new(record))))
@@ -145,7 +145,7 @@ impl Owned {
                 match answer {
                     Some(answer) => {
                         let values = vec![Value::text(answer), key, Value::text(owner)];
-                        store.pool.execute(ANSWER, values).await
+                        store.pool.execute_shared(ANSWER, values).await
                     }
                     None => {
                         store
@@ -198,11 +198,9 @@ impl Keys for Owned {
             let mark = mark(&key);
             let answer = outcome.as_ref().and_then(write);
             self.memory.end(key, outcome).await;
-            if !self.has_claimed(&mark) {
-                return;
-            }
+            let must_be_kept = self.has_claimed(&mark);
             self.claim(mark, false);
-            if self.answer(mark, answer.clone()).await.is_none() {
+            if self.answer(mark, answer.clone()).await.is_none() && must_be_kept {
                 self.wait(mark, answer);
             }
         })

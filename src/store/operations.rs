@@ -118,7 +118,7 @@ impl Owned {
                         Value::text(id.clone()),
                         Value::text(other),
                     ];
-                    if store.pool.execute(TAKE, values).await? == 1 {
+                    if store.pool.execute_shared(TAKE, values).await? == 1 {
                         taken.extend(find(store, &id).await?);
                     }
                 }
@@ -139,16 +139,19 @@ impl Keep for Owned {
             self.live().await.ok_or(Away)?;
             let body = serde_json::to_string(intent).map_err(|_| Away)?;
             let mut values = values(intent, &self.owner, body);
-            let claimed = key.map(mark).filter(|mark| self.has_claimed(mark));
+            let claimed = key.map(mark);
+            let must_be_ours = claimed.is_some_and(|mark| self.has_claimed(&mark));
             let claimed = claimed.map(|mark| (mark, Value::text(self.owner.clone())));
             let mark = claimed.as_ref().map(|(mark, _)| mark.to_vec());
             values.push(Value::Bytes(mark));
             self.with(|store| {
                 Box::pin(async move {
-                    let mut transaction = store.pool.begin().await?;
+                    let mut transaction = store.pool.begin_shared().await?;
                     if let Some((mark, owner)) = claimed {
                         let values = vec![Value::Bytes(Some(mark.to_vec())), owner];
-                        if transaction.execute(ASKED, values).await? == 0 {
+                        // Where the store did not answer in time it may have given the key, or not.
+                        let is_ours = transaction.execute(ASKED, values).await? > 0;
+                        if must_be_ours && !is_ours {
                             return Ok(false);
                         }
                     }
@@ -166,7 +169,7 @@ impl Keep for Owned {
         Box::pin(async move {
             let body = serde_json::to_string(record).map_err(|_| Away)?;
             let values = values(record, &self.owner, body);
-            self.with(|store| Box::pin(async move { store.pool.execute(PUT, values).await }))
+            self.with(|store| Box::pin(async move { store.pool.execute_shared(PUT, values).await }))
                 .await
                 .map(|_| ())
                 .ok_or(Away)
@@ -187,7 +190,7 @@ impl Keep for Owned {
             );
             self.with(|store| {
                 Box::pin(async move {
-                    let mut transaction = store.pool.begin().await?;
+                    let mut transaction = store.pool.begin_shared().await?;
                     transaction.execute(SETTLED, values).await?;
                     if intent != id {
                         let values = vec![Value::text(intent), Value::text(id)];
@@ -206,7 +209,7 @@ impl Keep for Owned {
             let id = intent.as_str().to_owned();
             self.with(|store| {
                 Box::pin(async move {
-                    let mut transaction = store.pool.begin().await?;
+                    let mut transaction = store.pool.begin_shared().await?;
                     let values = vec![Value::text(id)];
                     transaction.execute(NOT_ASKED, values.clone()).await?;
                     transaction.execute(WITHDRAWN, values).await?;
@@ -267,10 +270,12 @@ impl Keep for Owned {
     fn abandon<'a>(&'a self, id: &'a OperationId) -> BoxFuture<'a, Result<(), Away>> {
         Box::pin(async move {
             let values = vec![Value::text(id.as_str()), Value::text(self.owner.clone())];
-            self.with(|store| Box::pin(async move { store.pool.execute(ABANDON, values).await }))
-                .await
-                .map(|_| ())
-                .ok_or(Away)
+            self.with(|store| {
+                Box::pin(async move { store.pool.execute_shared(ABANDON, values).await })
+            })
+            .await
+            .map(|_| ())
+            .ok_or(Away)
         })
     }
 

@@ -194,7 +194,7 @@ impl Owned {
         let is_alone = self.is_alone;
         self.with(|store| {
             Box::pin(async move {
-                let mut transaction = store.pool.begin().await?;
+                let mut transaction = store.pool.begin_shared().await?;
                 if is_first && is_alone {
                     // All others are no more.
                     let owner = vec![Value::text(owner.clone())];
@@ -220,7 +220,12 @@ impl Owned {
         let owner = self.owner.clone();
         self.is_alive.store(false, Ordering::Relaxed);
         self.with(|store| {
-            Box::pin(async move { store.pool.execute(LEAVE, vec![Value::text(owner)]).await })
+            Box::pin(async move {
+                store
+                    .pool
+                    .execute_shared(LEAVE, vec![Value::text(owner)])
+                    .await
+            })
         })
         .await;
     }

@@ -128,7 +128,10 @@ async fn gateways_share_keys_and_no_key_is_in_their_store() {
         };
         let mut looked_at = 0;
         for file in std::fs::read_dir(file.parent().unwrap()).unwrap() {
-            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            // The log goes when the last connection is closed, which may be now.
+            let Ok(bytes) = std::fs::read(file.unwrap().path()) else {
+                continue;
+            };
             looked_at += bytes.len();
             for made in &made {
                 let text = made.text.expose_secret();

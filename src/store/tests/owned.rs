@@ -38,7 +38,8 @@ impl Mortal for Owned {
         Box::pin(async {
             const DIE: &str = "UPDATE live_owner SET until = 0 WHERE id = $1";
             let values = vec![Value::text(self.owner.clone())];
-            let died = self.with(|store| Box::pin(async { store.pool.execute(DIE, values).await }));
+            let died =
+                self.with(|store| Box::pin(async { store.pool.execute_shared(DIE, values).await }));
             assert_eq!(died.await, Some(1));
         })
     }

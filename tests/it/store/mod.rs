@@ -1,6 +1,7 @@
 //! What outlives the process: gateways over one store, one after the other.
 
 mod damage;
+mod keys;
 mod killed;
 mod operations;
 mod postgres;

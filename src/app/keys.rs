@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::runtime::{Builder, Runtime};
 
 use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, SharedKeys};
 use crate::config::KeysPlace;
@@ -21,30 +20,23 @@ pub struct KeptKeys {
 
 enum Place {
     File(KeysFile),
-    Store(SharedKeys, Runtime),
+    Store(SharedKeys),
 }
 
 impl KeptKeys {
     /// The keys of a place. A file is not read yet; a store is opened.
-    pub fn at(place: KeysPlace) -> Result<Self, (String, KeysError)> {
+    pub async fn at(place: KeysPlace) -> Result<Self, (String, KeysError)> {
         let settings = match place {
             KeysPlace::File(file) => return Ok(Self::of_file(&file)),
             KeysPlace::Store(settings) => settings,
         };
         let shown = "the store".to_owned();
-        let opened = || {
-            let runtime = Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(KeysError::Read)?;
-            let opened = runtime.block_on(ApiKeys::beside(&settings));
-            let keys = opened.map_err(|error| KeysError::Away(error.code()))?;
-            Ok((SharedKeys::over(Arc::new(keys)), runtime))
-        };
-        match opened() {
-            Ok((keys, runtime)) => Ok(Self {
-                place: Place::Store(keys, runtime),
+        match ApiKeys::beside(&settings).await {
+            Ok(keys) => Ok(Self {
+                place: Place::Store(SharedKeys::over(Arc::new(keys))),
                 shown,
             }),
-            Err(error) => Err((shown, error)),
+            Err(error) => Err((shown, KeysError::Away(error.code()))),
         }
     }
 
@@ -62,52 +54,62 @@ impl KeptKeys {
     }
 
     /// Every key, also the revoked and expired ones.
-    pub fn list(&self) -> Result<Vec<Entry>, KeysError> {
+    pub async fn list(&self) -> Result<Vec<Entry>, KeysError> {
         self.do_one(KeysFile::list, |keys| async move { keys.list().await })
+            .await
     }
 
     /// Makes a key.
-    pub fn create(&self, new: NewKey, now: Timestamp) -> Result<Made, KeysError> {
+    pub async fn create(&self, new: NewKey, now: Timestamp) -> Result<Made, KeysError> {
         let wish = new.clone();
         self.do_one(
             |file| file.create(new, now),
             |keys| async move { keys.create(wish, now).await },
         )
+        .await
     }
 
     /// Gives a key another text; the one it has counts until the overlap ends.
-    pub fn rotate(&self, id: &KeyId, overlap: Duration, now: Timestamp) -> Result<Made, KeysError> {
+    pub async fn rotate(
+        &self,
+        id: &KeyId,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<Made, KeysError> {
         self.do_one(
             |file| file.rotate(id, overlap, now),
             |keys| async move { keys.rotate(id, overlap, now).await },
         )
+        .await
     }
 
     /// Makes a key open nothing any more.
-    pub fn revoke(&self, id: &KeyId, now: Timestamp) -> Result<Entry, KeysError> {
+    pub async fn revoke(&self, id: &KeyId, now: Timestamp) -> Result<Entry, KeysError> {
         self.do_one(
             |file| file.revoke(id, now),
             |keys| async move { keys.revoke(id, now).await },
         )
+        .await
     }
 
     /// Undoes the making of a key whose text reached nobody.
-    pub fn take_back(&self, made: &Made) -> Result<(), KeysError> {
+    pub async fn take_back(&self, made: &Made) -> Result<(), KeysError> {
         self.do_one(
             |file| file.take_back(made),
             |keys| async move { keys.take_back(made).await },
         )
+        .await
     }
 
     /// Takes over keys that another place has, but for those that are there; says how many. `None` where this is a file.
-    pub fn import(&self, entries: &[Entry]) -> Option<Result<usize, KeysError>> {
+    pub async fn import(&self, entries: &[Entry]) -> Option<Result<usize, KeysError>> {
         match &self.place {
             Place::File(_) => None,
-            Place::Store(keys, runtime) => Some(runtime.block_on(keys.import(entries))),
+            Place::Store(keys) => Some(keys.import(entries).await),
         }
     }
 
-    fn do_one<T, F>(
+    async fn do_one<T, F>(
         &self,
         of_file: impl FnOnce(&KeysFile) -> Result<T, KeysError>,
         of_store: impl FnOnce(SharedKeys) -> F,
@@ -117,7 +119,7 @@ impl KeptKeys {
     {
         match &self.place {
             Place::File(file) => of_file(file),
-            Place::Store(keys, runtime) => runtime.block_on(of_store(keys.clone())),
+            Place::Store(keys) => of_store(keys.clone()).await,
         }
     }
 }

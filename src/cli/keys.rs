@@ -162,27 +162,28 @@ impl End {
 
 impl Keys {
     /// Runs the command.
-    pub fn run(&self, printer: Printer) -> Result<Exit, Failure> {
+    pub async fn run(&self, printer: Printer) -> Result<Exit, Failure> {
         let now = Timestamp::now();
         match &self.command {
-            Command::New(new) => new.run(printer, now),
-            Command::List(list) => list.run(printer, now),
-            Command::Rotate(rotate) => rotate.run(printer, now),
-            Command::Revoke(revoke) => revoke.run(printer, now),
-            Command::Import(import) => import.run(printer),
+            Command::New(new) => new.run(printer, now).await,
+            Command::List(list) => list.run(printer, now).await,
+            Command::Rotate(rotate) => rotate.run(printer, now).await,
+            Command::Revoke(revoke) => revoke.run(printer, now).await,
+            Command::Import(import) => import.run(printer).await,
         }
     }
 }
 
 impl Place {
-    fn keys(&self) -> Result<KeptKeys, Failure> {
+    async fn keys(&self) -> Result<KeptKeys, Failure> {
         let place = keys_place(self.keys_file.as_deref(), self.config.as_deref(), &Process)?;
-        KeptKeys::at(place).map_err(|(file, error)| Failure::Keys { file, error })
+        let keys = KeptKeys::at(place).await;
+        keys.map_err(|(file, error)| Failure::Keys { file, error })
     }
 }
 
 impl New {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
         let expires_at = match self.expires {
             None => None,
             Some(end) => Some(
@@ -190,7 +191,7 @@ impl New {
                     .ok_or_else(|| Failure::Usage("--expires must be in the future".into()))?,
             ),
         };
-        let file = self.place.keys()?;
+        let file = self.place.keys().await?;
         let new = NewKey {
             name: self.name.clone(),
             scopes: self.scopes.iter().copied().collect(),
@@ -198,7 +199,7 @@ impl New {
             projects: limited(&self.projects),
             expires_at,
         };
-        let made = file.create(new, now).map_err(failed(&file))?;
+        let made = file.create(new, now).await.map_err(failed(&file))?;
         let remark = format!(
             "key {} ({}) may {}; it is kept as a hash in {} and cannot be shown again",
             made.entry.id,
@@ -206,14 +207,14 @@ impl New {
             made.entry.scopes,
             file.shown()
         );
-        show(&file, &made, printer, &remark)
+        show(&file, &made, printer, &remark).await
     }
 }
 
 impl List {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.keys()?;
-        let keys = file.list().map_err(failed(&file))?;
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+        let file = self.place.keys().await?;
+        let keys = file.list().await.map_err(failed(&file))?;
         match self.output {
             Form::Json => printer.json(&document(&keys, now))?,
             Form::Table => printer.print(&table(&keys, now, printer.style()))?,
@@ -223,10 +224,11 @@ impl List {
 }
 
 impl Rotate {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.keys()?;
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+        let file = self.place.keys().await?;
         let made = file
             .rotate(&self.id, self.overlap, now)
+            .await
             .map_err(failed(&file))?;
         let old = match made.entry.overlaps_until(now) {
             Some(until) => format!("the old secret counts until {until:.0}"),
@@ -237,14 +239,14 @@ impl Rotate {
             made.entry.id,
             clean(&made.entry.name)
         );
-        show(&file, &made, printer, &remark)
+        show(&file, &made, printer, &remark).await
     }
 }
 
 impl Revoke {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.keys()?;
-        let entry = file.revoke(&self.id, now).map_err(failed(&file))?;
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+        let file = self.place.keys().await?;
+        let entry = file.revoke(&self.id, now).await.map_err(failed(&file))?;
         let since = entry.revoked_at.unwrap_or(now);
         printer.remark(&format!(
             "key {} ({}) opens nothing since {since:.0}; running gateways follow within two seconds",
@@ -256,14 +258,15 @@ impl Revoke {
 }
 
 impl Import {
-    fn run(&self, printer: Printer) -> Result<Exit, Failure> {
-        let keys = self.place.keys()?;
+    async fn run(&self, printer: Printer) -> Result<Exit, Failure> {
+        let keys = self.place.keys().await?;
         let entries = KeysFile::at(&self.from).list().map_err(|error| {
             let file = self.from.display().to_string();
             Failure::Keys { file, error }
         })?;
         let taken = keys
             .import(&entries)
+            .await
             .ok_or_else(|| Failure::Usage("keys are kept in a file: write keys = \"store\" in [access] of the configuration".into()))?
             .map_err(failed(&keys))?;
         printer.remark(&format!(
@@ -276,9 +279,14 @@ impl Import {
 }
 
 /// Prints the key alone, and everything else beside it. A key that nobody can have read must not open anything.
-fn show(file: &KeptKeys, made: &Made, printer: Printer, remark: &str) -> Result<Exit, Failure> {
+async fn show(
+    file: &KeptKeys,
+    made: &Made,
+    printer: Printer,
+    remark: &str,
+) -> Result<Exit, Failure> {
     if let Err(error) = printer.print(made.text.expose_secret()) {
-        file.take_back(made).map_err(failed(file))?;
+        file.take_back(made).await.map_err(failed(file))?;
         return Err(Failure::Unprinted(error));
     }
     printer.remark(remark);

@@ -63,6 +63,9 @@ pub enum KeysError {
     /// The key is revoked or has expired.
     #[error("the key {0} is {1}; make a new one with `clustergate keys new`")]
     Dead(KeyId, &'static str),
+    /// The store that keeps them cannot be used now; the code says why.
+    #[error("the store that keeps them cannot be used now: {0}")]
+    Away(&'static str),
     /// The system gives no random numbers.
     #[error("no random numbers are to be had")]
     Randomness(#[source] getrandom::Error),
@@ -120,6 +123,12 @@ impl Entry {
             sources: self.sources.clone(),
             projects: self.projects.clone(),
         }
+    }
+
+    /// Makes it open nothing any more.
+    pub(super) fn revoke(&mut self, now: Timestamp) {
+        self.revoked_at.get_or_insert(now);
+        self.previous = None;
     }
 
     /// Until when the text counts that it had before it was rotated.

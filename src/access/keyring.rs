@@ -1,4 +1,4 @@
-//! The keys of the keys file in memory: telling one is a hash and two comparisons.
+//! The keys of a file or a store in memory: telling one is a hash and two comparisons.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{Document, Entry, KeysError};
+use super::entry::{Entry, KeysError};
 use super::file::{self, Stamp};
 use super::key::{KeyId, Shown};
 use super::principal::{Denied, Principal, PrincipalKind};
+use super::vault::Vault;
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,9 +27,17 @@ const NEVER: i64 = i64::MIN;
 /// Compared with where there is no key, so that an unknown id takes as long as a wrong secret.
 const NO_HASH: [u8; 32] = [0; 32];
 
-/// The keys of one file.
+/// Where keys are kept.
+enum Place {
+    File(PathBuf),
+    Shared(Arc<dyn Vault>),
+}
+
+/// The keys of one place.
 pub(super) struct Keyring {
-    path: PathBuf,
+    place: Place,
+    /// Whether it is known that there may be keys which were not read: then none that is not known is told to be none.
+    is_away: AtomicBool,
     table: ArcSwap<Table>,
     complaint: Mutex<Complaint>,
     is_read_only: AtomicBool,
@@ -44,8 +53,17 @@ enum Complaint {
     Unusable(Option<Stamp>),
 }
 
+/// What tells one state of a place from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing was read.
+    Unread,
+    File(Stamp),
+    Count(u64),
+}
+
 struct Table {
-    stamp: Stamp,
+    stamp: State,
     records: HashMap<String, Record>,
 }
 
@@ -58,7 +76,7 @@ struct Record {
     is_revoked: bool,
     /// Seconds of the last use, and of the last one that the file knows.
     used: Arc<AtomicI64>,
-    noted: i64,
+    noted: AtomicI64,
 }
 
 impl Keyring {
@@ -66,12 +84,25 @@ impl Keyring {
     pub(super) fn open(path: PathBuf) -> Result<Self, KeysError> {
         let (document, stamp) = file::read(&path)?;
         Ok(Self {
-            path,
-            table: ArcSwap::from_pointee(Table::of(document, stamp, None)),
+            place: Place::File(path),
+            is_away: AtomicBool::new(false),
+            table: ArcSwap::from_pointee(Table::of(document.keys, State::File(stamp), None)),
             complaint: Mutex::new(Complaint::Nothing),
             is_read_only: AtomicBool::new(false),
             refusals: AtomicU64::new(0),
         })
+    }
+
+    /// The keys of a store; nothing is read yet.
+    pub(super) fn shared(vault: Arc<dyn Vault>) -> Self {
+        Self {
+            place: Place::Shared(vault),
+            is_away: AtomicBool::new(true),
+            table: ArcSwap::from_pointee(Table::of(Vec::new(), State::Unread, None)),
+            complaint: Mutex::new(Complaint::Nothing),
+            is_read_only: AtomicBool::new(false),
+            refusals: AtomicU64::new(0),
+        }
     }
 
     /// How often the file had changed and could not be used.
@@ -102,6 +133,9 @@ impl Keyring {
         // Both always, and each in constant time, as this type compares.
         let (is_current, is_previous) = (shown.hash == current, shown.hash == previous.0);
         let Some(record) = record else {
+            if self.is_away.load(Ordering::Relaxed) {
+                return Err(Denied::unavailable("keys cannot be read"));
+            }
             return Err(Denied::invalid("unknown key"));
         };
         if !is_current && !is_previous {
@@ -122,9 +156,12 @@ impl Keyring {
 
     /// Reads the file again if it is another one than before; one that cannot be used changes nothing.
     pub(super) fn look(&self) {
-        let stamp = Stamp::now(&self.path);
+        let Place::File(path) = &self.place else {
+            return;
+        };
+        let stamp = Stamp::now(path);
         let before = self.table.load_full();
-        if stamp == Some(before.stamp) {
+        if stamp.map(State::File) == Some(before.stamp) {
             return;
         }
         let mut complaint = self
@@ -134,9 +171,9 @@ impl Keyring {
         if *complaint == Complaint::Unusable(stamp) {
             return;
         }
-        match file::read(&self.path) {
+        match file::read(path) {
             Ok((document, stamp)) => {
-                let table = Table::of(document, stamp, Some(&before));
+                let table = Table::of(document.keys, State::File(stamp), Some(&before));
                 if !before.has_same_keys(&table) {
                     tracing::info!(keys.count = table.records.len(), "keys file read anew");
                 }
@@ -144,26 +181,86 @@ impl Keyring {
                 *complaint = Complaint::Nothing;
             }
             Err(error) => {
-                tracing::error!(%error, keys.file = %self.path.display(), "keys file cannot be used; the keys read before stay");
+                tracing::error!(%error, keys.file = %path.display(), "keys file cannot be used; the keys read before stay");
                 self.refusals.fetch_add(1, Ordering::Relaxed);
                 *complaint = Complaint::Unusable(stamp);
             }
         }
     }
 
-    /// Writes down when keys were used since the last time.
-    pub(super) fn note_uses(&self) {
-        let used: BTreeMap<KeyId, Timestamp> = (self.table.load().records.values())
+    /// Reads the keys of a store again if they are others than before. While it is away the known ones go on opening what they did.
+    pub(super) async fn look_into(&self, vault: &dyn Vault) {
+        let before = self.table.load_full();
+        let read = async {
+            if State::Count(vault.count().await?) == before.stamp {
+                return Ok(None);
+            }
+            vault.read().await.map(Some)
+        };
+        match read.await {
+            Ok(read) => {
+                if let Some((entries, count)) = read {
+                    let table = Table::of(entries, State::Count(count), Some(&before));
+                    if !before.has_same_keys(&table) {
+                        tracing::info!(
+                            keys.count = table.records.len(),
+                            "keys of the store read anew"
+                        );
+                    }
+                    self.table.store(Arc::new(table));
+                }
+                self.is_away.store(false, Ordering::Relaxed);
+            }
+            Err(error) => {
+                if !self.is_away.swap(true, Ordering::Relaxed) || before.stamp == State::Unread {
+                    tracing::warn!(%error, "keys of the store cannot be read; the keys read before stay");
+                }
+            }
+        }
+    }
+
+    /// Reads the keys of a store for the first time.
+    pub(super) async fn load(&self) {
+        if let Place::Shared(vault) = &self.place {
+            self.look_into(vault.as_ref()).await;
+        }
+    }
+
+    fn uses(&self) -> BTreeMap<KeyId, Timestamp> {
+        (self.table.load().records.values())
             .filter_map(|record| {
                 let used = record.used.load(Ordering::Relaxed);
                 let at = Timestamp::from_second(used).ok()?;
-                (used > record.noted).then(|| (record.id.clone(), at))
+                let last = record.noted.load(Ordering::Relaxed);
+                (used > last).then(|| (record.id.clone(), at))
             })
-            .collect();
+            .collect()
+    }
+
+    async fn note_uses_in(&self, vault: &dyn Vault) {
+        let used = self.uses();
+        if used.is_empty() || vault.note_used(&used).await.is_err() {
+            // Noted the next time; that the store is away is told elsewhere.
+            return;
+        }
+        let table = self.table.load();
+        for (id, at) in used {
+            if let Some(record) = table.records.get(id.as_str()) {
+                record.noted.fetch_max(at.as_second(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Writes down when keys were used since the last time.
+    pub(super) fn note_uses(&self) {
+        let Place::File(path) = &self.place else {
+            return;
+        };
+        let used = self.uses();
         if used.is_empty() {
             return;
         }
-        match file::note_used(&self.path, &used) {
+        match file::note_used(path, &used) {
             Ok(()) => self.look(),
             // A mounted secret cannot be written: its keys work all the same.
             Err(error) => {
@@ -180,6 +277,17 @@ impl Keyring {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut notes = interval(NOTE);
         notes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if let Place::Shared(vault) = &self.place {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    _ = looks.tick() => self.look_into(vault.as_ref()).await,
+                    _ = notes.tick() => self.note_uses_in(vault.as_ref()).await,
+                }
+            }
+            self.note_uses_in(vault.as_ref()).await;
+            return;
+        }
         loop {
             let work: fn(&Self) = tokio::select! {
                 () = stop.cancelled() => break,
@@ -211,9 +319,8 @@ impl Record {
 }
 
 impl Table {
-    fn of(document: Document, stamp: Stamp, before: Option<&Self>) -> Self {
-        let records = document
-            .keys
+    fn of(entries: Vec<Entry>, stamp: State, before: Option<&Self>) -> Self {
+        let records = entries
             .into_iter()
             .map(|entry| (entry.id.as_str().to_owned(), record(entry, before)))
             .collect();
@@ -261,6 +368,6 @@ fn record(entry: Entry, before: Option<&Table>) -> Record {
         expires_at: entry.expires_at,
         is_revoked: entry.revoked_at.is_some(),
         used,
-        noted,
+        noted: AtomicI64::new(noted),
     }
 }

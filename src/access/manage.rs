@@ -40,6 +40,69 @@ pub struct Made {
     before: Option<(Hash, Option<Previous>)>,
 }
 
+impl Made {
+    /// Makes a key that nobody has yet.
+    pub(super) fn new(new: NewKey, now: Timestamp) -> Result<Self, KeysError> {
+        let id = new_id().map_err(KeysError::Randomness)?;
+        let text = new_text(&id).map_err(KeysError::Randomness)?;
+        let entry = Entry {
+            id,
+            name: new.name,
+            hash: hash_of(&text),
+            scopes: new.scopes,
+            sources: new.sources,
+            projects: new.projects,
+            created_at: now,
+            expires_at: new.expires_at,
+            last_used_at: None,
+            revoked_at: None,
+            previous: None,
+        };
+        Ok(Self {
+            entry,
+            text,
+            before: None,
+        })
+    }
+
+    /// Gives a key another text; the one it has counts until the overlap ends.
+    pub(super) fn rotated(
+        entry: &mut Entry,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
+        let text = new_text(&entry.id).map_err(KeysError::Randomness)?;
+        let until = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
+        if entry.revoked_at.is_some() {
+            return Err(KeysError::Dead(entry.id.clone(), "revoked"));
+        }
+        if entry.expires_at.is_some_and(|end| end <= now) {
+            return Err(KeysError::Dead(entry.id.clone(), "expired"));
+        }
+        let before = (entry.hash, entry.previous.clone());
+        let hash = std::mem::replace(&mut entry.hash, hash_of(&text));
+        entry.previous = (until > now).then_some(Previous { hash, until });
+        Ok(Self {
+            entry: entry.clone(),
+            text,
+            before: Some(before),
+        })
+    }
+
+    /// Undoes the making of a key, unless somebody else gave it another text since; says whether there is anything left of it.
+    pub(super) fn take_back_from(&self, entry: &mut Entry) -> bool {
+        if entry.hash != self.entry.hash {
+            return true;
+        }
+        let Some((hash, previous)) = &self.before else {
+            return false;
+        };
+        entry.hash = *hash;
+        entry.previous.clone_from(previous);
+        true
+    }
+}
+
 /// The keys file as something that can be changed.
 #[derive(Debug, Clone)]
 pub struct KeysFile(PathBuf);
@@ -67,73 +130,29 @@ impl KeysFile {
 
     /// Makes a key, and the file where there is none.
     pub fn create(&self, new: NewKey, now: Timestamp) -> Result<Made, KeysError> {
-        let id = new_id().map_err(KeysError::Randomness)?;
-        let text = new_text(&id).map_err(KeysError::Randomness)?;
-        let entry = Entry {
-            id,
-            name: new.name,
-            hash: hash_of(&text),
-            scopes: new.scopes,
-            sources: new.sources,
-            projects: new.projects,
-            created_at: now,
-            expires_at: new.expires_at,
-            last_used_at: None,
-            revoked_at: None,
-            previous: None,
-        };
+        let made = Made::new(new, now)?;
         file::update(&self.0, true, |document| {
-            if document.keys.iter().any(|other| other.id == entry.id) {
+            if document.keys.iter().any(|other| other.id == made.entry.id) {
                 return Err(KeysError::Duplicate);
             }
-            document.keys.push(entry.clone());
+            document.keys.push(made.entry.clone());
             Ok(())
         })?;
-        Ok(Made {
-            entry,
-            text,
-            before: None,
-        })
+        Ok(made)
     }
 
     /// Gives a key another text; the one it has counts until the overlap ends.
     pub fn rotate(&self, id: &KeyId, overlap: Duration, now: Timestamp) -> Result<Made, KeysError> {
-        let text = new_text(id).map_err(KeysError::Randomness)?;
-        let until = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
-        let (entry, before) = file::update(&self.0, false, |document| {
-            let entry = document.find(id)?;
-            if entry.revoked_at.is_some() {
-                return Err(KeysError::Dead(id.clone(), "revoked"));
-            }
-            if entry.expires_at.is_some_and(|end| end <= now) {
-                return Err(KeysError::Dead(id.clone(), "expired"));
-            }
-            let before = (entry.hash, entry.previous.clone());
-            let hash = std::mem::replace(&mut entry.hash, hash_of(&text));
-            entry.previous = (until > now).then_some(Previous { hash, until });
-            Ok((entry.clone(), before))
-        })?;
-        Ok(Made {
-            entry,
-            text,
-            before: Some(before),
+        file::update(&self.0, false, |document| {
+            Made::rotated(document.find(id)?, overlap, now)
         })
     }
 
     /// Undoes the making of a key whose text reached nobody: a new one is gone, and a rotated one has the texts from before.
     pub fn take_back(&self, made: &Made) -> Result<(), KeysError> {
         file::update(&self.0, false, |document| {
-            let entry = document.find(&made.entry.id)?;
-            if entry.hash != made.entry.hash {
-                // Somebody else gave it another text since.
-                return Ok(());
-            }
-            match &made.before {
-                Some((hash, previous)) => {
-                    entry.hash = *hash;
-                    entry.previous.clone_from(previous);
-                }
-                None => document.keys.retain(|key| key.id != made.entry.id),
+            if !made.take_back_from(document.find(&made.entry.id)?) {
+                document.keys.retain(|key| key.id != made.entry.id);
             }
             Ok(())
         })
@@ -143,8 +162,7 @@ impl KeysFile {
     pub fn revoke(&self, id: &KeyId, now: Timestamp) -> Result<Entry, KeysError> {
         file::update(&self.0, false, |document| {
             let entry = document.find(id)?;
-            entry.revoked_at.get_or_insert(now);
-            entry.previous = None;
+            entry.revoke(now);
             Ok(entry.clone())
         })
     }

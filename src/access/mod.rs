@@ -22,6 +22,7 @@ mod manage;
 mod principal;
 mod scope;
 mod token;
+mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use audit::{Audit, Destination};
+use audit::{Audit, Destination, Shelf};
 use discovery::{Keys, Network, Read, Reader};
 use key::PREFIX;
 use keyring::Keyring;
@@ -52,6 +53,7 @@ pub use key::KeyId;
 pub use manage::{KeysFile, Made, NewKey};
 pub use principal::{Denied, DeniedKind, Principal, PrincipalKind, is_misleading};
 pub use scope::{Scope, Scopes, UnknownScope};
+pub use vault::{SharedKeys, Vault};
 
 /// Requests that may wait for one issuer at once: callers nobody knows must not take every place.
 const WAITING: usize = 64;
@@ -65,6 +67,8 @@ const MEMORY: Duration = Duration::from_mins(1);
 pub struct Settings {
     /// The keys file.
     pub keys_file: Option<PathBuf>,
+    /// Whether keys are in the store, for all gateways that share it; then there is no file.
+    pub keys_in_store: bool,
     /// Whose tokens are taken.
     pub issuers: Vec<IssuerSettings>,
     /// Where it is written who did what.
@@ -76,8 +80,17 @@ pub struct Settings {
 impl Settings {
     /// Whether callers have to show who they are.
     pub fn is_guarded(&self) -> bool {
-        self.keys_file.is_some() || !self.issuers.is_empty()
+        self.keys_file.is_some() || self.keys_in_store || !self.issuers.is_empty()
     }
+}
+
+/// What of access control is in the store, for all gateways that share it.
+#[derive(Clone, Default)]
+pub struct Shared {
+    /// Keys.
+    pub keys: Option<Arc<dyn Vault>>,
+    /// The audit.
+    pub audit: Option<Arc<dyn Shelf>>,
 }
 
 /// Why access control cannot start.
@@ -86,6 +99,9 @@ pub enum AccessError {
     /// The keys file cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Keys are to be in the store, and there is none.
+    #[error("keys are to be in the store, and there is none")]
+    NoStore,
     /// An issuer cannot be asked.
     #[error("no client for {issuer}")]
     Issuer {
@@ -146,6 +162,15 @@ pub struct Question {
 impl Access {
     /// Starts access control; `None` where nothing is configured.
     pub fn start(settings: &Settings, runtime: &Handle) -> Result<Option<Arc<Self>>, AccessError> {
+        Self::sharing(settings, Shared::default(), runtime)
+    }
+
+    /// The same, with what is in the store; keys are read by [`Access::load`], and followed within a second.
+    pub fn sharing(
+        settings: &Settings,
+        shared: Shared,
+        runtime: &Handle,
+    ) -> Result<Option<Arc<Self>>, AccessError> {
         let network = |settings: &IssuerSettings| -> Result<Box<dyn Read>, AccessError> {
             let base = match &settings.jwks_uri {
                 Some(uri) => uri.clone(),
@@ -158,11 +183,19 @@ impl Access {
             })?;
             Ok(Box::new(network))
         };
-        Self::start_over(settings, runtime, network)
+        Self::start_over(settings, shared, runtime, network)
+    }
+
+    /// Reads the keys that are in the store. Where it is away, unknown keys are told so until it is back.
+    pub async fn load(&self) {
+        if let Some(keyring) = &self.keyring {
+            keyring.load().await;
+        }
     }
 
     fn start_over(
         settings: &Settings,
+        shared: Shared,
         runtime: &Handle,
         mut network: impl FnMut(&IssuerSettings) -> Result<Box<dyn Read>, AccessError>,
     ) -> Result<Option<Arc<Self>>, AccessError> {
@@ -170,9 +203,12 @@ impl Access {
             return Ok(None);
         }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let keyring = match &settings.keys_file {
-            Some(path) => Some(Arc::new(Keyring::open(path.clone())?)),
-            None => None,
+        let vault = shared.keys.filter(|_| settings.keys_in_store);
+        let keyring = match (&settings.keys_file, vault) {
+            (_, Some(vault)) => Some(Arc::new(Keyring::shared(vault))),
+            (_, None) if settings.keys_in_store => return Err(AccessError::NoStore),
+            (Some(path), None) => Some(Arc::new(Keyring::open(path.clone())?)),
+            (None, None) => None,
         };
         let mut readers = Vec::new();
         let mut issuers = Vec::new();
@@ -187,14 +223,19 @@ impl Access {
             });
         }
         let audit =
-            (settings.audit.as_ref().map(Audit::start).transpose()).map_err(AccessError::Audit)?;
+            (settings.audit.as_ref()).map(|destination| Audit::start(destination, shared.audit));
+        let audit = audit.transpose().map_err(AccessError::Audit)?;
         for reader in readers {
             tasks.spawn_on(reader.run(stop.clone()), runtime);
         }
         if let Some(keyring) = &keyring {
             let usable = keyring.usable(Timestamp::now());
-            tracing::info!(keys.usable = usable, "keys file read");
-            if usable == 0 && issuers.is_empty() {
+            if settings.keys_in_store {
+                tracing::info!("keys are in the store");
+            } else {
+                tracing::info!(keys.usable = usable, "keys file read");
+            }
+            if usable == 0 && issuers.is_empty() && !settings.keys_in_store {
                 tracing::warn!("no key opens anything: make one with `clustergate keys new`");
             }
             tasks.spawn_on(Arc::clone(keyring).keep(stop.clone()), runtime);

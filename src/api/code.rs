@@ -25,6 +25,8 @@ pub enum Code {
     HistoryUnavailable,
     /// Too much changed since the time that was asked for.
     AsOfTooFar,
+    /// Operations cannot be read.
+    OperationsUnavailable,
     /// The inventory is not as new as was asked for.
     GenerationNotReached,
     /// No cluster has this id.
@@ -131,7 +133,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -140,6 +142,7 @@ impl Code {
         Self::ChangesExpired,
         Self::HistoryUnavailable,
         Self::AsOfTooFar,
+        Self::OperationsUnavailable,
         Self::GenerationNotReached,
         Self::ClusterNotFound,
         Self::SourceNotFound,
@@ -283,6 +286,12 @@ impl Code {
                 "Too much changed since",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "What was shown at an earlier time is worked out from what changed since, and more changed than can be undone for one answer. Ask for a later time, or read the changes themselves with `GET /changes`.",
+            ),
+            Self::OperationsUnavailable => (
+                "OPERATIONS_UNAVAILABLE",
+                "Operations cannot be read",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "What keeps operations cannot be read now, and this server does not know the operation by itself. Ask again after `Retry-After`.",
             ),
             Self::GenerationNotReached => (
                 "GENERATION_NOT_REACHED",

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::domain::SourceName;
 use crate::inventory::Freshness;
 use crate::inventory::journal::Journal;
+use crate::live::{Live, Standing};
 use crate::telemetry::metrics;
 
 use super::code::Code;
@@ -46,7 +47,8 @@ pub struct Health {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HealthPart)]
 pub struct Part {
-    /// `inventory`, which is served from memory, or `store`, which has it outlive the process.
+    /// `inventory`, which is served from memory, `store`, which has it outlive the process, or `operations`, which outlive it in the
+    /// same store together with the answers to idempotency keys.
     pub part: &'static str,
     /// How it is.
     pub status: PartStatus,
@@ -72,7 +74,8 @@ pub enum PartStatus {
 }
 
 /// The parts of the server, as they are now.
-fn parts(journal: &dyn Journal) -> Vec<Part> {
+fn parts(journal: &dyn Journal, live: &Live) -> Vec<Part> {
+    let operations = live.standing();
     let standing = journal.standing();
     let status = match &standing {
         None => PartStatus::Off,
@@ -93,7 +96,23 @@ fn parts(journal: &dyn Journal) -> Vec<Part> {
             since: behind.map(|behind| behind.since),
             code: behind.map(|behind| behind.code),
         },
+        of_operations(operations),
     ]
+}
+
+fn of_operations(standing: Option<Standing>) -> Part {
+    let behind = standing.and_then(|standing| standing.behind);
+    let status = match standing {
+        None => PartStatus::Off,
+        Some(standing) if behind.is_some() || standing.unkept > 0 => PartStatus::Behind,
+        Some(_) => PartStatus::Ok,
+    };
+    Part {
+        part: "operations",
+        status,
+        since: behind.map(|(since, _)| since),
+        code: behind.map(|(_, code)| code),
+    }
 }
 
 /// One thing that was looked at for readiness.
@@ -170,7 +189,7 @@ pub(super) async fn check_readiness(
     let health = Health {
         status: "ok",
         checks,
-        parts: verbose.then(|| parts(api.journal.as_ref())),
+        parts: verbose.then(|| parts(api.journal.as_ref(), &api.live)),
     };
     respond::json(&health, respond::NO_STORE)
 }
@@ -199,7 +218,10 @@ pub(super) async fn read_metrics(
         }
     }
     let sources = SourceCollector::new(seen, Arc::clone(&api.control));
-    let store = StoreCollector(api.journal.standing());
+    let store = StoreCollector {
+        inventory: api.journal.standing(),
+        operations: api.live.standing(),
+    };
     let mut shown: Vec<Box<dyn Collector>> = vec![Box::new(sources), Box::new(store)];
     if let Some(webhooks) = webhooks::seen(&api, &viewer)
         // Where the store cannot be asked its own metrics say so.

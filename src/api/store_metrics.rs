@@ -7,15 +7,32 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use crate::inventory::journal::{Commits, Standing};
+use crate::live;
 use crate::telemetry::metrics::name;
 
 /// Writes how a store is, for one scrape.
 #[derive(Debug)]
-pub(super) struct StoreCollector(pub(super) Option<Standing>);
+pub(super) struct StoreCollector {
+    /// Of the inventory.
+    pub(super) inventory: Option<Standing>,
+    /// Of operations and the answers to idempotency keys.
+    pub(super) operations: Option<live::Standing>,
+}
 
 impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some(standing) = &self.0 else {
+        if let Some(operations) = &self.operations {
+            let unkept = i64::try_from(operations.unkept).unwrap_or(i64::MAX);
+            encoder
+                .encode_descriptor(
+                    name::OPERATIONS_UNKEPT,
+                    "Operations and answers to idempotency keys that the store does not have",
+                    None,
+                    MetricType::Gauge,
+                )?
+                .encode_gauge(&unkept)?;
+        }
+        let Some(standing) = &self.inventory else {
             return Ok(());
         };
         let publications = i64::try_from(standing.publications).unwrap_or(i64::MAX);

@@ -11,7 +11,6 @@
 //! - That a cluster was moved to a project that is not seen, or from there, is told as that it is gone, or new: no more can be
 //!   told of it than by asking for it before and after.
 //! - `/metrics` counts the requests of everybody, by route.
-//! - A cursor of `/operations` counts the operations that became known before, whoever sees them.
 //! - How many walks others have under way can hasten a `CURSOR_EXPIRED`.
 //! - With a limit of projects, the sources it may see are named even where they hold nothing for it, with their state and errors:
 //!   else nobody could tell absence from not knowing. An item that could not be read has no known project, so it makes the answer

@@ -7,7 +7,8 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::access::Access;
+use crate::access::audit::Shelf;
+use crate::access::{Access, Shared, Vault};
 use crate::adapters::CATALOG;
 use crate::api::rate::Proxies;
 use crate::api::{self, ApiState, Hosts, Origins};
@@ -17,7 +18,7 @@ use crate::hooks::{self, Webhook, Webhooks};
 use crate::inventory::hours::HourWatch;
 use crate::inventory::journal::{Forgetful, Journal, Restored};
 use crate::inventory::{Control, Detailed, Inventory, Keeper, Schedule, Shown, Source};
-use crate::live::{self, Bounds, InMemory, Ledger, Live, Seen};
+use crate::live::{self, Bounds, Forgetful as Unkept, InMemory, Keep, Keys, Ledger, Live, Seen};
 use crate::store::{self, Recorder};
 use crate::upstream::Poster;
 
@@ -53,12 +54,15 @@ impl Gateway {
                 return Err(Mistakes(wrong.flat_map(|mistakes| mistakes.0).collect()));
             }
         };
-        let access = Access::start(&config.access, runtime)
-            .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
         let memory = match &config.store {
             Some(store) => Memory::open(store.clone(), &sources, runtime).await,
             None => Memory::default(),
         };
+        let access = Access::sharing(&config.access, memory.shared(runtime), runtime)
+            .map_err(|error| Mistakes(vec![Mistake::new("access", told(&error))]))?;
+        if let Some(access) = &access {
+            access.load().await;
+        }
         let memory = Memory { webhooks, ..memory };
         let settings = settings(&config.server);
         Ok(Self::remembering(
@@ -107,7 +111,8 @@ impl Gateway {
         let asked = sources.clone();
         let (inventory, keeper) = Keeper::resume(sources, restored, Arc::clone(&journal), runtime);
         let keeper = Arc::new(keeper);
-        let live = live(&asked, &keeper, runtime);
+        let owned = recorder.as_ref().and_then(|recorder| recorder.owned());
+        let live = live_over(&asked, &keeper, owned, runtime);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);
         let webhooks = telling(webhooks, recorder.as_deref(), &inventory, runtime);
         let settings = api::Settings {
@@ -153,11 +158,12 @@ impl Gateway {
         if let Some(webhooks) = &self.webhooks {
             webhooks.stop(grace).await;
         }
-        if let Some(recorder) = &self.recorder {
-            recorder.stop(grace).await;
-        }
+        // What it has left to write down may go into the store.
         if let Some(access) = &self.access {
             access.stop(grace).await;
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.stop(grace).await;
         }
     }
 }
@@ -174,6 +180,17 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What of access control is in the store.
+    fn shared(&self, runtime: &Handle) -> Shared {
+        let recorder = self.recorder.as_ref();
+        let keys = recorder.and_then(|recorder| recorder.api_keys());
+        let audit = recorder.and_then(|recorder| recorder.audit_log(runtime));
+        Shared {
+            keys: keys.map(|keys| keys as Arc<dyn Vault>),
+            audit: audit.map(|audit| audit as Arc<dyn Shelf>),
+        }
+    }
+
     /// Opens the store and reads back what it has of these sources.
     pub async fn open(store: store::Settings, sources: &[Source], runtime: &Handle) -> Self {
         let known = sources.iter();
@@ -270,15 +287,30 @@ fn told(error: &dyn std::error::Error) -> String {
 
 /// Calls to the vendors of these sources, which tell the keeper what they have shown.
 pub fn live(sources: &[Source], keeper: &Arc<Keeper>, runtime: &Handle) -> Live {
+    live_over(sources, keeper, None, runtime)
+}
+
+/// The same, with operations and idempotency keys in the store where there is one.
+fn live_over(
+    sources: &[Source],
+    keeper: &Arc<Keeper>,
+    owned: Option<Arc<store::Owned>>,
+    runtime: &Handle,
+) -> Live {
     let asked = sources.iter().map(|source| live::Source {
         name: source.name.clone(),
         provider: Arc::clone(&source.provider),
     });
-    Live::new(
+    let (keys, keep): (Arc<dyn Keys>, Arc<dyn Keep>) = match owned {
+        Some(owned) => (Arc::<store::Owned>::clone(&owned), owned),
+        None => (Arc::new(InMemory::default()), Arc::new(Unkept)),
+    };
+    Live::keeping(
         asked.collect(),
         Bounds::default(),
         Arc::new(Kept(Arc::clone(keeper))),
-        Arc::new(InMemory::default()),
+        keys,
+        keep,
         runtime,
     )
 }

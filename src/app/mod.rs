@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod gateway;
 mod in_process;
+mod keys;
 mod stored;
 
 use std::io;
@@ -25,6 +26,7 @@ pub use demo::{
 };
 pub use gateway::{Gateway, Memory, live, sources, webhooks};
 pub use in_process::{InProcess, Progress, Reply};
+pub use keys::KeptKeys;
 pub use stored::{Stored, StoredError, Verified};
 
 /// How often a serving thread looks at the queue that all threads share.

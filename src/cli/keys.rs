@@ -1,4 +1,4 @@
-//! `clustergate keys`: the keys file, for those who may write it. A running gateway follows within a second.
+//! `clustergate keys`: the keys of a file or of the store, for those who may write it. Running gateways follow within two seconds.
 //!
 //! A key is printed once, alone on standard output, so that it can be piped to where it is kept.
 
@@ -18,7 +18,8 @@ use super::printer::Printer;
 use super::table::{Style, Tone, known, number, render, toned};
 use super::text::{brief, clean};
 use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, Scope, is_misleading};
-use crate::config::{Process, keys_file, read_duration};
+use crate::app::KeptKeys;
+use crate::config::{Process, keys_place, read_duration};
 use crate::domain::SourceName;
 
 /// Longest name of a key.
@@ -44,6 +45,8 @@ pub enum Command {
     Rotate(Rotate),
     /// Make a key open nothing any more
     Revoke(Revoke),
+    /// Take keys of a file over into the store; those that are there already stay as they are
+    Import(Import),
 }
 
 /// Where keys are kept.
@@ -116,6 +119,17 @@ pub struct Revoke {
     pub place: Place,
 }
 
+/// Take keys of a file over into the store.
+#[derive(Debug, Clone, Args)]
+pub struct Import {
+    /// The keys file
+    #[arg(value_name = "FILE")]
+    pub from: PathBuf,
+    /// Where keys are kept.
+    #[command(flatten)]
+    pub place: Place,
+}
+
 /// When a key ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -148,26 +162,28 @@ impl End {
 
 impl Keys {
     /// Runs the command.
-    pub fn run(&self, printer: Printer) -> Result<Exit, Failure> {
+    pub async fn run(&self, printer: Printer) -> Result<Exit, Failure> {
         let now = Timestamp::now();
         match &self.command {
-            Command::New(new) => new.run(printer, now),
-            Command::List(list) => list.run(printer, now),
-            Command::Rotate(rotate) => rotate.run(printer, now),
-            Command::Revoke(revoke) => revoke.run(printer, now),
+            Command::New(new) => new.run(printer, now).await,
+            Command::List(list) => list.run(printer, now).await,
+            Command::Rotate(rotate) => rotate.run(printer, now).await,
+            Command::Revoke(revoke) => revoke.run(printer, now).await,
+            Command::Import(import) => import.run(printer).await,
         }
     }
 }
 
 impl Place {
-    fn file(&self) -> Result<KeysFile, Failure> {
-        let file = keys_file(self.keys_file.as_deref(), self.config.as_deref(), &Process)?;
-        Ok(KeysFile::at(file))
+    async fn keys(&self) -> Result<KeptKeys, Failure> {
+        let place = keys_place(self.keys_file.as_deref(), self.config.as_deref(), &Process)?;
+        let keys = KeptKeys::at(place).await;
+        keys.map_err(|(file, error)| Failure::Keys { file, error })
     }
 }
 
 impl New {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
         let expires_at = match self.expires {
             None => None,
             Some(end) => Some(
@@ -175,7 +191,7 @@ impl New {
                     .ok_or_else(|| Failure::Usage("--expires must be in the future".into()))?,
             ),
         };
-        let file = self.place.file()?;
+        let file = self.place.keys().await?;
         let new = NewKey {
             name: self.name.clone(),
             scopes: self.scopes.iter().copied().collect(),
@@ -183,22 +199,22 @@ impl New {
             projects: limited(&self.projects),
             expires_at,
         };
-        let made = file.create(new, now).map_err(failed(&file))?;
+        let made = file.create(new, now).await.map_err(failed(&file))?;
         let remark = format!(
             "key {} ({}) may {}; it is kept as a hash in {} and cannot be shown again",
             made.entry.id,
             clean(&made.entry.name),
             made.entry.scopes,
-            file.path().display()
+            file.shown()
         );
-        show(&file, &made, printer, &remark)
+        show(&file, &made, printer, &remark).await
     }
 }
 
 impl List {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.file()?;
-        let keys = file.list().map_err(failed(&file))?;
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+        let file = self.place.keys().await?;
+        let keys = file.list().await.map_err(failed(&file))?;
         match self.output {
             Form::Json => printer.json(&document(&keys, now))?,
             Form::Table => printer.print(&table(&keys, now, printer.style()))?,
@@ -208,10 +224,11 @@ impl List {
 }
 
 impl Rotate {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.file()?;
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+        let file = self.place.keys().await?;
         let made = file
             .rotate(&self.id, self.overlap, now)
+            .await
             .map_err(failed(&file))?;
         let old = match made.entry.overlaps_until(now) {
             Some(until) => format!("the old secret counts until {until:.0}"),
@@ -222,17 +239,17 @@ impl Rotate {
             made.entry.id,
             clean(&made.entry.name)
         );
-        show(&file, &made, printer, &remark)
+        show(&file, &made, printer, &remark).await
     }
 }
 
 impl Revoke {
-    fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
-        let file = self.place.file()?;
-        let entry = file.revoke(&self.id, now).map_err(failed(&file))?;
+    async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
+        let file = self.place.keys().await?;
+        let entry = file.revoke(&self.id, now).await.map_err(failed(&file))?;
         let since = entry.revoked_at.unwrap_or(now);
         printer.remark(&format!(
-            "key {} ({}) opens nothing since {since:.0}; running gateways follow within a second",
+            "key {} ({}) opens nothing since {since:.0}; running gateways follow within two seconds",
             entry.id,
             clean(&entry.name)
         ));
@@ -240,18 +257,44 @@ impl Revoke {
     }
 }
 
+impl Import {
+    async fn run(&self, printer: Printer) -> Result<Exit, Failure> {
+        let keys = self.place.keys().await?;
+        let entries = KeysFile::at(&self.from).list().map_err(|error| {
+            let file = self.from.display().to_string();
+            Failure::Keys { file, error }
+        })?;
+        let taken = keys
+            .import(&entries)
+            .await
+            .ok_or_else(|| Failure::Usage("keys are kept in a file: write keys = \"store\" in [access] of the configuration".into()))?
+            .map_err(failed(&keys))?;
+        printer.remark(&format!(
+            "{taken} of {} keys were taken over into {}",
+            entries.len(),
+            keys.shown()
+        ));
+        Ok(Exit::Ok)
+    }
+}
+
 /// Prints the key alone, and everything else beside it. A key that nobody can have read must not open anything.
-fn show(file: &KeysFile, made: &Made, printer: Printer, remark: &str) -> Result<Exit, Failure> {
+async fn show(
+    file: &KeptKeys,
+    made: &Made,
+    printer: Printer,
+    remark: &str,
+) -> Result<Exit, Failure> {
     if let Err(error) = printer.print(made.text.expose_secret()) {
-        file.take_back(made).map_err(failed(file))?;
+        file.take_back(made).await.map_err(failed(file))?;
         return Err(Failure::Unprinted(error));
     }
     printer.remark(remark);
     Ok(Exit::Ok)
 }
 
-fn failed(file: &KeysFile) -> impl Fn(KeysError) -> Failure {
-    let file = file.path().display().to_string();
+fn failed(file: &KeptKeys) -> impl Fn(KeysError) -> Failure {
+    let file = file.shown().to_owned();
     move |error| Failure::Keys {
         file: file.clone(),
         error,

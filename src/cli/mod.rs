@@ -182,7 +182,7 @@ pub async fn run(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Credential(credential) => credential.run(printer).await,
         Command::Sources(sources) => sources.run(printer).await,
         Command::Providers(providers) => providers.run(printer),
-        Command::Keys(keys) => keys.run(printer),
+        Command::Keys(keys) => keys.run(printer).await,
         Command::Store(store) => store.run(printer).await,
         Command::Health(health) => health.run(printer).await,
         Command::Openapi(openapi) => {

@@ -18,6 +18,7 @@ use crate::access::{
     Algorithm, IssuerSettings, KeysFile, Scopes, Settings, UnknownScope, may_be_asked,
 };
 use crate::domain::SourceName;
+use crate::store;
 
 /// The file's name in the folder of data.
 const KEYS_FILE: &str = "keys.json";
@@ -39,8 +40,10 @@ pub(super) fn resolve(
     let named = (overrides.keys_file.clone()).or(section
         .text("keys_file")
         .map(|file| context.folder.join(file)));
+    let keys_in_store = in_store(&mut section, named.is_some());
     let audit = section.text("audit").map(|text| match text.as_str() {
         "stdout" => Destination::Stdout,
+        "store" => Destination::Store,
         file => Destination::File(context.folder.join(file)),
     });
     let audit_required = section.flag("audit_required").unwrap_or(false);
@@ -57,9 +60,11 @@ pub(super) fn resolve(
         section.reject("audit", format!("cannot be written: {error}"));
     }
     let issuers = issuers_written(&mut section);
-    let keys_file =
-        named.or_else(|| default_keys_file(context.strings).filter(|file| exists(file)));
-    let is_wanted = keys_file.is_some() || issuers.as_ref().is_some_and(|all| !all.is_empty());
+    let keys_file = named
+        .or_else(|| default_keys_file(context.strings).filter(|file| exists(file)))
+        .filter(|_| !keys_in_store);
+    let is_wanted =
+        keys_in_store || keys_file.is_some() || issuers.as_ref().is_some_and(|all| !all.is_empty());
     // Where nothing is served, the file may be another user's.
     if !overrides.reads_only
         && let Some(file) = &keys_file
@@ -70,6 +75,7 @@ pub(super) fn resolve(
     section.finish();
     let mut settings = Settings {
         keys_file,
+        keys_in_store,
         issuers: Vec::new(),
         audit,
         audit_required,
@@ -94,6 +100,24 @@ pub(super) fn resolve(
     }
 }
 
+/// Whether keys are in the store.
+fn in_store(section: &mut Section<'_>, has_file: bool) -> bool {
+    let Some(place) = section.text("keys") else {
+        return false;
+    };
+    match place.as_str() {
+        "store" if has_file => {
+            section.reject(
+                "keys",
+                "keys are in the store or in a file: leave keys_file out",
+            );
+        }
+        "store" | "file" => {}
+        _ => section.reject("keys", "must be \"store\" or \"file\""),
+    }
+    place == "store"
+}
+
 /// Says which names of sources are of none.
 pub(super) fn check_sources(
     settings: &Settings,
@@ -108,6 +132,65 @@ pub(super) fn check_sources(
                 format!("no source is called {name}"),
             ));
         }
+    }
+}
+
+/// Where keys are kept.
+#[derive(Debug, Clone)]
+pub enum KeysPlace {
+    /// In a file.
+    File(PathBuf),
+    /// In a store.
+    Store(Box<store::Settings>),
+}
+
+/// Where keys are kept: as told, else as the configuration says, which may name the store, else in the folder of data.
+pub fn keys_place(
+    told: Option<&Path>,
+    config: Option<&Path>,
+    strings: &dyn Strings,
+) -> Result<KeysPlace, Mistakes> {
+    if let (None, Some(path)) = (told, config) {
+        let one = |key: String, reason: String| Mistakes(vec![Mistake::new(key, reason)]);
+        let shown = path.display().to_string();
+        let text = read(path).map_err(|error| one(shown, format!("cannot be read: {error}")))?;
+        let table: Table = text.parse().map_err(|_| Mistakes(syntax(&text)))?;
+        let of = |name: &str| table.get(name).and_then(Value::as_table).cloned();
+        let keys = of("access").and_then(|access| access.get("keys").cloned());
+        if keys.as_ref().and_then(Value::as_str) == Some("store") {
+            let context = Context {
+                strings,
+                catalog: &[],
+                folder: path.parent().unwrap_or(Path::new("")),
+            };
+            let mut mistakes = Vec::new();
+            let settings =
+                super::store::resolve(of("store").unwrap_or_default(), context, &mut mistakes);
+            return match settings {
+                Some(settings) if mistakes.is_empty() => Ok(KeysPlace::Store(Box::new(settings))),
+                Some(_) => Err(Mistakes(mistakes)),
+                None => Err(no_store()),
+            };
+        }
+    }
+    keys_file(told, config, strings).map(KeysPlace::File)
+}
+
+fn no_store() -> Mistakes {
+    Mistakes(vec![without_store("access.keys")])
+}
+
+fn without_store(key: &str) -> Mistake {
+    Mistake::new(key, "is \"store\", and there is no store: see [store]")
+}
+
+/// Says what is to be in the store where there is none.
+pub(super) fn check_store(settings: &Settings, mistakes: &mut Vec<Mistake>) {
+    if settings.keys_in_store {
+        mistakes.push(without_store("access.keys"));
+    }
+    if settings.audit == Some(Destination::Store) {
+        mistakes.push(without_store("access.audit"));
     }
 }
 

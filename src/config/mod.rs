@@ -38,7 +38,7 @@ use crate::telemetry::logs::Format;
 use crate::tls;
 use crate::upstream::{Credential, Rate, StackSettings};
 
-pub use access::keys_file;
+pub use access::{KeysPlace, keys_file, keys_place};
 pub use connect::{Connected, connect};
 pub use env::{Process, Strings};
 pub use hosts::host_names;

@@ -122,6 +122,9 @@ pub fn parse(
     let server = resolve_server(server, folder, overrides, access.is_wanted, &mut mistakes);
     let log = resolve_log(log, overrides, &mut mistakes);
     let store = store::resolve(store, context, &mut mistakes);
+    if store.is_none() && mistakes.is_empty() {
+        access::check_store(&access.settings, &mut mistakes);
+    }
     let (sources, disabled) = match written {
         Some(tables) => resolve_sources(tables, context, &mut mistakes),
         None => (from_variables(context, &mut mistakes), Vec::new()),

@@ -35,6 +35,8 @@ pub(super) fn resolve(
     let keep_changes = section.duration("keep_changes", HOUR..=MOST);
     let keep_attempts = section.duration("keep_attempts", HOUR..=MOST);
     let keep_hours = section.duration("keep_hours", 24 * HOUR..=MOST);
+    let keep_audit = section.duration("keep_audit", HOUR..=MOST);
+    let keep_operations = section.duration("keep_operations", HOUR..=MOST);
     let most_changes = section.count("max_changes", 1_000..=1_000_000_000);
     let most_bytes = section.size("max_size", LEAST_BYTES..=MOST_BYTES);
     let folder = written.or_else(|| data_dir(context.strings));
@@ -54,6 +56,8 @@ pub(super) fn resolve(
         keep_changes: keep_changes.unwrap_or(defaults.keep_changes),
         keep_attempts: keep_attempts.unwrap_or(defaults.keep_attempts),
         keep_hours: keep_hours.unwrap_or(defaults.keep_hours),
+        keep_audit: keep_audit.unwrap_or(defaults.keep_audit),
+        keep_operations: keep_operations.unwrap_or(defaults.keep_operations),
         most_changes: most_changes.unwrap_or(defaults.most_changes),
         most_bytes: most_bytes.unwrap_or(defaults.most_bytes),
         ..defaults
@@ -268,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_kept_and_for_how_long_can_be_chosen() {
         let (settings, mistakes) = read(
-            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nkeep_hours = '800d'\nmax_changes = 5000\nmax_size = '64MiB'",
+            "url = 'postgres://u:hunter2@h/d'\nkeep_changes = '7d'\nkeep_attempts = '24h'\nkeep_hours = '800d'\nmax_changes = 5000\nmax_size = '64MiB'\nkeep_operations = '48h'\nkeep_audit = '30d'",
             &[],
         );
         let settings = settings.unwrap();
@@ -278,6 +282,8 @@ mod tests {
         assert_eq!(settings.keep_hours, 800 * 24 * HOUR);
         assert_eq!(settings.most_changes, 5_000);
         assert_eq!(settings.most_bytes, 64 << 20);
+        assert_eq!(settings.keep_operations, 48 * HOUR);
+        assert_eq!(settings.keep_audit, 30 * 24 * HOUR);
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -469,7 +469,7 @@ fn every_mistake_about_access_is_told_at_once_with_its_key() {
         [access]
         keys_file = "missing.json"
         audit = 7
-        keys = "CANARY"
+        keyz = "CANARY"
 
         [[access.issuers]]
         issuer = "http://id.example"
@@ -616,4 +616,31 @@ fn a_file_that_cannot_be_read_is_named() {
         error.0[0].key.contains("clustergate.toml, line 1"),
         "{error}"
     );
+}
+
+#[test]
+fn keys_in_the_store_need_one_and_no_file() {
+    let source = "[[sources]]\nname = 'one'\nprovider = 'alpha'\ntoken_env = 'A_TOKEN'\n";
+    let token = ("A_TOKEN", "t");
+    for (lines, said) in [
+        (
+            "[access]\naudit = 'store'",
+            "access.audit: is \"store\", and there is no store",
+        ),
+        (
+            "[access]\nkeys = 'store'",
+            "access.keys: is \"store\", and there is no store",
+        ),
+        (
+            "[access]\nkeys = 'store'\nkeys_file = 'k'\n[store]\nurl = 'sqlite:x'",
+            "access.keys: keys are in the store or in a file",
+        ),
+        (
+            "[access]\nkeys = 'shelf'",
+            "access.keys: must be \"store\" or \"file\"",
+        ),
+    ] {
+        let text = mistakes(&format!("{source}{lines}"), &[token]);
+        assert!(text.contains(said), "{lines}: {text}");
+    }
 }

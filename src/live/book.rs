@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
-use serde::Serialize;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::follow::Follow;
 use crate::domain::{ClusterId, Kind, Operation, OperationId, OperationState, SourceName};
 
 /// Who tells how far an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = OperationOrigin)]
 pub enum Origin {
@@ -22,7 +22,7 @@ pub enum Origin {
 }
 
 /// An operation and what the gateway knows about it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// Its id.
     pub id: OperationId,
@@ -36,8 +36,35 @@ pub struct Known {
     pub origin: Origin,
     /// The operation.
     pub operation: Operation,
+    /// When it was asked for, or became known.
+    pub since: Timestamp,
     /// When it was read, by our clock.
     pub at: Timestamp,
+    /// Whether it outlives this process.
+    #[serde(skip)]
+    pub durable: bool,
+}
+
+impl Known {
+    /// Its place in lists.
+    pub fn place(&self) -> Place {
+        (self.since.as_millisecond(), self.id.clone())
+    }
+
+    /// Whether it is one of these.
+    pub(super) fn is_one_of(&self, selection: &Selection) -> bool {
+        let Selection {
+            source,
+            cluster,
+            states,
+            after,
+            limit: _,
+        } = selection;
+        source.as_ref().is_none_or(|source| *source == self.source)
+            && (cluster.as_ref()).is_none_or(|cluster| self.cluster.as_ref() == Some(cluster))
+            && (states.is_empty() || states.contains(&self.operation.state))
+            && after.as_ref().is_none_or(|after| self.place() < *after)
+    }
 }
 
 /// Which operations are wanted.
@@ -55,14 +82,48 @@ pub struct Selection {
     pub limit: usize,
 }
 
-/// The place of an operation in the list, the newest first: its time and the order in which it became known.
-pub(super) type Place = (i64, u64);
+/// The place of an operation in lists, the newest first: its time in milliseconds, and its id where times are the same.
+pub type Place = (i64, OperationId);
+
+/// How old what is kept of a running operation may become while nothing but its age changes.
+const KEPT_FOR: SignedDuration = SignedDuration::from_secs(10);
 
 struct Entry {
     known: Known,
     follow: Option<Arc<Follow>>,
-    place: Place,
+    /// The order in which it became known.
+    number: u64,
+    upkeep: Upkeep,
 }
+
+/// What is kept of an operation.
+enum Upkeep {
+    /// Nothing: it was only seen here.
+    Seen,
+    /// Nothing yet: it was begun here.
+    Unkept,
+    /// This.
+    Kept(Box<Known>),
+}
+
+impl Entry {
+    /// Whether what is kept of it is not what is known.
+    fn is_due(&self) -> bool {
+        match &self.upkeep {
+            Upkeep::Seen => false,
+            Upkeep::Unkept => true,
+            Upkeep::Kept(kept) => {
+                let known = &self.known;
+                kept.operation != known.operation
+                    || kept.cluster != known.cluster
+                    || (!known.operation.done && known.at.duration_since(kept.at) >= KEPT_FOR)
+            }
+        }
+    }
+}
+
+/// Operations of one cluster that are remembered with a write.
+const MOST_EARLIER: usize = 200;
 
 /// Operations by id, at most so many.
 pub(super) struct Book {
@@ -96,6 +157,8 @@ impl Book {
         if let Some(entry) = state.entries.get_mut(&known.id) {
             let has_ended = known.operation.done && !entry.known.operation.done;
             known.cluster = known.cluster.or_else(|| entry.known.cluster.take());
+            known.durable |= entry.known.durable;
+            known.since = entry.known.since;
             entry.known = known;
             if follow.is_some() {
                 entry.follow = follow;
@@ -103,22 +166,22 @@ impl Book {
             return has_ended;
         }
         state.count += 1;
-        let since = known.operation.created_at.unwrap_or(known.at);
-        let place = (since.as_millisecond(), state.count);
+        let number = state.count;
         let has_ended = known.operation.done;
         state.entries.insert(
             known.id.clone(),
             Entry {
                 known,
                 follow,
-                place,
+                number,
+                upkeep: Upkeep::Seen,
             },
         );
         if state.entries.len() > self.most {
             let oldest = state
                 .entries
                 .iter()
-                .min_by_key(|(_, entry)| (!entry.known.operation.done, entry.place.1))
+                .min_by_key(|(_, entry)| (!entry.known.operation.done, entry.number))
                 .map(|(id, _)| id.clone());
             if let Some(oldest) = oldest {
                 state.entries.remove(&oldest);
@@ -143,7 +206,7 @@ impl Book {
     pub(super) fn had(&self, id: &OperationId, mark: u64) -> bool {
         let state = self.state();
         let entry = state.entries.get(id);
-        entry.is_some_and(|entry| entry.place.1 <= mark)
+        entry.is_some_and(|entry| entry.number <= mark)
     }
 
     /// Operations that nobody but the gateway tracks, of one cluster.
@@ -153,41 +216,94 @@ impl Book {
             entry.follow.is_some() && entry.known.cluster.as_ref() == Some(cluster)
         };
         let mut found: Vec<&Entry> = state.entries.values().filter(is_wanted).collect();
-        found.sort_by_key(|entry| std::cmp::Reverse(entry.place));
+        found.sort_by_key(|entry| std::cmp::Reverse(entry.known.place()));
         found.iter().map(|entry| entry.known.id.clone()).collect()
     }
 
-    /// The operations that are wanted, the newest first, and the place after the last one where there are more.
+    /// The vendor's operations that are known of a cluster, the newest first, not too many.
+    pub(super) fn earlier(&self, cluster: Option<&ClusterId>) -> Vec<OperationId> {
+        let Some(cluster) = cluster else {
+            return Vec::new();
+        };
+        let state = self.state();
+        let is_of = |entry: &&Entry| {
+            entry.known.origin == Origin::Vendor && entry.known.cluster.as_ref() == Some(cluster)
+        };
+        let mut found: Vec<&Entry> = state.entries.values().filter(is_of).collect();
+        found.sort_by_key(|entry| std::cmp::Reverse(entry.number));
+        let ids = found.iter().map(|entry| entry.known.id.clone());
+        ids.take(MOST_EARLIER).collect()
+    }
+
+    /// Takes note that an operation is to be kept, and whether that is so already.
+    pub(super) fn keep(&self, id: &OperationId, is_kept: bool) {
+        let mut state = self.state();
+        if let Some(entry) = state.entries.get_mut(id) {
+            entry.known.durable = is_kept;
+            entry.upkeep = if is_kept {
+                Upkeep::Kept(Box::new(entry.known.clone()))
+            } else {
+                Upkeep::Unkept
+            };
+        }
+    }
+
+    /// What is to be kept of an operation now, if anything is.
+    pub(super) fn due(&self, id: &OperationId) -> Option<Known> {
+        let state = self.state();
+        let entry = state.entries.get(id)?;
+        entry.is_due().then(|| entry.known.clone())
+    }
+
+    /// Takes note that this is kept.
+    pub(super) fn kept(&self, known: &Known) {
+        let mut state = self.state();
+        if let Some(entry) = state.entries.get_mut(&known.id) {
+            entry.known.durable = true;
+            if !matches!(entry.upkeep, Upkeep::Seen) {
+                entry.upkeep = Upkeep::Kept(Box::new(known.clone()));
+            }
+        }
+    }
+
+    /// Operations of which something is to be kept, and those whose going on is to be looked at, the longest not looked at first.
+    pub(super) fn chores(&self) -> (Vec<OperationId>, Vec<OperationId>) {
+        let state = self.state();
+        let is_own = |entry: &Entry| !matches!(entry.upkeep, Upkeep::Seen);
+        let own = || (state.entries.iter()).filter(|(_, entry)| is_own(entry));
+        let due = own().filter(|(_, entry)| entry.is_due());
+        let mut running: Vec<_> = own()
+            .filter(|(_, entry)| !entry.known.operation.done)
+            .collect();
+        running.sort_by_key(|(_, entry)| entry.known.at);
+        (
+            due.map(|(id, _)| id.clone()).collect(),
+            running.into_iter().map(|(id, _)| id.clone()).collect(),
+        )
+    }
+
+    /// How many operations are to be kept and are not.
+    pub(super) fn unkept(&self) -> usize {
+        let state = self.state();
+        let is_unkept = |entry: &&Entry| matches!(entry.upkeep, Upkeep::Unkept);
+        state.entries.values().filter(is_unkept).count()
+    }
+
+    /// Every operation that is wanted and seen, the newest first, at most so many.
     pub(super) fn select(
         &self,
         selection: &Selection,
+        most: usize,
         sees: &dyn Fn(&Known) -> bool,
-    ) -> (Vec<Known>, Option<Place>) {
+    ) -> Vec<Known> {
         let state = self.state();
-        let is_wanted = |entry: &&Entry| {
-            let known = &entry.known;
-            selection
-                .source
-                .as_ref()
-                .is_none_or(|source| *source == known.source)
-                && (selection.cluster.as_ref())
-                    .is_none_or(|cluster| known.cluster.as_ref() == Some(cluster))
-                && (selection.states.is_empty()
-                    || selection.states.contains(&known.operation.state))
-                && selection.after.is_none_or(|after| entry.place < after)
-                && sees(known)
-        };
-        let mut found: Vec<&Entry> = state.entries.values().filter(is_wanted).collect();
-        found.sort_by_key(|entry| std::cmp::Reverse(entry.place));
-        let has_more = found.len() > selection.limit;
-        found.truncate(selection.limit);
-        let next = has_more
-            .then(|| found.last().map(|entry| entry.place))
-            .flatten();
-        (
-            found.into_iter().map(|entry| entry.known.clone()).collect(),
-            next,
-        )
+        let known = state.entries.values().map(|entry| &entry.known);
+        let mut found: Vec<&Known> = known
+            .filter(|known| known.is_one_of(selection) && sees(known))
+            .collect();
+        found.sort_by_key(|known| std::cmp::Reverse(known.place()));
+        found.truncate(most);
+        found.into_iter().cloned().collect()
     }
 }
 
@@ -209,7 +325,9 @@ mod tests {
                 created_at: Timestamp::from_second(created).ok(),
                 ..Operation::default()
             },
+            since: Timestamp::from_second(created).unwrap(),
             at: Timestamp::UNIX_EPOCH,
+            durable: false,
         }
     }
 
@@ -226,15 +344,12 @@ mod tests {
         for (native, created) in [("a", 10), ("b", 30), ("c", 20), ("d", 20)] {
             book.note(known(native, created, false), None);
         }
-        let mut selection = Selection {
-            limit: 3,
-            ..Selection::default()
-        };
-        let (first, next) = book.select(&selection, &|_| true);
+        let mut selection = Selection::default();
+        let first = book.select(&selection, 3, &|_| true);
         assert_eq!(names(&first), ["b", "d", "c"]);
-        selection.after = next;
-        let (second, next) = book.select(&selection, &|_| true);
-        assert_eq!((names(&second), next), (vec!["a"], None));
+        selection.after = first.last().map(Known::place);
+        let second = book.select(&selection, 3, &|_| true);
+        assert_eq!(names(&second), ["a"]);
     }
 
     #[test]
@@ -244,11 +359,8 @@ mod tests {
         assert!(book.note(known("b", 2, true), None));
         assert!(!book.note(known("b", 2, true), None));
         book.note(known("c", 3, false), None);
-        let all = Selection {
-            limit: 9,
-            ..Selection::default()
-        };
-        assert_eq!(names(&book.select(&all, &|_| true).0), ["c", "a"]);
+        let all = Selection::default();
+        assert_eq!(names(&book.select(&all, 9, &|_| true)), ["c", "a"]);
         assert!(book.note(known("a", 1, true), None));
         let mut unplaced = known("a", 1, true);
         unplaced.cluster = None;

@@ -17,6 +17,8 @@ pub struct Lookback {
     pub cause: &'static str,
     /// Whether the answer was waited for in vain.
     pub timed_out: bool,
+    /// Whether anything could be read afterwards.
+    pub was_read: bool,
     /// The cluster's state as it was read; `None` when it could not be read.
     pub state: Option<State>,
     /// What was looked at and found, for the caller.

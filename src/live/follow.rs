@@ -1,63 +1,30 @@
 //! Operations: those that vendors track, and those that only the gateway does, whose progress follows from the cluster.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::book::{Known, Origin, Place, Selection};
+use super::book::{Known, Origin};
 use super::evidence::{Agreement, agree, has_workers, made_by};
 use super::flight::Answer;
+use super::intent::OWN;
+use super::keep::{Subject, Task};
 use super::{Connected, Failure, Live, Seen, Target};
 use crate::domain::{
-    Cluster, ClusterId, ClusterPatch, ClusterSpec, Operation, OperationError, OperationId,
-    OperationKind, OperationState, SourceName, State,
+    Cluster, ClusterId, ClusterSpec, Operation, OperationError, OperationId, OperationKind,
+    OperationState, SourceName, State,
 };
 use crate::provider::{Capability, ErrorKind, ProviderError};
 
 /// What became of a change that cannot be seen at its cluster after so much time is not known.
 const SETTLED: Duration = Duration::from_mins(2);
 
-/// Begins the names of operations that only the gateway tracks.
-const OWN: &str = "gw-";
-
-/// What an operation that only the gateway tracks is about.
+/// An operation that only the gateway tracks.
 pub(super) struct Follow {
-    kind: OperationKind,
     began: Instant,
-    before: Option<Cluster>,
-    patch: Option<ClusterPatch>,
-    subject: Mutex<Subject>,
-    /// Whether the cluster was seen at work since.
-    has_worked: AtomicBool,
-}
-
-#[derive(Clone)]
-enum Subject {
-    Cluster(Target),
-    /// A cluster that was accepted and is not there yet.
-    Creation(Creation),
-}
-
-/// A creation whose cluster is not there yet.
-#[derive(Clone)]
-pub(super) struct Creation {
-    pub(super) spec: Box<ClusterSpec>,
-    /// Clusters that had the name before: none of them is the new one.
-    pub(super) namesakes: Vec<ClusterId>,
-    /// When it was sent: what is older is not the new one either.
-    pub(super) began: Timestamp,
-}
-
-/// A write that goes on at a vendor who tells no operation.
-pub(super) struct Begun {
-    pub(super) kind: OperationKind,
-    pub(super) target: Option<Target>,
-    pub(super) creation: Option<Creation>,
-    pub(super) before: Option<Cluster>,
-    pub(super) patch: Option<ClusterPatch>,
+    task: Mutex<Task>,
 }
 
 impl Live {
@@ -65,7 +32,17 @@ impl Live {
     pub async fn operation(&self, id: &OperationId, fresh: bool) -> Result<Answer<Known>, Failure> {
         let source = SourceName::new(id.source()).map_err(|_| Failure::NoSource)?;
         let connected = self.connected(&source)?;
-        let noted = self.0.book.find(id);
+        let noted = match self.0.book.find(id) {
+            Some(noted) => Some(noted),
+            None => match self.left(id).await? {
+                // Only who owns it looks how far it is.
+                Some(known) if known.operation.done || known.origin == Origin::Gateway => {
+                    return Ok(answer(known, None));
+                }
+                Some(known) => Some((known, None)),
+                None => None,
+            },
+        };
         let followed = match &noted {
             Some((known, _)) if known.operation.done => return Ok(answer(known.clone(), None)),
             Some((known, Some(follow))) => {
@@ -77,6 +54,7 @@ impl Live {
             Some(read) => read,
             None => self.vendor_operation(connected, id, fresh).await,
         };
+        self.keep_up(id).await;
         match (read, noted) {
             (Err(failure), Some((known, _))) if failure.leaves_standing() => {
                 Ok(answer(known, Some(failure)))
@@ -85,9 +63,20 @@ impl Live {
         }
     }
 
-    /// What is known of an operation; nobody is asked.
-    pub fn known_operation(&self, id: &OperationId) -> Option<Known> {
-        self.0.book.find(id).map(|(known, _)| known)
+    /// What is kept of an operation that is not in the book. One that its vendor tracks can be asked for without it.
+    async fn left(&self, id: &OperationId) -> Result<Option<Known>, Failure> {
+        match self.kept(id).await {
+            Err(_) if !id.native().is_some_and(|native| native.starts_with(OWN)) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// What is known of an operation; no vendor is asked.
+    pub async fn known_operation(&self, id: &OperationId) -> Result<Option<Known>, Failure> {
+        match self.0.book.find(id) {
+            Some((known, _)) => Ok(Some(known)),
+            None => self.left(id).await,
+        }
     }
 
     /// The operations of one cluster, the newest first.
@@ -115,6 +104,10 @@ impl Live {
             failed = failed.or_else(|| one.failed.clone());
             known.push(Known::clone(&one.value));
         }
+        for one in &known {
+            self.keep_up(&one.id).await;
+        }
+        self.join_kept(&target.id, &mut known).await;
         known.sort_by_key(|known| {
             let operation = &known.operation;
             std::cmp::Reverse(operation.created_at.or(operation.started_at))
@@ -124,15 +117,6 @@ impl Live {
             at,
             failed,
         })
-    }
-
-    /// Operations that this gateway started or saw, as it knows them, and the place after the last where there are more.
-    pub fn known_operations(
-        &self,
-        selection: &Selection,
-        sees: &dyn Fn(&Known) -> bool,
-    ) -> (Vec<Known>, Option<Place>) {
-        self.0.book.select(selection, sees)
     }
 
     async fn vendor_operation(
@@ -180,8 +164,10 @@ impl Live {
             provider: connected.provider.kind(),
             cluster,
             origin: Origin::Vendor,
+            since: operation.created_at.unwrap_or(at),
             operation,
             at,
+            durable: false,
         };
         let is_new = self.0.book.find(&id).is_none();
         let has_ended = self.0.book.note(known.clone(), None);
@@ -193,44 +179,34 @@ impl Live {
     }
 
     /// Begins to follow a write whose vendor tells no operation.
-    pub(super) fn follow(&self, connected: &Connected, begun: Begun) -> Option<Known> {
-        let subject = match (begun.target.clone(), begun.creation) {
-            (Some(target), _) => Subject::Cluster(target),
-            (None, Some(creation)) => Subject::Creation(creation),
-            (None, None) => return None,
-        };
-        let mut name = [0; 16];
-        // Without randomness there is no name, and what has no name cannot be followed.
-        getrandom::fill(&mut name).ok()?;
-        let native_id = format!("{OWN}{:032x}", u128::from_be_bytes(name));
+    pub(super) fn follow(&self, connected: &Connected, native_id: &str, task: Task) -> Known {
         let at = super::now();
+        let cluster = match &task.subject {
+            Subject::Cluster(target) => Some(target.id.clone()),
+            Subject::Creation { .. } => None,
+        };
         let known = Known {
-            id: OperationId::new(&connected.name, &native_id),
+            id: OperationId::new(&connected.name, native_id),
             source: connected.name.clone(),
             provider: connected.provider.kind(),
-            cluster: begun.target.map(|target| target.id),
+            cluster,
             origin: Origin::Gateway,
             operation: Operation {
-                native_id,
-                kind: begun.kind,
+                native_id: native_id.to_owned(),
+                kind: task.kind,
                 state: OperationState::Running,
-                created_at: Some(at),
-                started_at: Some(at),
+                created_at: Some(task.began),
+                started_at: Some(task.began),
                 updated_at: Some(at),
                 ..Operation::default()
             },
+            since: task.began,
             at,
+            durable: false,
         };
-        let follow = Follow {
-            kind: begun.kind,
-            began: Instant::now(),
-            before: begun.before,
-            patch: begun.patch,
-            subject: Mutex::new(subject),
-            has_worked: AtomicBool::new(false),
-        };
-        self.0.book.note(known.clone(), Some(Arc::new(follow)));
-        Some(known)
+        let follow = Arc::new(Follow::new(task));
+        self.0.book.note(known.clone(), Some(follow));
+        known
     }
 
     /// Looks at the cluster of an operation that only the gateway tracks.
@@ -241,10 +217,8 @@ impl Live {
         follow: &Follow,
         fresh: bool,
     ) -> Result<Answer<Known>, Failure> {
-        let subject = (follow.subject.lock())
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let seen = match subject {
+        let task = follow.task();
+        let seen = match task.subject {
             Subject::Cluster(target) => match self.detail(&target, fresh).await {
                 Ok(detail) if detail.failed.is_some() => {
                     return Ok(answer(known, detail.failed.clone()));
@@ -253,8 +227,9 @@ impl Live {
                 Err(Failure::Provider(error)) if error.kind == ErrorKind::NotFound => None,
                 Err(failure) => return Err(failure),
             },
-            Subject::Creation(creation) => {
-                let Some(cluster) = self.appeared(connected, follow, &creation).await? else {
+            Subject::Creation { spec, namesakes } => {
+                let appeared = self.appeared(connected, follow, spec, &namesakes);
+                let Some(cluster) = appeared.await? else {
                     known.at = super::now();
                     return Ok(answer(known, None));
                 };
@@ -279,7 +254,10 @@ impl Live {
 
     /// A cluster that was to be removed and that its vendor no longer has: readers see that before they see the work's end.
     async fn show_gone(&self, connected: &Connected, known: &Known, follow: &Follow) {
-        let was_meant = matches!(follow.kind, OperationKind::Destroy | OperationKind::Forget);
+        let was_meant = matches!(
+            follow.task().kind,
+            OperationKind::Destroy | OperationKind::Forget
+        );
         if let Some(id) = known.cluster.clone().filter(|_| was_meant) {
             self.0.ledger.seen(&connected.name, Seen::Gone(id)).await;
         }
@@ -290,21 +268,19 @@ impl Live {
         &self,
         connected: &Connected,
         follow: &Follow,
-        creation: &Creation,
+        spec: Box<ClusterSpec>,
+        namesakes: &[ClusterId],
     ) -> Result<Option<Cluster>, Failure> {
-        let (provider, wanted) = (Arc::clone(&connected.provider), creation.spec.clone());
+        let provider = Arc::clone(&connected.provider);
         let find = self.bounded_of(&connected.name, None, "find_created", async move {
-            provider.find_created(&wanted).await
+            provider.find_created(&spec).await
         });
-        let found = made_by(find.await?, &creation.namesakes, creation.began);
+        let found = made_by(find.await?, namesakes, follow.locked().began);
         let Some(listed) = found else {
             return Ok(None);
         };
         let cluster = listed.cluster.clone();
-        *follow
-            .subject
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Subject::Cluster(Target {
+        follow.locked().subject = Subject::Cluster(Target {
             id: cluster.id.clone(),
             source: connected.name.clone(),
             locator: listed.locator.clone(),
@@ -316,11 +292,32 @@ impl Live {
 }
 
 impl Follow {
+    /// Follows what a task began, however long ago.
+    pub(super) fn new(task: Task) -> Self {
+        let ago = super::now().duration_since(task.began);
+        let ago = Duration::try_from(ago).unwrap_or_default();
+        let now = Instant::now();
+        Self {
+            began: now.checked_sub(ago).unwrap_or(now),
+            task: Mutex::new(task),
+        }
+    }
+
+    /// What it takes to go on following it.
+    pub(super) fn task(&self) -> Task {
+        self.locked().clone()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Task> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Brings an operation up to date with the cluster; `None` is a cluster that is gone.
     fn tell(&self, operation: &mut Operation, cluster: Option<&Cluster>, at: Timestamp) {
+        let had_time = self.began.elapsed() >= SETTLED;
         operation.updated_at = Some(at);
         operation.native_status = cluster.and_then(|cluster| cluster.status.native.clone());
-        operation.state = self.state(cluster);
+        operation.state = self.locked().state(cluster, had_time);
         operation.done = matches!(
             operation.state,
             OperationState::Succeeded | OperationState::Failed | OperationState::Unknown
@@ -336,8 +333,11 @@ impl Follow {
             });
         }
     }
+}
 
-    fn state(&self, cluster: Option<&Cluster>) -> OperationState {
+impl Task {
+    /// How far it is, as its cluster shows; `None` is a cluster that is gone.
+    fn state(&mut self, cluster: Option<&Cluster>, had_time: bool) -> OperationState {
         let Some(cluster) = cluster else {
             return match self.kind {
                 OperationKind::Destroy | OperationKind::Forget => OperationState::Succeeded,
@@ -348,11 +348,10 @@ impl Follow {
             };
         };
         let state = cluster.status.state;
-        let is_at_work = matches!(
+        self.has_worked |= matches!(
             state,
             State::Pending | State::Provisioning | State::Updating | State::Deleting
         );
-        let has_worked = self.has_worked.fetch_or(is_at_work, Ordering::Relaxed) || is_at_work;
         match (self.kind, state) {
             // A record is gone when it cannot be read.
             (OperationKind::Forget, _) => OperationState::Running,
@@ -362,13 +361,13 @@ impl Follow {
                 State::Running | State::Degraded,
             ) => OperationState::Succeeded,
             // The state that the cluster failed in before is no end of what began since.
-            (_, State::Failed) if has_worked || self.was() != Some(State::Failed) => {
+            (_, State::Failed) if self.has_worked || self.was() != Some(State::Failed) => {
                 OperationState::Failed
             }
             (OperationKind::Destroy, _) => OperationState::Running,
             (_, State::Deleting | State::Deleted) => OperationState::Failed,
             (OperationKind::Update, State::Running | State::Degraded | State::Stopped) => {
-                self.end_of_change(cluster, has_worked)
+                self.end_of_change(cluster, had_time)
             }
             _ => OperationState::Running,
         }
@@ -376,15 +375,14 @@ impl Follow {
 
     /// How far a change is whose cluster is not at work: it succeeded when what was asked for can be seen. That the cluster was at
     /// work, or had time for it, does not show whose work that was.
-    fn end_of_change(&self, cluster: &Cluster, has_worked: bool) -> OperationState {
-        let had_time = self.began.elapsed() >= SETTLED;
+    fn end_of_change(&self, cluster: &Cluster, had_time: bool) -> OperationState {
         let Some(patch) = &self.patch else {
             return OperationState::Unknown;
         };
-        let is_seen = match agree(patch, self.before.as_ref(), cluster) {
+        let is_seen = match agree(patch, self.before.as_deref(), cluster) {
             Agreement::Changed => true,
-            Agreement::AsWanted => has_worked || had_time,
-            Agreement::Unknown => (has_worked || had_time) && has_workers(patch, cluster),
+            Agreement::AsWanted => self.has_worked || had_time,
+            Agreement::Unknown => (self.has_worked || had_time) && has_workers(patch, cluster),
             Agreement::Otherwise => false,
         };
         match (is_seen, had_time) {

@@ -13,7 +13,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Live;
+use super::intent::outcome;
+use super::keep::Record;
+use super::{Done, Live, WriteFailure};
+use crate::domain::{Kind, SourceName};
 
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_hours(24);
@@ -58,7 +61,7 @@ pub struct Finished {
 }
 
 /// What beginning under a key meets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Begun {
     /// Nothing: the key is now taken.
     New,
@@ -66,6 +69,8 @@ pub enum Begun {
     Running,
     /// The same request, which has ended so.
     Ended(Outcome),
+    /// The same request, sent by a process that is no more, and what came of it. Its answer is this process's to give now.
+    Left(Box<Record>),
     /// Another request.
     OtherRequest,
     /// No room for one more.
@@ -111,12 +116,13 @@ pub enum Refusal {
 
 impl Live {
     /// Carries out a caller's write once for each key, in a task that outlives the caller. One caller has at most
-    /// [`MOST_OF_ONE`] under way.
+    /// [`MOST_OF_ONE`] under way. `recall` gives the answer to a write that a process sent which is no more.
     pub async fn once<F>(
         &self,
         caller: &str,
         key: Option<(Key, Print)>,
         work: F,
+        recall: impl FnOnce(Result<Done, WriteFailure>, &SourceName, &Kind) -> Finished + Send + 'static,
     ) -> Result<Once, Refusal>
     where
         F: Future<Output = Finished> + Send + 'static,
@@ -128,7 +134,7 @@ impl Live {
         let (told, ended) = oneshot::channel();
         let keys = Arc::clone(&self.0.keys);
         let task = async move {
-            let answer = under_key(keys.as_ref(), key, work).await;
+            let answer = under_key(keys.as_ref(), key, work, recall).await;
             drop(place);
             // The caller may be gone; the key knows the answer.
             let _ = told.send(answer);
@@ -176,7 +182,12 @@ impl Drop for Taken {
     }
 }
 
-async fn under_key<F>(keys: &dyn Keys, key: Option<(Key, Print)>, work: F) -> Result<Once, Refusal>
+async fn under_key<F>(
+    keys: &dyn Keys,
+    key: Option<(Key, Print)>,
+    work: F,
+    recall: impl FnOnce(Result<Done, WriteFailure>, &SourceName, &Kind) -> Finished + Send,
+) -> Result<Once, Refusal>
 where
     F: Future<Output = Finished> + Send,
 {
@@ -201,6 +212,15 @@ where
             outcome,
             is_replayed: true,
         }),
+        Begun::Left(record) => {
+            let (source, provider) = (record.known.source.clone(), record.known.provider.clone());
+            let Finished { outcome, is_final } = recall(outcome(*record), &source, &provider);
+            keys.end(key, is_final.then(|| outcome.clone())).await;
+            Ok(Once {
+                outcome,
+                is_replayed: true,
+            })
+        }
         Begun::Running => Err(Refusal::Running),
         Begun::OtherRequest => Err(Refusal::OtherRequest),
         Begun::Full => Err(Refusal::Full),

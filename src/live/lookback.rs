@@ -11,12 +11,14 @@ use crate::domain::{OperationId, State};
 use crate::provider::{Capability, ErrorKind, Infrastructure, Listed};
 
 /// The moment before a write was sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Since {
     /// By our clock.
     pub(super) at: Timestamp,
     /// What the book knew by then: none of it is of the write.
     pub(super) mark: u64,
+    /// Operations that were known to another process before.
+    pub(super) earlier: Vec<OperationId>,
 }
 
 /// A write that was sent.
@@ -27,7 +29,9 @@ pub(super) struct Sent<'a> {
     /// What.
     pub(super) write: &'a Write,
     /// When.
-    pub(super) since: Since,
+    pub(super) since: &'a Since,
+    /// The vendor's part of the id of an operation of which the vendor tells nothing; without it nothing is followed.
+    pub(super) native_id: Option<&'a str>,
 }
 
 impl Live {
@@ -42,6 +46,7 @@ impl Live {
             connected,
             write,
             since,
+            native_id: _,
         } = sent;
         if let Some(target) = write.target() {
             self.forget_answers(&target.id);
@@ -99,6 +104,7 @@ impl Live {
         Err(WriteFailure::Unknown(Lookback {
             cause,
             timed_out,
+            was_read: last.is_some(),
             state: (last.as_ref())
                 .and_then(|look| look.cluster.as_ref())
                 .map(|cluster| cluster.status.state),
@@ -107,7 +113,7 @@ impl Live {
     }
 
     /// Reads a cluster and its operations; `None` when neither could be read.
-    async fn look_at(&self, connected: &Connected, target: &Target, since: Since) -> Option<Look> {
+    async fn look_at(&self, connected: &Connected, target: &Target, since: &Since) -> Option<Look> {
         let mut look = Look::default();
         match self
             .read(connected.provider.describe(&target.locator))
@@ -131,7 +137,7 @@ impl Live {
                 Ok(mut operations) => {
                     operations.retain(|operation| {
                         let id = OperationId::new(&connected.name, &operation.native_id);
-                        !self.0.book.had(&id, since.mark)
+                        !self.0.book.had(&id, since.mark) && !since.earlier.contains(&id)
                     });
                     look.operations = Some(operations);
                 }

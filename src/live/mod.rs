@@ -6,14 +6,20 @@
 //! A write is sent once and never repeated. It runs in a task of its own, so that a caller that goes away does not leave half
 //! of it, and [`Live::stop`] awaits it. Where its answer is lost, the cluster is read back, and what is answered is what was
 //! found ([`WriteFailure::Unknown`]). What a call has shown of a cluster is told to a [`Ledger`] before the call is answered.
+//!
+//! Where something outlives the process ([`Keep`], [`Keys`]), a write is kept there before its vendor is asked. What a process leaves
+//! that ends in the middle is looked for by another one, and never sent again.
 
 mod book;
 mod evidence;
 mod flight;
 mod follow;
+mod intent;
+mod keep;
 mod keys;
 mod lookback;
 mod read;
+mod tend;
 mod weigh;
 mod write;
 
@@ -23,6 +29,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -35,9 +42,10 @@ use crate::domain::{
 };
 use crate::provider::{Described, ErrorKind, Listed, Locator, Provider, ProviderError};
 
-pub use book::{Known, Origin, Selection};
+pub use book::{Known, Origin, Place, Selection};
 pub use evidence::Lookback;
 pub use flight::Answer;
+pub use keep::{Away, Forgetful, Keep, Record, Stage, Standing, Subject, Task};
 pub use keys::{Begun, Finished, InMemory, Key, Keys, MOST_OF_ONE, Once, Outcome, Print, Refusal};
 pub use write::{Done, Write, WriteFailure};
 
@@ -54,13 +62,14 @@ pub struct Source {
 }
 
 /// A cluster that a call is about, as the inventory knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// The cluster.
     pub id: ClusterId,
     /// Its source.
     pub source: SourceName,
     /// Its address at the vendor.
+    #[serde(with = "keep::locator")]
     pub locator: Locator,
 }
 
@@ -157,6 +166,9 @@ pub enum Failure {
     /// The program is stopping.
     #[error("stopping")]
     Stopping,
+    /// What keeps operations cannot be reached, and nothing is known without it.
+    #[error("what keeps operations cannot be reached")]
+    Away,
     /// The call ended without an answer: a fault of this program.
     #[error("the call broke")]
     Broken,
@@ -174,7 +186,7 @@ impl Failure {
                     | ErrorKind::Conflict
                     | ErrorKind::NotReady
             ),
-            Self::Deadline | Self::Busy | Self::Stopping | Self::Broken => true,
+            Self::Deadline | Self::Busy | Self::Stopping | Self::Away | Self::Broken => true,
             Self::NoSource => false,
         }
     }
@@ -202,6 +214,7 @@ struct Inner {
     bounds: Bounds,
     ledger: Arc<dyn Ledger>,
     keys: Arc<dyn Keys>,
+    keep: Arc<dyn Keep>,
     runtime: Handle,
     details: Arc<Flights<ClusterId, Described>>,
     nodes: Arc<Flights<ClusterId, Vec<Node>>>,
@@ -218,6 +231,9 @@ struct Inner {
     reads: TaskTracker,
     writes: TaskTracker,
     stop: CancellationToken,
+    /// What says that this process is alive, as long as writes are under way.
+    tending: TaskTracker,
+    ended: CancellationToken,
 }
 
 impl Live {
@@ -229,6 +245,19 @@ impl Live {
         keys: Arc<dyn Keys>,
         runtime: &Handle,
     ) -> Self {
+        Self::keeping(sources, bounds, ledger, keys, Arc::new(Forgetful), runtime)
+    }
+
+    /// The same, with operations that outlive the process.
+    pub fn keeping(
+        sources: Vec<Source>,
+        bounds: Bounds,
+        ledger: Arc<dyn Ledger>,
+        keys: Arc<dyn Keys>,
+        keep: Arc<dyn Keep>,
+        runtime: &Handle,
+    ) -> Self {
+        let is_kept = keep.standing().is_some();
         let connected = |source: Source| {
             let connected = Connected {
                 name: source.name.clone(),
@@ -237,10 +266,11 @@ impl Live {
             };
             (source.name, connected)
         };
-        Self(Arc::new(Inner {
+        let live = Self(Arc::new(Inner {
             sources: sources.into_iter().map(connected).collect(),
             ledger,
             keys,
+            keep,
             runtime: runtime.clone(),
             details: Flights::new(bounds),
             nodes: Flights::new(bounds),
@@ -255,8 +285,23 @@ impl Live {
             reads: TaskTracker::new(),
             writes: TaskTracker::new(),
             stop: CancellationToken::new(),
+            tending: TaskTracker::new(),
+            ended: CancellationToken::new(),
             bounds,
-        }))
+        }));
+        if is_kept {
+            let (tended, ended) = (Arc::downgrade(&live.0), live.0.ended.clone());
+            let tending = tend::tend(tended, ended);
+            live.0.tending.spawn_on(tending, runtime);
+        }
+        live
+    }
+
+    /// How what keeps operations is; `None` where a restart forgets them.
+    pub fn standing(&self) -> Option<Standing> {
+        let mut standing = self.0.keep.standing()?;
+        standing.unkept += self.0.book.unkept();
+        Some(standing)
     }
 
     /// What a source's provider is.
@@ -281,6 +326,17 @@ impl Live {
                 "calls to vendors did not end in time"
             );
             self.abandon();
+        }
+        self.0.ended.cancel();
+        self.0.tending.close();
+        if tokio::time::timeout(grace, self.0.tending.wait())
+            .await
+            .is_err()
+        {
+            error!(
+                grace_ms = grace.as_millis(),
+                "operations were not left to others in time"
+            );
         }
     }
 
@@ -322,5 +378,7 @@ fn is_of(cluster: &Cluster, id: &ClusterId) -> bool {
     cluster.id == *id
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -189,6 +189,7 @@ pub(super) fn log(
         | Failure::Busy
         | Failure::NoSource
         | Failure::Stopping
+        | Failure::Away
         | Failure::Broken => None,
     };
     let upstream = error.and_then(|error| error.source.as_ref());

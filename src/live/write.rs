@@ -5,16 +5,15 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info};
 
 use super::book::Known;
 use super::evidence::{Lookback, made_by};
-use super::follow::{Begun, Creation};
+use super::keep::{Subject, Task};
 use super::lookback::{Sent, Since};
 use super::read::log;
-use super::{Connected, Failure, Live, Seen, Target, is_of};
+use super::{Connected, Failure, Key, Live, Seen, Target, is_of};
 use crate::domain::{
     Cluster, ClusterId, ClusterPatch, ClusterSpec, Kind, Operation, OperationKind, SourceName,
     State,
@@ -161,23 +160,6 @@ impl Write {
         }
     }
 
-    /// What is looked for where a creation that began at a time shows no cluster yet.
-    fn creation(&self, began: Timestamp) -> Option<Creation> {
-        match self {
-            Self::Create {
-                spec, namesakes, ..
-            } => Some(Creation {
-                spec: spec.clone(),
-                namesakes: namesakes.clone(),
-                began,
-            }),
-            Self::Update { .. }
-            | Self::Provision { .. }
-            | Self::Destroy { .. }
-            | Self::Forget { .. } => None,
-        }
-    }
-
     /// What no second write may touch meanwhile. A slash is in no id, so no cluster has the name of one to be.
     fn subject(&self) -> String {
         match self {
@@ -228,6 +210,26 @@ impl Live {
         write: Write,
         still: impl FnOnce() -> bool + Send,
     ) -> Result<Done, WriteFailure> {
+        self.write_under(None, write, still).await
+    }
+
+    /// The same, under a key by which who asks again is told what came of it, also by another process.
+    pub async fn write_under(
+        &self,
+        key: Option<&Key>,
+        write: Write,
+        still: impl FnOnce() -> bool + Send,
+    ) -> Result<Done, WriteFailure> {
+        // Much is remembered on the way; none of it is worth moving about.
+        Box::pin(self.carry_out(key, write, still)).await
+    }
+
+    async fn carry_out(
+        &self,
+        key: Option<&Key>,
+        write: Write,
+        still: impl FnOnce() -> bool + Send,
+    ) -> Result<Done, WriteFailure> {
         let connected = (self.connected(write.source())).map_err(WriteFailure::Refused)?;
         let _turn = self.turn(&write).ok_or(WriteFailure::Busy)?;
         if !still() {
@@ -244,17 +246,24 @@ impl Live {
         let since = Since {
             at: super::now(),
             mark: self.0.book.mark(),
+            earlier: (self.0.book).earlier(write.target().map(|target| &target.id)),
         };
+        let intent = self.intend(connected, &write, &since, key).await;
+        let mut intent = intent.map_err(WriteFailure::Refused)?;
+        let native_id = intent.as_ref().map(|intent| intent.native_id.clone());
         let sent = Sent {
             connected,
             write: &write,
-            since,
+            since: &since,
+            native_id: native_id.as_deref(),
         };
         let clock = Instant::now();
         let answer = timeout(self.0.bounds.write_deadline, send(connected, &write)).await;
         let (lost, timed_out) = match answer {
             Ok(Ok(written)) => {
-                let done = self.carried_out(sent, written).await;
+                self.accepted(intent.as_mut(), &written).await;
+                let mut done = self.carried_out(sent, written).await;
+                self.settled(intent, &mut done).await;
                 account_for(&write, "carried out", &Ok(done.clone()), clock);
                 return Ok(done);
             }
@@ -266,6 +275,7 @@ impl Live {
                     name(write.kind()),
                     &failure,
                 );
+                self.withdrawn(intent).await;
                 let refused = Err(WriteFailure::Refused(failure));
                 account_for(&write, "refused", &refused, clock);
                 return refused;
@@ -288,9 +298,15 @@ impl Live {
             | Failure::Busy
             | Failure::NoSource
             | Failure::Stopping
+            | Failure::Away
             | Failure::Broken => ("UPSTREAM_TIMEOUT", true),
         };
-        let outcome = self.look_back(sent, cause, timed_out).await;
+        let mut outcome = self.look_back(sent, cause, timed_out).await;
+        match &mut outcome {
+            Ok(done) => self.settled(intent, done).await,
+            Err(WriteFailure::Unknown(lookback)) => self.unknown(intent, lookback, false).await,
+            Err(_) => {}
+        }
         account_for(&write, "answer lost", &outcome, clock);
         outcome
     }
@@ -352,11 +368,12 @@ impl Live {
     }
 
     /// What a write that its vendor accepted comes to. Readers see it before it is answered.
-    async fn carried_out(&self, sent: Sent<'_>, written: Written) -> Done {
+    pub(super) async fn carried_out(&self, sent: Sent<'_>, written: Written) -> Done {
         let Sent {
             connected,
             write,
             since,
+            native_id: _,
         } = sent;
         let Written {
             cluster,
@@ -430,6 +447,7 @@ impl Live {
             connected,
             write,
             since,
+            native_id,
         } = sent;
         let cluster = target.as_ref().map(|target| target.id.clone());
         // What was accepted without a trace goes on somewhere.
@@ -438,16 +456,13 @@ impl Live {
             Some(operation) => {
                 Some(self.noted(connected, operation, cluster.clone(), super::now()))
             }
-            None if is_pending => self.follow(
-                connected,
-                Begun {
-                    kind: write.kind(),
-                    target,
-                    creation: write.creation(since.at),
-                    before: write.before().cloned(),
-                    patch: write.patch().cloned(),
-                },
-            ),
+            None if is_pending => native_id.map(|native_id| {
+                let mut task = Task::of(write, since);
+                if let Some(target) = target {
+                    task.subject = Subject::Cluster(target);
+                }
+                self.follow(connected, native_id, task)
+            }),
             None => None,
         };
         self.0.ledger.refresh(&connected.name);

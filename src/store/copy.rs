@@ -19,6 +19,8 @@ use super::pool::{Transaction, Value};
 use super::tables::{Holds, TABLES, Table};
 
 /// The form of the lines.
+/// What comes to the audit next is numbered after what was copied.
+const NEXT_AUDIT: &str = "SELECT setval(pg_get_serial_sequence('audit', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM audit), false)";
 const FORM: u32 = 1;
 /// Rows that are read or written at once, and bytes that are written.
 const ROWS: usize = 200;
@@ -157,6 +159,9 @@ impl Store {
                 rows.end(&mut transaction).await?;
                 if end.rows != count {
                     return Err(lines.wrong("rows are missing before it"));
+                }
+                if matches!(transaction, Transaction::Postgres(_)) {
+                    transaction.execute(NEXT_AUDIT, vec![]).await?;
                 }
                 transaction.commit().await?;
                 return Ok(count);

@@ -72,6 +72,10 @@ impl Durable {
         }
     }
 
+    pub(super) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The store, where it is open. One that is away is opened again by the next commit.
     pub(super) fn store(&self) -> Result<Arc<Store>, StoreError> {
         self.open.load_full().ok_or(StoreError::Late)

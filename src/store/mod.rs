@@ -1,4 +1,4 @@
-//! The inventory on disk: what was last known of every source outlives the process, and what changed is kept for a while.
+//! What outlives the process: what was last known of every source, what changed, operations, keys, and who did what.
 //!
 //! One writer hands each publication to the [`Recorder`], which makes it durable before readers see it. A store is a help and no
 //! condition: where it is damaged, full, locked or away, the gateway serves from memory, says so, and catches up.
@@ -12,8 +12,14 @@
 //! - **A store that opens late** gets all that is known in memory. What it has of sources that were not read yet stays there, for
 //!   the next start: nothing that readers saw becomes older by it.
 //!
+//! Operations, idempotency keys, API keys and the audit are written by any gateway of those that share a store ([`Owned`],
+//! [`ApiKeys`], [`AuditLog`]); who does what is decided by conditions of statements, and by the clock of the store.
+//!
 //! SQLite and PostgreSQL get the same statements; only their tables are made by two texts. Nothing else in the program names SQL.
 
+mod api_keys;
+mod audit_log;
+mod claims;
 mod copy;
 mod durable;
 mod error;
@@ -21,6 +27,8 @@ mod files;
 mod hooks;
 mod hours;
 mod open;
+mod operations;
+mod owned;
 mod past;
 mod pool;
 mod queue;
@@ -33,9 +41,12 @@ mod tables;
 mod verify;
 mod write;
 
+pub use api_keys::ApiKeys;
+pub use audit_log::AuditLog;
 pub use copy::CopyError;
 pub use error::StoreError;
 pub use open::Store;
+pub use owned::Owned;
 pub use recorder::Recorder;
 pub use settings::{Address, NoAddress, Settings};
 pub use verify::Verified;

@@ -50,6 +50,12 @@ const STEPS: &[(i64, &str, &str, &str)] = &[
         include_str!("sqlite/0004_hours.sql"),
         include_str!("postgres/0004_hours.sql"),
     ),
+    (
+        5,
+        "operations",
+        include_str!("sqlite/0005_operations.sql"),
+        include_str!("postgres/0005_operations.sql"),
+    ),
 ];
 
 /// An open store.
@@ -193,6 +199,28 @@ impl Store {
             .map(|(number, name, _, text)| (*number, *name, *text));
         migrator(steps).run(&pool).await?;
         Ok(store)
+    }
+
+    /// Opens a store that is there, beside a gateway that may have it open; its tables stay as they are.
+    pub(super) async fn beside(address: &Address) -> Result<Self, StoreError> {
+        let (pool, reads) = match address {
+            Address::File(file) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(file)
+                    .busy_timeout(TURN)
+                    .synchronous(SqliteSynchronous::Full)
+                    .foreign_keys(false)
+                    .disable_statement_logging();
+                let pool = one(SqlitePoolOptions::new()).connect_with(options).await?;
+                (Pool::Sqlite(pool.clone()), Pool::Sqlite(pool))
+            }
+            Address::Server(options) => {
+                let options = options.as_ref().clone().disable_statement_logging();
+                let pool = one(PgPoolOptions::new()).connect_with(options).await?;
+                (Pool::Postgres(pool.clone()), Pool::Postgres(pool))
+            }
+        };
+        Ok(Self::of(pool, reads, None))
     }
 
     /// Lets go of the store.

@@ -96,6 +96,14 @@ impl Pool {
         })
     }
 
+    /// Begins what several gateways may do at the same time: nothing of the inventory.
+    pub(super) async fn begin_shared(&self) -> Result<Transaction, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+        })
+    }
+
     /// Reads rows.
     pub(super) async fn fetch<T>(
         &self,
@@ -124,6 +132,18 @@ impl Pool {
         values: Vec<Value>,
     ) -> Result<u64, StoreError> {
         let mut transaction = self.begin().await?;
+        let rows = transaction.execute(sql, values).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+
+    /// Carries out one statement that several gateways may carry out at the same time; answers with the rows that it concerned.
+    pub(super) async fn execute_shared(
+        &self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<u64, StoreError> {
+        let mut transaction = self.begin_shared().await?;
         let rows = transaction.execute(sql, values).await?;
         transaction.commit().await?;
         Ok(rows)

@@ -15,7 +15,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use super::StoreError;
+use super::api_keys::ApiKeys;
+use super::audit_log::AuditLog;
 use super::durable::{Durable, Found, Keeping};
+use super::owned::Owned;
 use super::past::Changes;
 use super::queue::{Bounds, Lost, Origin, Queue};
 use super::settings::Settings;
@@ -103,6 +106,24 @@ impl Recorder {
         let mut recorder = Self::start(keeping, queue, error, runtime);
         recorder.durable = Some(durable);
         (Arc::new(recorder), restored)
+    }
+
+    /// API keys, kept in the same store.
+    pub fn api_keys(&self) -> Option<Arc<ApiKeys>> {
+        let durable = self.durable.as_ref()?;
+        Some(Arc::new(ApiKeys::of(Arc::clone(durable))))
+    }
+
+    /// The audit, kept in the same store; whoever writes it waits on this runtime.
+    pub fn audit_log(&self, runtime: &Handle) -> Option<Arc<AuditLog>> {
+        let durable = self.durable.as_ref()?;
+        Some(Arc::new(AuditLog::of(Arc::clone(durable), runtime)))
+    }
+
+    /// Operations and idempotency keys, kept in the same store.
+    pub fn owned(&self) -> Option<Arc<Owned>> {
+        let durable = self.durable.as_ref()?;
+        Some(Arc::new(Owned::over(Arc::clone(durable))))
     }
 
     pub(super) fn start(

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tracing::info;
 
 use super::StoreError;
+use super::claims::CLAIMED;
 use super::open::Store;
 use super::pool::Value;
 use super::settings::Settings;
@@ -33,6 +34,12 @@ const SOURCE: &str = "DELETE FROM source WHERE name = $1 \
 const CLUSTERS: &str = "DELETE FROM cluster WHERE (source, id) IN (SELECT source, id FROM cluster \
     WHERE source = $1 AND NOT EXISTS (SELECT 1 FROM source WHERE name = $1) LIMIT $2)";
 const GONE: &str = "DELETE FROM unseen WHERE source = $1";
+const OLD_OPERATIONS: &str = "DELETE FROM operation WHERE id IN \
+    (SELECT id FROM operation WHERE at < $1 ORDER BY at LIMIT $2)";
+const OLD_AUDIT: &str = "DELETE FROM audit WHERE id IN \
+    (SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)";
+const OLD_CLAIMS: &str = "DELETE FROM claim WHERE key IN \
+    (SELECT key FROM claim WHERE since < $1 ORDER BY since LIMIT $2)";
 const COUNT: &str = "SELECT COUNT(*) FROM change";
 
 impl Store {
@@ -47,6 +54,13 @@ impl Store {
             let first = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
             vec![
                 Value::Number(Some(first.as_microsecond())),
+                Value::count(ROWS),
+            ]
+        };
+        let millis = |keep: Duration| {
+            let first = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+            vec![
+                Value::Number(Some(first.as_millisecond())),
                 Value::count(ROWS),
             ]
         };
@@ -70,8 +84,20 @@ impl Store {
             let values = vec![Value::count(excess.min(ROWS))];
             self.forget(FIRST_CHANGES, values).await?;
         }
+        let operations = self
+            .pool
+            .execute(OLD_OPERATIONS, millis(settings.keep_operations))
+            .await?;
+        let claims = self.pool.execute(OLD_CLAIMS, millis(CLAIMED)).await?;
+        let audit = (self.pool)
+            .execute(OLD_AUDIT, before(settings.keep_audit))
+            .await?;
         let is_large = self.shrink(settings.most_bytes).await?;
-        Ok([old, attempts, hours].contains(&ROWS) || excess > ROWS || is_large)
+        Ok(
+            [old, attempts, hours, operations, claims, audit].contains(&ROWS)
+                || excess > ROWS
+                || is_large,
+        )
     }
 
     /// Deletes a little of the sources that are no longer configured, once nobody has seen them for as long as changes are kept;

@@ -23,6 +23,10 @@ pub struct Settings {
     pub most_changes: u64,
     /// Bytes that may be in use, about; the oldest changes and attempts go where it is more.
     pub most_bytes: u64,
+    /// How long operations are kept after they were last looked at.
+    pub keep_operations: Duration,
+    /// How long the audit is kept, where it is in the store.
+    pub keep_audit: Duration,
 }
 
 impl Settings {
@@ -32,6 +36,10 @@ impl Settings {
     pub const KEEP_ATTEMPTS: Duration = DAY.saturating_mul(30);
     /// How long the counts of hours are kept unless told otherwise: a year and a month.
     pub const KEEP_HOURS: Duration = DAY.saturating_mul(400);
+    /// How long operations are kept unless told otherwise.
+    pub const KEEP_OPERATIONS: Duration = DAY.saturating_mul(30);
+    /// How long the audit is kept unless told otherwise.
+    pub const KEEP_AUDIT: Duration = DAY.saturating_mul(365);
     /// Changes that are kept at most, unless told otherwise.
     pub const MOST_CHANGES: u64 = 1_000_000;
 
@@ -47,6 +55,8 @@ impl Settings {
             keep_hours: Self::KEEP_HOURS,
             most_changes: Self::MOST_CHANGES,
             most_bytes: Self::MOST_BYTES,
+            keep_operations: Self::KEEP_OPERATIONS,
+            keep_audit: Self::KEEP_AUDIT,
         }
     }
 }

@@ -128,6 +128,59 @@ pub(super) const TABLES: &[Table] = &[
             ("body", Bytes),
         ],
     ),
+    table(
+        "operation",
+        1,
+        &[
+            ("id", Text),
+            ("source", Text),
+            ("cluster", Text),
+            ("created", Number),
+            ("at", Number),
+            ("done", Number),
+            ("shown", Number),
+            ("owner", Text),
+            ("claim", Bytes),
+            ("became", Text),
+            ("body", Text),
+        ],
+    ),
+    table(
+        "claim",
+        1,
+        &[
+            ("key", Bytes),
+            ("print", Bytes),
+            ("since", Number),
+            ("owner", Text),
+            ("asked", Number),
+            ("answer", Text),
+        ],
+    ),
+    table(
+        "api_key",
+        1,
+        &[
+            ("id", Text),
+            ("made", Number),
+            ("used", Number),
+            ("entry", Text),
+        ],
+    ),
+    table(
+        "audit",
+        1,
+        &[
+            ("id", Number),
+            ("at", Number),
+            ("action", Text),
+            ("actor", Text),
+            ("target", Text),
+            ("status", Number),
+            ("request", Text),
+            ("line", Text),
+        ],
+    ),
 ];
 
 impl Table {

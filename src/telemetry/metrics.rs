@@ -102,6 +102,8 @@ pub mod name {
     pub const WEBHOOK_DEAD: &str = "clustergate_webhook_dead_letters";
     /// How long the oldest event waits.
     pub const WEBHOOK_OLDEST: &str = "clustergate_webhook_oldest_pending_age_seconds";
+    /// Operations and answers to idempotency keys that the store does not have; absent without a store.
+    pub const OPERATIONS_UNKEPT: &str = "clustergate_operations_unkept";
     /// Calls that the vendor says are left; absent where it does not say.
     pub const QUOTA_REMAINING: &str = "clustergate_source_quota_remaining";
     /// Calls that the vendor allows in one window; absent where it does not say.

@@ -28,8 +28,8 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("live", &["domain", "provider"]),
     // Changes are handed to guarded clients: `upstream`.
     ("hooks", &["domain", "inventory", "upstream"]),
-    // Deliveries are kept: `hooks`.
-    ("store", &["domain", "hooks", "inventory"]),
+    // Deliveries, operations, idempotency keys and API keys are kept there as well: `hooks`, `live`, `access`.
+    ("store", &["access", "domain", "hooks", "inventory", "live"]),
     // Where the inventory is kept is configured: `store`. The log format and filter are configured: `telemetry`; issuers and the keys file: `access`. A certificate that cannot be
     // shown is a mistake: `tls`.
     (

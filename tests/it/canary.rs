@@ -124,6 +124,7 @@ impl Stage {
         let issuer = Issuer::start().await;
         let settings = Settings {
             keys_file: Some(file.path().to_owned()),
+            keys_in_store: false,
             issuers: vec![issuer.settings()],
             audit: Some(Destination::File(folder.path().join("audit.jsonl"))),
             audit_required: false,

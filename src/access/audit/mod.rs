@@ -1,4 +1,4 @@
-//! Who did what: one JSON object on each line, to a file or to standard output, apart from the access log.
+//! Who did what: one JSON object on each line, to a file, to standard output or into a store, apart from the access log.
 //!
 //! Recording never waits: events go through a bounded queue to one thread that writes. What does not fit is counted, and the
 //! count is written as soon as there is room. Failed authentications are written at once when they are the first of their
@@ -38,6 +38,14 @@ pub enum Destination {
     Stdout,
     /// The end of a file; one that is moved away is begun anew.
     File(PathBuf),
+    /// The store, for all gateways that share it.
+    Store,
+}
+
+/// Where events are kept that are neither on standard output nor in a file.
+pub trait Shelf: Send + Sync {
+    /// Keeps events; done when they are durable. It is called by a thread that may wait.
+    fn keep(&self, events: &[Event]) -> io::Result<()>;
 }
 
 impl Destination {
@@ -86,6 +94,13 @@ pub struct Actor {
     kind: PrincipalKind,
     id: String,
     name: String,
+}
+
+impl Actor {
+    /// The id of the key, or the subject of the token.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl From<&Principal> for Actor {
@@ -190,8 +205,8 @@ impl Shared {
 
 impl Audit {
     /// Opens the destination and starts the thread that writes.
-    pub fn start(destination: &Destination) -> io::Result<Self> {
-        Self::over(Sink::open(destination)?)
+    pub fn start(destination: &Destination, shelf: Option<Arc<dyn Shelf>>) -> io::Result<Self> {
+        Self::over(Sink::open(destination, shelf)?)
     }
 
     fn over(sink: Sink) -> io::Result<Self> {

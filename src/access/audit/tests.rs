@@ -58,7 +58,7 @@ const GRACE: Duration = Duration::from_secs(10);
 async fn an_event_is_one_line_that_says_who_did_what() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
-    let audit = Audit::start(&Destination::File(path.clone())).unwrap();
+    let audit = Audit::start(&Destination::File(path.clone()), None).unwrap();
     let mut event = event(1);
     event.actor = Some(Actor::from(&*Principal::open()));
     event.remote = Some(Ipv4Addr::LOCALHOST.into());
@@ -217,10 +217,10 @@ fn failures_from_everywhere_are_not_told_apart_without_end() {
 async fn a_file_that_is_moved_away_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
-    let mut sink = Sink::open(&Destination::File(path.clone())).unwrap();
-    sink.write(b"{}\n").unwrap();
+    let mut sink = Sink::open(&Destination::File(path.clone()), None).unwrap();
+    sink.write(&[], b"{}\n").unwrap();
     std::fs::rename(&path, folder.path().join("audit.1")).unwrap();
-    sink.write(b"[]\n").unwrap();
+    sink.write(&[], b"[]\n").unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "[]\n");
     assert_eq!(
         std::fs::read_to_string(folder.path().join("audit.1")).unwrap(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Destination, Event, Shared};
+use super::{Action, Destination, Event, Shared, Shelf};
 
 /// How often counts, and the end, are looked for while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -24,14 +24,22 @@ pub(super) enum Sink {
         path: PathBuf,
         file: File,
     },
+    Shelf(Arc<dyn Shelf>),
     #[cfg(test)]
     Test(super::tests::Lines),
 }
 
 impl Sink {
-    pub(super) fn open(destination: &Destination) -> io::Result<Self> {
+    pub(super) fn open(
+        destination: &Destination,
+        shelf: Option<Arc<dyn Shelf>>,
+    ) -> io::Result<Self> {
         Ok(match destination {
             Destination::Stdout => Self::Stdout,
+            Destination::Store => {
+                let none = || io::Error::new(io::ErrorKind::NotFound, "there is no store");
+                Self::Shelf(shelf.ok_or_else(none)?)
+            }
             Destination::File(path) => Self::File {
                 file: append(path)?,
                 path: path.clone(),
@@ -39,8 +47,10 @@ impl Sink {
         })
     }
 
-    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Writes events, each of which is one of the lines.
+    pub(super) fn write(&mut self, events: &[Event], lines: &[u8]) -> io::Result<()> {
         match self {
+            Self::Shelf(shelf) => shelf.keep(events),
             Self::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(lines)?;
@@ -139,7 +149,7 @@ impl Writer {
                 lines.push(b'\n');
             }
         }
-        match self.sink.write(&lines) {
+        match self.sink.write(&events, &lines) {
             Ok(()) => {
                 self.shared.is_failing.store(false, Ordering::Relaxed);
                 if std::mem::take(&mut self.is_failing) {

@@ -88,7 +88,7 @@ fn start(issuers: Vec<IssuerSettings>, script: &Script) -> Arc<Access> {
     };
     let network =
         |_: &IssuerSettings| -> Result<Box<dyn Read>, AccessError> { Ok(Box::new(script.clone())) };
-    Access::start_over(&settings, &Handle::current(), network)
+    Access::start_over(&settings, Shared::default(), &Handle::current(), network)
         .unwrap()
         .unwrap()
 }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::access::Principal;
 use crate::domain::{ClusterId, ClusterPatch, Kind, OperationKind, SourceName};
 use crate::inventory::View;
-use crate::live::{Done, Finished, Write, WriteFailure};
+use crate::live::{Done, Finished, Key, Write, WriteFailure};
 use crate::provider::Capability;
 
 use super::super::code::Code;
@@ -84,8 +84,14 @@ pub(super) async fn carry_out(
     let viewer = Viewer::of(&parts.extensions, &api);
     let reach = viewer.fingerprint();
     let given = api.clone();
+    let under = key.clone();
+    let (teller, seer) = (api.clone(), viewer.clone());
+    // How far its caller saw is not known, so that whoever asks now is looked at.
+    let recall = move |outcome: Result<Done, WriteFailure>, source: &SourceName, kind: &Kind| {
+        finish(&teller, &seer, outcome, source, kind)
+    };
     let work = Box::pin(async move {
-        match act(&given, &parts, asked).await {
+        match act(&given, &parts, asked, under.as_ref()).await {
             Ok(finished) => finished,
             // What is refused before a write is sent does not bind its key.
             Err(problem) => keys::refusal(&problem, false),
@@ -99,7 +105,7 @@ pub(super) async fn carry_out(
         finished
     });
     let key = key.map(|key| (key, print));
-    let once = api.live.once(&caller, key, work).await;
+    let once = api.live.once(&caller, key, work, recall).await;
     let once = once.map_err(keys::refused)?;
     if once.is_replayed && once.outcome.reach != reach {
         about.check(&api, &viewer)?;
@@ -165,7 +171,12 @@ fn may_create_in(viewer: &Viewer, project: Option<&str>) -> Result<(), Problem> 
 }
 
 /// Looks up what a write is about, and carries it out.
-async fn act(api: &ApiState, parts: &Parts, asked: Asked) -> Result<Finished, Problem> {
+async fn act(
+    api: &ApiState,
+    parts: &Parts,
+    asked: Asked,
+    key: Option<&Key>,
+) -> Result<Finished, Problem> {
     let capability = match &asked {
         Asked::Create(_) => Capability::Create,
         Asked::Update(_) => Capability::Update,
@@ -189,7 +200,7 @@ async fn act(api: &ApiState, parts: &Parts, asked: Asked) -> Result<Finished, Pr
             spec: Box::new(spec),
             namesakes,
         };
-        let outcome = api.live.write(write).await;
+        let outcome = api.live.write_under(key, write, || true).await;
         return Ok(finish(api, &viewer, outcome, &source, &kind));
     }
     let found = Found::locate(api, &viewer, &parts.uri)?;
@@ -227,7 +238,7 @@ async fn act(api: &ApiState, parts: &Parts, asked: Asked) -> Result<Finished, Pr
     };
     // Another write may have ended between the look above and this one's turn.
     let still = || is_met(&viewer.current(api));
-    let outcome = api.live.write_if(write, still).await;
+    let outcome = api.live.write_under(key, write, still).await;
     let Found {
         target, provider, ..
     } = found;

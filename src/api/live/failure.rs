@@ -23,6 +23,7 @@ pub(super) fn code(failure: &Failure) -> &'static str {
         Failure::Busy => Code::Overloaded.as_str(),
         Failure::NoSource => Code::SourceNotFound.as_str(),
         Failure::Stopping => Code::ShuttingDown.as_str(),
+        Failure::Away => Code::OperationsUnavailable.as_str(),
         Failure::Broken => Code::Internal.as_str(),
     }
 }
@@ -40,6 +41,7 @@ pub(super) fn problem(failure: &Failure, source: &SourceName, provider: &Kind) -
             .with_source(source, provider),
         Failure::NoSource => Problem::source_not_found(source.as_str()),
         Failure::Stopping => Problem::new(Code::ShuttingDown),
+        Failure::Away => Problem::new(Code::OperationsUnavailable).with_retry_after(SHORTLY),
         Failure::Broken => Problem::new(Code::Internal),
     }
 }

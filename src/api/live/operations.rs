@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::{ClusterId, Kind, Operation, OperationId, OperationState, SourceName};
-use crate::live::{Failure, Known, Origin, Selection};
+use crate::live::{Failure, Known, Origin, Place, Selection};
 use crate::provider::{Capability, ErrorKind};
 
 use super::super::code::Code;
@@ -66,6 +66,8 @@ pub(in super::super) struct OperationItem {
     origin: Origin,
     /// When it was read, by our clock.
     fetched_at: Timestamp,
+    /// Whether it is kept in the store, so that it outlives the server; also false where the store was away when it began.
+    durable: bool,
     /// Whether the vendor could not be asked now, so that this is the last that is known.
     stale: bool,
     /// Why not; only where it is stale.
@@ -120,6 +122,7 @@ impl OperationItem {
             cluster: known.cluster.clone(),
             origin: known.origin,
             fetched_at: known.at,
+            durable: known.durable,
             stale: source_error.is_some(),
             source_error,
         }
@@ -129,7 +132,7 @@ impl OperationItem {
 /// Lists the operations that this server knows
 ///
 /// Those that it started and those that it saw at a cluster, as they were when they were last read: nothing is asked of a vendor.
-/// A restart forgets them.
+/// Those that were started outlive a restart where there is a store, and every server that shares it lists them.
 #[utoipa::path(
     get,
     path = "/operations",
@@ -188,13 +191,14 @@ pub(in super::super) async fn list_operations(
         selection.after = Some(place);
     }
     let sees = |known: &Known| viewer.sees_operation(&snapshot, known);
-    let (found, next) = api.live.known_operations(&selection, &sees);
+    let found = api.live.known_operations(&selection, &sees).await;
+    let (found, next) = found.map_err(|_| Problem::new(Code::OperationsUnavailable))?;
     let list = OperationList {
         items: found
             .iter()
             .map(|known| OperationItem::new(known, None))
             .collect(),
-        next_cursor: next.map(encode),
+        next_cursor: next.as_ref().map(encode),
     };
     super::super::respond::json(&list, AT_ONCE)
 }
@@ -221,7 +225,7 @@ pub(in super::super) async fn list_operations(
         (status = 409, description = "UPSTREAM_CONFLICT or UPSTREAM_NOT_READY", body = Document, content_type = "application/problem+json"),
         (status = 422, description = "UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "UPSTREAM_FAILED", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "UPSTREAM_FAILED, OPERATIONS_UNAVAILABLE, OVERLOADED or SHUTTING_DOWN", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "UPSTREAM_FAILED: no answer in time", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -239,7 +243,10 @@ pub(in super::super) async fn find_operation(
         .ok_or_else(missing)?;
     let snapshot = viewer.current(&api);
     let source = snapshot.source(id.source()).ok_or_else(missing)?;
-    let is_seen = match api.live.known_operation(&id) {
+    let known = api.live.known_operation(&id).await;
+    let known =
+        known.map_err(|failure| failure::problem(&failure, &source.name, &source.provider))?;
+    let is_seen = match known {
         Some(known) => viewer.sees_operation(&snapshot, &known),
         None => viewer.sees_unplaced(),
     };
@@ -259,6 +266,7 @@ pub(in super::super) async fn find_operation(
         | Failure::Deadline
         | Failure::Busy
         | Failure::Stopping
+        | Failure::Away
         | Failure::Broken => failure::problem(&failure, &source.name, &source.provider),
     })?;
     if !viewer.sees_operation(&snapshot, &read.value) {
@@ -329,19 +337,17 @@ pub(in super::super) async fn list_cluster_operations(
 }
 
 /// The place after an operation as a cursor.
-fn encode((time, count): (i64, u64)) -> String {
+fn encode((time, id): &Place) -> String {
     let mut bytes = time.to_be_bytes().to_vec();
-    bytes.extend(count.to_be_bytes());
+    bytes.extend(id.as_str().as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(cursor: &str) -> Option<(i64, u64)> {
-    let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(cursor).ok()?.try_into().ok()?;
-    let (time, count) = bytes.split_at(8);
-    Some((
-        i64::from_be_bytes(time.try_into().ok()?),
-        u64::from_be_bytes(count.try_into().ok()?),
-    ))
+fn decode(cursor: &str) -> Option<Place> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (time, id) = bytes.split_at_checked(8)?;
+    let id = OperationId::parse(std::str::from_utf8(id).ok()?)?;
+    Some((i64::from_be_bytes(time.try_into().ok()?), id))
 }
 
 #[cfg(test)]
@@ -350,10 +356,11 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_and_nothing_else_is_one() {
-        for place in [(0, 0), (-1, 7), (i64::MAX, u64::MAX)] {
-            assert_eq!(decode(&encode(place)), Some(place));
+        for (time, id) in [(0, "a:1"), (-1, "b:gw-0"), (i64::MAX, "c:%2F")] {
+            let place = (time, OperationId::parse(id).unwrap());
+            assert_eq!(decode(&encode(&place)), Some(place));
         }
-        for text in ["", "x", "AAAA", "*", &"A".repeat(23)] {
+        for text in ["", "x", "AAAA", "*", &"A".repeat(23), &"A".repeat(11)] {
             assert_eq!(decode(text), None, "{text}");
         }
     }

@@ -3,6 +3,7 @@
 mod lookback;
 mod operations;
 mod reads;
+mod restarts;
 mod writes;
 
 use std::sync::{Arc, Mutex};
@@ -288,6 +289,7 @@ fn code<T: std::fmt::Debug>(outcome: &Result<T, Failure>) -> &'static str {
         Failure::Busy => "busy",
         Failure::NoSource => "no source",
         Failure::Stopping => "stopping",
+        Failure::Away => "away",
         Failure::Broken => "broken",
     }
 }

@@ -335,20 +335,40 @@ async fn the_operations_of_a_cluster_are_the_vendors_and_ours() {
         limit: 10,
         ..Selection::default()
     };
-    assert_eq!(rig.live.known_operations(&all, &|_| true).0.len(), 3);
+    assert_eq!(
+        rig.live
+            .known_operations(&all, &|_| true)
+            .await
+            .unwrap()
+            .0
+            .len(),
+        3
+    );
     let ended = Selection {
         states: vec![OperationState::Succeeded],
         ..all.clone()
     };
     assert_eq!(
-        rig.live.known_operations(&ended, &|_| true).0[0].id,
+        rig.live
+            .known_operations(&ended, &|_| true)
+            .await
+            .unwrap()
+            .0[0]
+            .id,
         id("old")
     );
     let foreign = Selection {
         cluster: Some(target_of("d").id),
         ..all
     };
-    assert!(rig.live.known_operations(&foreign, &|_| true).0.is_empty());
+    assert!(
+        rig.live
+            .known_operations(&foreign, &|_| true)
+            .await
+            .unwrap()
+            .0
+            .is_empty()
+    );
     assert_eq!(
         rig.live
             .operation(&id("old"), true)

@@ -362,7 +362,7 @@ async fn a_write_that_outlasts_the_grace_is_logged_with_its_cluster() {
         keys_end()
     };
     let live = rig.live.clone();
-    let _caller = tokio::spawn(async move { live.once("", None, work).await });
+    let _caller = tokio::spawn(async move { live.once("", None, work, never).await });
     sleep(Duration::from_secs(1)).await;
     rig.live.stop(Duration::from_secs(1)).await;
     let log = heard.text();
@@ -481,6 +481,11 @@ fn key() -> (Key, Print) {
     (key, [7; 32])
 }
 
+/// Nothing is recalled: no process was there before.
+fn never(_: Result<Done, WriteFailure>, _: &SourceName, _: &Kind) -> Finished {
+    panic!("nothing was left")
+}
+
 /// Work that counts, takes a while and ends so.
 fn work(count: &Arc<AtomicUsize>, is_final: bool) -> BoxFuture<'static, Finished> {
     let count = Arc::clone(count);
@@ -505,16 +510,19 @@ async fn a_caller_that_goes_away_does_not_end_its_write() {
     let (rig, count) = (rig(Script::default()), Arc::default());
     let gone = timeout(
         Duration::from_secs(1),
-        rig.live.once("", Some(key()), work(&count, true)),
+        rig.live.once("", Some(key()), work(&count, true), never),
     );
     assert!(gone.await.is_err());
     // The same request again meets the running one, then its answer.
-    let running = rig.live.once("", Some(key()), work(&count, true)).await;
+    let running = rig
+        .live
+        .once("", Some(key()), work(&count, true), never)
+        .await;
     assert_eq!(running.unwrap_err(), Refusal::Running);
     sleep(Duration::from_secs(3)).await;
     let replayed = rig
         .live
-        .once("", Some(key()), work(&count, true))
+        .once("", Some(key()), work(&count, true), never)
         .await
         .unwrap();
     assert_eq!(
@@ -522,7 +530,7 @@ async fn a_caller_that_goes_away_does_not_end_its_write() {
         (true, b"0".to_vec())
     );
     let other = Some((key().0, [8; 32]));
-    let other = rig.live.once("", other, work(&count, true)).await;
+    let other = rig.live.once("", other, work(&count, true), never).await;
     assert_eq!(other.unwrap_err(), Refusal::OtherRequest);
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
@@ -533,7 +541,7 @@ async fn what_did_nothing_may_be_tried_again_under_its_key() {
     for number in 0..3_u8 {
         let once = rig
             .live
-            .once("", Some(key()), work(&count, false))
+            .once("", Some(key()), work(&count, false), never)
             .await
             .unwrap();
         assert_eq!(
@@ -541,7 +549,10 @@ async fn what_did_nothing_may_be_tried_again_under_its_key() {
             (false, vec![b'0' + number])
         );
     }
-    rig.live.once("", None, work(&count, true)).await.unwrap();
+    rig.live
+        .once("", None, work(&count, true), never)
+        .await
+        .unwrap();
     assert_eq!(count.load(Ordering::Relaxed), 4);
 }
 
@@ -550,12 +561,12 @@ async fn work_that_breaks_leaves_its_key_taken() {
     let rig = rig(Script::default());
     let broken = rig
         .live
-        .once("", Some(key()), async { panic!("on purpose") })
+        .once("", Some(key()), async { panic!("on purpose") }, never)
         .await;
     assert_eq!(broken.unwrap_err(), Refusal::Broken);
     let again = rig
         .live
-        .once("", Some(key()), work(&Arc::default(), true))
+        .once("", Some(key()), work(&Arc::default(), true), never)
         .await;
     assert_eq!(again.unwrap_err(), Refusal::Running);
 }
@@ -564,13 +575,16 @@ async fn work_that_breaks_leaves_its_key_taken() {
 async fn stopping_waits_for_writes_within_the_grace() {
     let (rig, count) = (rig(Script::default()), Arc::default());
     let (live, first) = (rig.live.clone(), work(&count, true));
-    let running = tokio::spawn(async move { live.once("", Some(key()), first).await });
+    let running = tokio::spawn(async move { live.once("", Some(key()), first, never).await });
     sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
     rig.live.stop(Duration::from_secs(10)).await;
     assert_eq!(began.elapsed(), Duration::from_secs(2));
     assert!(running.await.unwrap().is_ok());
-    let late = rig.live.once("", Some(key()), work(&count, true)).await;
+    let late = rig
+        .live
+        .once("", Some(key()), work(&count, true), never)
+        .await;
     assert_eq!(late.unwrap_err(), Refusal::Stopping);
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
@@ -590,18 +604,23 @@ async fn a_write_is_read_back_also_while_the_program_stops() {
     });
     let live = rig.live.clone();
     let writing = live.clone();
-    let once = rig.live.once("", Some(key()), async move {
-        let is_seen = writing.write(destroy()).await.is_ok();
-        Finished {
-            outcome: Outcome {
-                status: if is_seen { 200 } else { 500 },
-                headers: Vec::new(),
-                body: Vec::new(),
-                reach: 0,
-            },
-            is_final: true,
-        }
-    });
+    let once = rig.live.once(
+        "",
+        Some(key()),
+        async move {
+            let is_seen = writing.write(destroy()).await.is_ok();
+            Finished {
+                outcome: Outcome {
+                    status: if is_seen { 200 } else { 500 },
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                    reach: 0,
+                },
+                is_final: true,
+            }
+        },
+        never,
+    );
     let (once, ()) = tokio::join!(once, async {
         sleep(Duration::from_secs(1)).await;
         live.stop(Duration::from_secs(10)).await;

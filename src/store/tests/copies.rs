@@ -14,7 +14,7 @@ use crate::store::write::{Begun, Commit, write};
 use crate::store::{Store, StoreError};
 
 /// Tables that belong to one store and are not copied.
-const LEFT: [&str; 1] = ["_sqlx_migrations"];
+const LEFT: [&str; 3] = ["_sqlx_migrations", "live_owner", "live_clock"];
 
 /// Tables that the first version had.
 const FIRST: usize = 5;
@@ -45,6 +45,10 @@ async fn fill(store: &Store) {
         "INSERT INTO hook (name, place, seen_at) VALUES ('h', '11', 5)",
         "INSERT INTO delivery (hook, number, id, kind, generation, state, attempts, created_at, give_up_at, next_at, claimed_until, body) \
             SELECT 'h', generation, name, 'k', generation, 'pending', 0, 1, 2, 3, 4, print FROM source",
+        "INSERT INTO operation (id, source, created, at, done, shown, owner, body) VALUES ('o', 's', 1, 2, 0, 1, 'w', '{}')",
+        "INSERT INTO claim (key, print, since, owner, asked) SELECT print, print, 1, 'w', 0 FROM source",
+        "INSERT INTO api_key (id, made, used, entry) VALUES ('k', 1, 0, '{}')",
+        "INSERT INTO audit (id, at, action, line) VALUES (1, 5, 'write', '{}')",
     ] {
         store.pool.execute(sql, vec![]).await.unwrap();
     }
@@ -263,6 +267,8 @@ async fn migrate(place: &Place) {
     }
     transaction.commit().await.unwrap();
     for sql in [
+        "DROP TABLE live_owner",
+        "DROP VIEW live_clock",
         "DROP INDEX change_time",
         "ALTER TABLE change DROP COLUMN was",
         "CREATE INDEX change_at ON change (at)",

@@ -1,9 +1,12 @@
 //! The store over real files, and the recorder over one that fails as told.
 
+mod api_keys;
+mod audit;
 mod copies;
 mod files;
 mod hooks;
 mod hours;
+mod owned;
 mod past;
 mod recorder;
 mod scripted;

@@ -70,10 +70,27 @@ impl Process {
     }
 
     pub(crate) async fn ask(&self, method: &str, target: &str) -> Value {
+        self.send(method, target, "", &Value::Null).await.1
+    }
+
+    /// Sends a request with lines of headers, and JSON unless it is null; gives the head of the answer and its body.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &Value,
+    ) -> (String, Value) {
         let ask = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let body = if body.is_null() {
+                String::new()
+            } else {
+                body.to_string()
+            };
             let request = format!(
-                "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+                body.len()
             );
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
@@ -82,11 +99,10 @@ impl Process {
         };
         let answer = timeout(PATIENCE, ask).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(
-            !head.to_ascii_lowercase().contains("transfer-encoding"),
-            "{head}"
-        );
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+        let head = head.to_ascii_lowercase();
+        assert!(!head.contains("transfer-encoding"), "{head}");
+        let body = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        (head, body)
     }
 }
 

@@ -3,7 +3,9 @@
 mod copied;
 mod damage;
 mod hours;
+mod keys;
 pub(crate) mod killed;
+mod operations;
 mod postgres;
 mod restart;
 mod resumed;

@@ -1,0 +1,240 @@
+//! A write on its way into what outlives the process: before its vendor is asked, when it has said yes, and what came of it.
+
+use jiff::Timestamp;
+
+use super::book::{Known, Origin};
+use super::evidence::Lookback;
+use super::keep::{Record, Stage, Task};
+use super::lookback::Since;
+use super::write::{Done, Write, WriteFailure};
+use super::{Connected, Failure, Key, Live};
+use crate::domain::{Operation, OperationError, OperationId, OperationState, SourceName};
+use crate::provider::Written;
+
+/// Begins the names of operations that only the gateway tracks.
+pub(super) const OWN: &str = "gw-";
+
+/// The code of an operation of which it is not known what became of it.
+const UNKNOWN: &str = "WRITE_OUTCOME_UNKNOWN";
+
+/// A write that is, or is about to be, sent.
+pub(super) struct Intent {
+    /// The vendor's part of its id, should the vendor tell no operation.
+    pub(super) native_id: String,
+    record: Record,
+    /// Whether it is durable.
+    is_kept: bool,
+}
+
+impl Intent {
+    pub(super) fn id(&self) -> &OperationId {
+        &self.record.known.id
+    }
+
+    /// One that an earlier process left.
+    pub(super) fn left(record: Record) -> Self {
+        Self {
+            native_id: record.known.operation.native_id.clone(),
+            record,
+            is_kept: true,
+        }
+    }
+}
+
+impl Live {
+    /// Keeps a write before it is sent. Where nothing can be kept it is sent all the same, since who must act in an outage has
+    /// to be able to; then its operation says so.
+    pub(super) async fn intend(
+        &self,
+        connected: &Connected,
+        write: &Write,
+        since: &Since,
+        key: Option<&Key>,
+    ) -> Result<Option<Intent>, Failure> {
+        let mut name = [0; 16];
+        // Without randomness there is no name, and what has no name cannot be followed.
+        if getrandom::fill(&mut name).is_err() {
+            return Ok(None);
+        }
+        let native_id = format!("{OWN}{:032x}", u128::from_be_bytes(name));
+        let known = Known {
+            id: OperationId::new(&connected.name, &native_id),
+            source: connected.name.clone(),
+            provider: connected.provider.kind(),
+            cluster: write.target().map(|target| target.id.clone()),
+            origin: Origin::Gateway,
+            operation: Operation {
+                native_id: native_id.clone(),
+                kind: write.kind(),
+                state: OperationState::Pending,
+                created_at: Some(since.at),
+                ..Operation::default()
+            },
+            since: since.at,
+            at: since.at,
+            durable: false,
+        };
+        let record = Record {
+            known,
+            stage: Stage::Asked,
+            task: Some(Box::new(Task::of(write, since))),
+            is_shown: false,
+        };
+        let is_kept = match self.0.keep.intend(&record, key).await {
+            Ok(true) => self.0.keep.standing().is_some(),
+            // Another process has the key by now, and answers for it.
+            Ok(false) => return Err(Failure::Busy),
+            Err(_) => false,
+        };
+        Ok(Some(Intent {
+            native_id,
+            record,
+            is_kept,
+        }))
+    }
+
+    /// Keeps that the vendor has said yes, before anything else is asked of it.
+    pub(super) async fn accepted(&self, intent: Option<&mut Intent>, written: &Written) {
+        let Some(intent) = intent.filter(|intent| intent.is_kept) else {
+            return;
+        };
+        intent.record.stage = Stage::Accepted {
+            operation: written.operation.clone().map(Box::new),
+            is_pending: written.is_pending,
+        };
+        // What came of it is kept in a moment; until then it would be looked at as if there had been no answer.
+        let _ = self.0.keep.put(&intent.record).await;
+    }
+
+    /// Keeps what came of a write, before it is answered.
+    pub(super) async fn settled(&self, intent: Option<Intent>, done: &mut Done) {
+        let Some(intent) = intent else { return };
+        let now = super::now();
+        let record = if let Some(known) = &done.operation {
+            self.record_of(known)
+        } else {
+            let mut known = intent.record.known.clone();
+            known.cluster.clone_from(&done.cluster);
+            end(&mut known, OperationState::Succeeded, now);
+            Record {
+                known,
+                stage: Stage::Settled,
+                task: None,
+                is_shown: false,
+            }
+        };
+        let is_kept = self.0.keep.settle(intent.id(), &record).await.is_ok()
+            && self.0.keep.standing().is_some();
+        if let Some(known) = &mut done.operation {
+            known.durable = is_kept;
+            self.0.book.keep(&known.id, is_kept);
+        }
+    }
+
+    /// Keeps that nothing was carried out.
+    pub(super) async fn withdrawn(&self, intent: Option<Intent>) {
+        if let Some(intent) = intent {
+            // What stays is looked at by whoever adopts it, in vain.
+            let _ = self.0.keep.withdraw(intent.id()).await;
+        }
+    }
+
+    /// Keeps that it is not known what became of a write; `is_shown` where its caller was not told.
+    pub(super) async fn unknown(
+        &self,
+        intent: Option<Intent>,
+        lookback: &Lookback,
+        is_shown: bool,
+    ) {
+        let Some(intent) = intent else { return };
+        let id = intent.id().clone();
+        let mut known = intent.record.known;
+        end(&mut known, OperationState::Unknown, super::now());
+        known.operation.error = Some(OperationError {
+            code: Some(UNKNOWN.to_owned()),
+            message: Some(lookback.text.clone()),
+            retryable: Some(false),
+            ..OperationError::default()
+        });
+        let record = Record {
+            known,
+            stage: Stage::Settled,
+            task: None,
+            is_shown,
+        };
+        // Kept as well as can be: an intent that stays is looked at again by whoever adopts it.
+        let _ = self.0.keep.settle(&id, &record).await;
+    }
+
+    /// What is to be kept of an operation that is in the book.
+    pub(super) fn record_of(&self, known: &Known) -> Record {
+        let follow = self.0.book.find(&known.id).and_then(|(_, follow)| follow);
+        Record {
+            known: known.clone(),
+            stage: Stage::Settled,
+            task: follow.map(|follow| Box::new(follow.task())),
+            is_shown: true,
+        }
+    }
+
+    /// Keeps what is new of an operation that was begun here.
+    pub(super) async fn keep_up(&self, id: &OperationId) {
+        let Some(known) = self.0.book.due(id) else {
+            return;
+        };
+        let record = self.record_of(&known);
+        if self.0.keep.put(&record).await.is_ok() {
+            self.0.book.kept(&known);
+        }
+    }
+
+    /// What is kept of an operation, as far as this process does not know better.
+    pub(super) async fn kept(&self, id: &OperationId) -> Result<Option<Known>, Failure> {
+        let found = self.0.keep.find(id).await.map_err(|_| Failure::Away)?;
+        Ok(found.map(|record| record.known))
+    }
+
+    /// The sources whose vendors can be asked.
+    pub(super) fn sources(&self) -> Vec<SourceName> {
+        self.0.sources.keys().cloned().collect()
+    }
+}
+
+/// What is known of a write that an earlier process sent, for who asks again under its key.
+pub(super) fn outcome(record: Record) -> Result<Done, WriteFailure> {
+    let Record {
+        known, is_shown, ..
+    } = record;
+    let operation = &known.operation;
+    if operation.done
+        && operation.state == OperationState::Unknown
+        && known.origin == Origin::Gateway
+    {
+        let error = operation.error.clone().unwrap_or_default();
+        return Err(WriteFailure::Unknown(Lookback {
+            cause: "UPSTREAM_INTERRUPTED",
+            timed_out: false,
+            was_read: true,
+            state: None,
+            text: error.message.unwrap_or_default(),
+        }));
+    }
+    Ok(Done {
+        source: known.source.clone(),
+        provider: known.provider.clone(),
+        kind: operation.kind,
+        cluster: known.cluster.clone(),
+        is_pending: !operation.done,
+        was_read_back: true,
+        operation: is_shown.then_some(known),
+    })
+}
+
+fn end(known: &mut Known, state: OperationState, at: Timestamp) {
+    known.at = at;
+    let operation = &mut known.operation;
+    operation.state = state;
+    operation.done = true;
+    operation.updated_at = Some(at);
+    operation.completed_at = Some(at);
+}

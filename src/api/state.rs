@@ -264,6 +264,9 @@ impl ApiState {
         if self.0.ready.load(Ordering::Relaxed) {
             return true;
         }
+        if self.0.journal.is_waiting() {
+            return false;
+        }
         let snapshot = self.whole().current();
         let settled = self.0.started.elapsed() >= self.0.settings.ready_after
             || snapshot

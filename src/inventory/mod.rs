@@ -5,6 +5,7 @@
 //! each cluster's JSON, an order for each sort key, a bitmap for each filter value, the sums of what can be added. All of it is
 //! kept for each source apart, so that a refresh of one source leaves the others' as they are.
 
+mod account;
 mod batch;
 mod change;
 mod columns;
@@ -24,6 +25,7 @@ mod prepare;
 pub mod query;
 mod record;
 mod refresh;
+pub mod replicas;
 mod row;
 mod select;
 mod shelf;
@@ -161,6 +163,10 @@ pub trait Control: Send + Sync {
     fn refresh(&self, source: &SourceName) -> Option<Requested>;
     /// What the source's outbound stack has seen; `None` when there is no such source.
     fn vitals(&self, source: &SourceName) -> Option<Vitals>;
+    /// The same, of the calls of this gateway alone, where others read the source as well.
+    fn own_vitals(&self, source: &SourceName) -> Option<Vitals> {
+        self.vitals(source)
+    }
 }
 
 /// A refresh that was asked for.

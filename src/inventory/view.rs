@@ -87,6 +87,7 @@ fn narrow(whole: &Snapshot, reach: &Reach, fingerprint: u128) -> Snapshot {
         });
     let mut seen = Snapshot::new(whole.generation, whole.as_of, shelves.collect());
     seen.reach = fingerprint;
+    seen.variant = whole.variant;
     seen
 }
 

@@ -13,6 +13,7 @@ use tracing::{error, info};
 
 use super::StoreError;
 use super::files;
+use super::pool::Hold;
 use super::open::Store;
 use super::settings::{Address, Settings};
 use super::write::{self, Commit};
@@ -74,6 +75,31 @@ impl Durable {
         self.open.load_full().ok_or(StoreError::Late)
     }
 
+    /// The store; one that is away is opened.
+    pub(super) async fn connect(&self) -> Result<Arc<Store>, StoreError> {
+        if let Some(store) = self.open.load_full() {
+            return Ok(store);
+        }
+        let mut place = self.store.lock().await;
+        // Somebody else may have been faster.
+        if let Some(store) = self.open.load_full() {
+            return Ok(store);
+        }
+        let store = Arc::new(self.open().await?);
+        *place = Some(Arc::clone(&store));
+        self.open.store(Some(Arc::clone(&store)));
+        info!("the store is open");
+        Ok(store)
+    }
+
+    /// Has a store that failed be opened anew by whoever needs it next.
+    pub(super) fn forget(&self, store: &Arc<Store>) {
+        let open = self.open.load();
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, store)) {
+            self.open.compare_and_swap(&*open, None);
+        }
+    }
+
     /// Opens the store and reads back what it has of these sources. Where it cannot, nothing is known, and it is tried again later.
     pub(super) async fn restore(&self, sources: &[(SourceName, Kind)]) -> Found {
         let mut place = self.store.lock().await;
@@ -123,7 +149,11 @@ impl Durable {
     }
 
     async fn open(&self) -> Result<Store, StoreError> {
-        let opened = timeout(OPENING, Store::open(&self.settings.address)).await;
+        let hold = match self.settings.shared {
+            None => Hold::Alone,
+            Some(_) => Hold::Shared,
+        };
+        let opened = timeout(OPENING, Store::open_for(&self.settings.address, hold)).await;
         opened.unwrap_or(Err(StoreError::Late))
     }
 
@@ -196,6 +226,13 @@ impl Keeping for Durable {
 
     fn tidy(&self, now: Timestamp) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async move {
+            // A server has it of itself that several write; nobody waits for what is deleted.
+            if !self.is_file() {
+                return match self.open.load_full() {
+                    Some(store) => store.tidy(&self.settings, now).await,
+                    None => Ok(false),
+                };
+            }
             let place = self.store.lock().await;
             match place.as_ref() {
                 Some(store) => store.tidy(&self.settings, now).await,

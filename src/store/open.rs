@@ -6,11 +6,11 @@ use std::time::Duration;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Database, PgConnection, SqlStr};
+use sqlx::{ConnectOptions as _, Connection as _, Database, PgConnection, PgPool, SqlStr};
 
 use super::StoreError;
 use super::files::{self, Held};
-use super::pool::Pool;
+use super::pool::{Hold, Pool};
 use super::settings::Address;
 
 /// How long a statement waits for its turn.
@@ -24,12 +24,32 @@ const LOG: &str = "67108864";
 const READERS: u32 = 4;
 
 /// How the tables came to be: number, name, and the text for SQLite and for PostgreSQL. What was once released is never changed.
-const STEPS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "inventory",
-    include_str!("sqlite/0001_inventory.sql"),
-    include_str!("postgres/0001_inventory.sql"),
-)];
+const STEPS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "inventory",
+        include_str!("sqlite/0001_inventory.sql"),
+        include_str!("postgres/0001_inventory.sql"),
+    ),
+    (
+        6,
+        "replicas",
+        include_str!("sqlite/0006_replicas.sql"),
+        include_str!("postgres/0006_replicas.sql"),
+    ),
+];
+
+/// Connections of a gateway that shares its store: one for what is published, one for its leases, one to hear of the others.
+const SHARING: u32 = 3;
+/// What has the server end a session that holds up others: a gateway that was stopped, or cut off, while its turn lasts.
+const MANNERS: [(&str, &str); 6] = [
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("lock_timeout", "7s"),
+    ("statement_timeout", "30s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+];
 
 /// An open store.
 #[derive(Debug)]
@@ -38,15 +58,22 @@ pub struct Store {
     pub(super) pool: Pool,
     /// For what only reads, and must not wait for who writes.
     pub(super) reads: Pool,
+    /// For what gateways share, where several do.
+    pub(super) shared: Option<PgPool>,
     _held: Option<Held>,
 }
 
 impl Store {
     /// Opens a store, and makes it where there is none. A store of a later version is left as it is.
     pub async fn open(address: &Address) -> Result<Self, StoreError> {
+        Self::open_for(address, Hold::Alone).await
+    }
+
+    /// Does so for one gateway, or for several.
+    pub(super) async fn open_for(address: &Address, hold: Hold) -> Result<Self, StoreError> {
         match address {
             Address::File(file) => Self::open_file(file).await,
-            Address::Server(options) => Self::open_server(options).await,
+            Address::Server(options) => Self::open_server(options, hold).await,
         }
     }
 
@@ -66,6 +93,7 @@ impl Store {
         let store = Self {
             pool: Pool::Sqlite(pool.clone()),
             reads: Pool::Sqlite(some(SqlitePoolOptions::new()).connect_lazy_with(reading)),
+            shared: None,
             _held: Some(held),
         };
         let version: Vec<(String,)> = store.pool.fetch("SELECT sqlite_version()", vec![]).await?;
@@ -80,21 +108,29 @@ impl Store {
         Ok(store)
     }
 
-    async fn open_server(options: &PgConnectOptions) -> Result<Self, StoreError> {
+    async fn open_server(options: &PgConnectOptions, hold: Hold) -> Result<Self, StoreError> {
         let options = options.clone().disable_statement_logging();
         // Says at once that nobody answers, and why: a pool would ask again and again until its time is over.
         PgConnection::connect_with(&options).await?.close().await?;
         let reading = options
             .clone()
             .options([("default_transaction_read_only", "on")]);
+        let sharing = options.clone().options(MANNERS);
         let pool = one(PgPoolOptions::new()).connect_with(options).await?;
         let steps = STEPS
             .iter()
             .map(|(number, name, _, text)| (*number, *name, *text));
         migrator(steps).run(&pool).await?;
         let store = Self {
-            pool: Pool::Postgres(pool),
-            reads: Pool::Postgres(some(PgPoolOptions::new()).connect_lazy_with(reading)),
+            pool: Pool::Postgres(pool, hold),
+            reads: Pool::Postgres(
+                some(PgPoolOptions::new()).connect_lazy_with(reading),
+                hold,
+            ),
+            shared: (hold == Hold::Shared).then(|| {
+                let options = one(PgPoolOptions::new()).max_connections(SHARING);
+                options.connect_lazy_with(sharing)
+            }),
             _held: None,
         };
         // Says at once where another gateway has it.
@@ -105,6 +141,9 @@ impl Store {
     /// Lets go of the store.
     pub async fn close(&self) {
         self.reads.close().await;
+        if let Some(shared) = &self.shared {
+            shared.close().await;
+        }
         self.pool.close().await;
     }
 }

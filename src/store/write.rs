@@ -82,31 +82,41 @@ const META: &str = "INSERT INTO meta (name, value) VALUES ($1, $2) \
 /// Writes all of a commit or nothing.
 pub(super) async fn write(pool: &Pool, commit: &Commit) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await?;
+    write_in(&mut transaction, commit).await?;
+    transaction.commit().await
+}
+
+/// Does so within a transaction.
+pub(super) async fn write_in(
+    transaction: &mut Transaction,
+    commit: &Commit,
+) -> Result<(), StoreError> {
     for written in &commit.sources {
-        source(&mut transaction, written, commit.generation).await?;
+        source(transaction, written, commit.generation).await?;
     }
     let mut changes = Rows::of(&CHANGES);
     for batch in &commit.batches {
         for (place, one) in batch.changes().enumerate() {
             changes
-                .add(&mut transaction, change(batch, place, one))
+                .add(transaction, change(batch, place, one))
                 .await?;
         }
     }
-    changes.end(&mut transaction).await?;
+    changes.end(transaction).await?;
     let mut attempts = Rows::of(&ATTEMPTS);
     for (source, one) in &commit.attempts {
-        attempts.add(&mut transaction, attempt(source, one)).await?;
+        attempts.add(transaction, attempt(source, one)).await?;
     }
-    attempts.end(&mut transaction).await?;
-    meta(&mut transaction, "generation", commit.generation).await?;
+    attempts.end(transaction).await?;
+    meta(transaction, "generation", commit.generation).await?;
     if let Some(from) = commit.whole_from {
-        meta(&mut transaction, "changes_whole_from", from).await?;
+        meta(transaction, "changes_whole_from", from).await?;
     }
-    transaction.commit().await
+    Ok(())
 }
 
-async fn meta(transaction: &mut Transaction, name: &str, value: u64) -> Result<(), StoreError> {
+/// Raises a number.
+pub(super) async fn meta(transaction: &mut Transaction, name: &str, value: u64) -> Result<(), StoreError> {
     let values = vec![Value::text(name), Value::count(value)];
     transaction.execute(META, values).await.map(|_| ())
 }

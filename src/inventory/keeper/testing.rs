@@ -65,6 +65,7 @@ impl Stage {
             texts: names.iter().map(|_| Arc::default()).collect(),
             shelves,
             generation: FIRST,
+            as_of: at(FIRST),
             journal: Arc::new(Forgetful),
             inventory: Arc::clone(&inventory),
         };

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
-use crate::inventory::journal::{Forgetful, Journal};
+use crate::inventory::journal::{Forgetful, Journal, Standing};
 use crate::inventory::past::Past;
 use crate::inventory::{Control, Feed, Inventory, View};
 use crate::live::Live;
@@ -208,6 +208,13 @@ impl ApiState {
     /// The generation that is published now.
     pub(super) fn generation(&self) -> u64 {
         self.whole().current().generation
+    }
+
+    /// The same, where all that was done here is in it; `None` where it waits for a store that several gateways share.
+    pub(super) fn reliable_generation(&self) -> Option<u64> {
+        let standing = self.journal.standing();
+        let waits = |standing: Standing| standing.shared.is_some() && standing.behind.is_some();
+        (!standing.is_some_and(waits)).then(|| self.generation())
     }
 
     /// Tells of each new generation.

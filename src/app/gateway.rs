@@ -86,7 +86,11 @@ impl Gateway {
             None => Arc::new(Forgetful),
         };
         let asked = sources.clone();
-        let (inventory, keeper) = Keeper::resume(sources, restored, Arc::clone(&journal), runtime);
+        let commons = recorder.as_ref().and_then(|recorder| recorder.commons());
+        let (inventory, keeper) = match commons {
+            Some((commons, first)) => Keeper::join(sources, first, commons, runtime),
+            None => Keeper::resume(sources, restored, Arc::clone(&journal), runtime),
+        };
         let keeper = Arc::new(keeper);
         let live = live(&asked, &keeper, runtime);
         let control: Arc<dyn Control> = Arc::<Keeper>::clone(&keeper);

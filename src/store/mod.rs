@@ -19,6 +19,7 @@ mod open;
 mod pool;
 mod queue;
 mod recorder;
+mod replicas;
 mod restore;
 mod retention;
 mod settings;
@@ -27,7 +28,7 @@ mod write;
 pub use error::StoreError;
 pub use open::Store;
 pub use recorder::Recorder;
-pub use settings::{Address, NoAddress, Settings};
+pub use settings::{Address, NoAddress, Settings, Sharing};
 
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,12 @@ const ATTEMPTS: Insert = Insert {
     tail: " ON CONFLICT (source, started_at) DO NOTHING",
 };
 
+const TOMBSTONES: Insert = Insert {
+    head: "INSERT INTO gone (source, id, generation) VALUES ",
+    columns: 3,
+    tail: " ON CONFLICT (source, id) DO UPDATE SET generation = excluded.generation",
+};
+
 const GONE: &str = "DELETE FROM cluster WHERE source = $1 AND id IN (";
 const NOT_WRITTEN: &str = "DELETE FROM cluster WHERE source = $1 AND generation <> $2";
 const SOURCE: &str = "INSERT INTO source (name, provider, account, clusters, generation, print) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -113,6 +119,31 @@ pub(super) async fn write_in(
         meta(transaction, "changes_whole_from", from).await?;
     }
     Ok(())
+}
+
+/// Writes down which clusters a commit removes, for gateways that have them still.
+pub(super) async fn tombstones(
+    transaction: &mut Transaction,
+    commit: &Commit,
+) -> Result<(), StoreError> {
+    let mut rows = Rows::of(&TOMBSTONES);
+    for written in commit.sources.iter().filter(|one| !one.is_skipped()) {
+        let removed = written.delta.removed().iter().map(ClusterId::as_str);
+        // All that there was of a source is gone, and what there is follows.
+        let all = written.is_whole.then_some("");
+        let ids = all
+            .into_iter()
+            .chain(removed.filter(|_| !written.is_whole));
+        for id in ids {
+            let row = vec![
+                Value::text(written.delta.source().as_str()),
+                Value::text(id),
+                Value::count(commit.generation),
+            ];
+            rows.add(transaction, row).await?;
+        }
+    }
+    rows.end(transaction).await
 }
 
 /// Raises a number.

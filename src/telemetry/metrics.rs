@@ -90,6 +90,14 @@ pub mod name {
     pub const STORE_COMMIT: &str = "clustergate_store_commit_seconds";
     /// Changes that were not kept, since too many waited for the store.
     pub const STORE_LOST: &str = "clustergate_store_lost_changes";
+    /// Sources that are read from here, where several gateways share a store.
+    pub const STORE_LEASES: &str = "clustergate_store_leases";
+    /// The generation that readers see, where several gateways share a store.
+    pub const STORE_GENERATION: &str = "clustergate_store_generation";
+    /// Seconds since a store that is shared last answered.
+    pub const STORE_SILENT: &str = "clustergate_store_silent_seconds";
+    /// How often what was read was refused, since another gateway had the source by then.
+    pub const STORE_FENCED: &str = "clustergate_store_fenced_writes";
     /// Calls that the vendor says are left; absent where it does not say.
     pub const QUOTA_REMAINING: &str = "clustergate_source_quota_remaining";
     /// Calls that the vendor allows in one window; absent where it does not say.

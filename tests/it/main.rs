@@ -22,6 +22,7 @@ mod life_cycle;
 mod live;
 mod memory;
 mod openapi;
+mod replicas;
 mod resilience;
 mod secrets;
 mod store;

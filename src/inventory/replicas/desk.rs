@@ -1,6 +1,7 @@
 //! The place from which a source is read: by whoever has its lease, and by nobody once that has ended.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
@@ -44,7 +45,7 @@ pub struct Desk {
     told: Mutex<Option<Vitals>>,
     /// Stirred where a refresh is wanted of whoever reads the source.
     wanted: Arc<Notify>,
-    is_wanted: std::sync::atomic::AtomicBool,
+    is_wanted: AtomicBool,
 }
 
 impl Desk {
@@ -55,7 +56,7 @@ impl Desk {
             own: OnceLock::new(),
             told: Mutex::default(),
             wanted,
-            is_wanted: std::sync::atomic::AtomicBool::new(false),
+            is_wanted: AtomicBool::new(false),
         }
     }
 
@@ -132,22 +133,26 @@ impl Desk {
         if let Some((_, activation)) = self.own.get() {
             activation
                 .pending
-                .store(true, std::sync::atomic::Ordering::Release);
+                .store(true, Ordering::Release);
             activation.wanted.send_replace(());
         }
     }
 
     /// Wants a refresh of whoever reads the source.
     pub(in super::super) fn want(&self) {
-        self.is_wanted
-            .store(true, std::sync::atomic::Ordering::Release);
+        self.want_again();
         self.wanted.notify_one();
+    }
+
+    /// Has a wish be told once more, since whoever took it could not pass it on.
+    pub fn want_again(&self) {
+        self.is_wanted.store(true, Ordering::Release);
     }
 
     /// Whether a refresh is wanted of whoever reads the source; said once.
     pub fn take_wanted(&self) -> bool {
         self.is_wanted
-            .swap(false, std::sync::atomic::Ordering::AcqRel)
+            .swap(false, Ordering::AcqRel)
     }
 
     /// Waits for a lease and sits down.

@@ -8,6 +8,7 @@ mod oracle;
 mod questions;
 mod reaching;
 mod records;
+mod replicas;
 mod selecting;
 mod shelves;
 mod summing;

@@ -2,7 +2,7 @@
 
 mod damage;
 mod killed;
-mod postgres;
+pub(crate) mod postgres;
 mod restart;
 
 use std::path::Path;

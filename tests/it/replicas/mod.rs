@@ -147,8 +147,9 @@ impl Fleet {
     /// Asks a gateway for a refresh and waits until all show it.
     async fn refresh_at(&self, place: usize, source: &str) {
         let before = self.attempt(place, source).await;
-        let asked = self.at(place).send("POST", &format!("/sources/{source}/refresh"), "");
-        assert_eq!(asked.await.status, 202);
+        let target = format!("/sources/{source}/refresh");
+        let asked = self.at(place).send("POST", &target, "").await;
+        assert_eq!(asked.status, 202);
         until("a refresh", async || {
             for other in self.gateways.keys() {
                 if self.attempt(*other, source).await <= before {

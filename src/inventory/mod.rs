@@ -71,6 +71,10 @@ pub struct Inventory {
     changed: watch::Sender<u64>,
     feed: Feed,
     retained: Mutex<VecDeque<Arc<Snapshot>>>,
+    /// The last generation that was kept for a walk that began here.
+    walked: watch::Sender<u64>,
+    /// Generations that are wanted for a walk that began elsewhere, and are not here yet.
+    awaited: Mutex<VecDeque<u64>>,
     /// Snapshots that nobody needs any more but those who are reading them.
     outgoing: Mutex<Vec<Arc<Snapshot>>>,
 }
@@ -83,6 +87,8 @@ impl Inventory {
             current: arc_swap::ArcSwap::from_pointee(first),
             changed,
             retained: Mutex::default(),
+            walked: watch::Sender::default(),
+            awaited: Mutex::default(),
             outgoing: Mutex::default(),
         }
     }
@@ -104,17 +110,44 @@ impl Inventory {
 
     /// Keeps a snapshot for a reader that walks through it page by page; the oldest of a few makes room.
     pub fn retain(&self, snapshot: &Arc<Snapshot>) {
+        if self.hold(snapshot) {
+            self.walked.send_replace(snapshot.generation);
+        }
+    }
+
+    /// Keeps a generation for a reader that walks through it at another gateway, now or when it is published here.
+    fn retain_at(&self, generation: u64) {
+        let current = self.current();
+        if generation > current.generation {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            awaited.push_back(generation);
+            if awaited.len() > RETAINED {
+                awaited.pop_front();
+            }
+            return;
+        }
+        let is_wanted = |snapshot: &&Arc<Snapshot>| snapshot.generation == generation;
+        let last = self.outgoing().iter().find(is_wanted).cloned();
+        let found = Some(&current).filter(is_wanted).or(last.as_ref());
+        if let Some(snapshot) = found {
+            self.hold(snapshot);
+        }
+    }
+
+    /// Keeps a snapshot; `false` where it is kept already.
+    fn hold(&self, snapshot: &Arc<Snapshot>) -> bool {
         let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
         if retained
             .iter()
             .any(|kept| kept.generation == snapshot.generation)
         {
-            return;
+            return false;
         }
         retained.push_back(Arc::clone(snapshot));
         while retained.len() > RETAINED {
             self.outgoing().extend(retained.pop_front());
         }
+        true
     }
 
     /// The snapshot of one generation, if it is the current one or kept for a walk.
@@ -132,7 +165,17 @@ impl Inventory {
 
     fn publish(&self, next: Snapshot) {
         let generation = next.generation;
-        let last = self.current.swap(Arc::new(next));
+        let next = Arc::new(next);
+        let is_awaited = {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            let had = awaited.len();
+            awaited.retain(|wanted| *wanted > generation);
+            had > awaited.len()
+        };
+        if is_awaited {
+            self.hold(&next);
+        }
+        let last = self.current.swap(next);
         self.outgoing().push(last);
         self.changed.send_replace(generation);
     }

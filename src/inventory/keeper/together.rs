@@ -105,6 +105,8 @@ impl Together {
         let mut ages = every(Duration::from_secs(1));
         let mut looks = every(LOOK);
         let mut news = self.hall.commons.news();
+        let walked = self.writer.as_ref().map(|writer| writer.inventory.walked.subscribe());
+        let Some(mut walked) = walked else { return };
         loop {
             let mut is_due = true;
             tokio::select! {
@@ -120,7 +122,18 @@ impl Together {
                     is_due = !self.is_away;
                 }
                 // The sender lives as long as what is shared.
-                _ = news.changed() => {}
+                _ = news.changed() => {
+                    for generation in self.hall.commons.kept() {
+                        if let Some(writer) = &self.writer {
+                            writer.inventory.retain_at(generation);
+                        }
+                    }
+                }
+                // The sender lives as long as the inventory.
+                _ = walked.changed() => {
+                    self.hall.commons.keep(*walked.borrow_and_update());
+                    is_due = false;
+                }
                 _ = looks.tick() => {}
                 _ = ages.tick() => {
                     self.look_at_ages();

@@ -51,7 +51,8 @@ impl Shelf {
         }
         let is_attempted = begun_at(&report) != last;
 
-        // What others have shown is held against a list that was asked for before. A list that is read since knows it.
+        // What others have shown is held against a list that was asked for before. A list that was read since knows what was
+        // shown before it.
         let mut held = if is_attempted {
             HashMap::new()
         } else {
@@ -64,7 +65,7 @@ impl Shelf {
                 refused += 1;
                 continue;
             };
-            if !is_attempted {
+            if !is_whole {
                 held.insert(entry.row.id.clone(), one.generation);
             }
             upserts.insert(entry.row.id.clone(), entry);
@@ -78,7 +79,7 @@ impl Shelf {
                     && !upserts.contains_key(&entry.row.id)
             });
             let mut entries: Vec<Entry> = kept.cloned().collect();
-            if !is_attempted {
+            if !is_whole {
                 let absent = self.content.entries.iter().map(|entry| &entry.row.id);
                 let since: HashMap<&str, u64> =
                     gone.iter().map(|(id, at)| (id.as_str(), *at)).collect();

@@ -44,6 +44,12 @@ pub trait Commons: Send + Sync {
     /// Takes note of what readers see, and of how much waits to be published.
     fn note(&self, applied: u64, waiting: usize);
 
+    /// Tells the others that a reader walks through a generation, page by page, and may go on at any of them.
+    fn keep(&self, generation: u64);
+
+    /// The generations that readers walk through at others; each is told once.
+    fn kept(&self) -> Vec<u64>;
+
     /// Takes note that what came of a lease was refused, since the lease does not hold any more.
     fn fenced(&self, source: &SourceName);
 }

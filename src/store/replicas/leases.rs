@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::super::StoreError;
-use super::Replicas;
+use super::{Replicas, WALK};
 use super::load::number;
 use super::share::{Seen, decide};
 use super::turns::{notify, within};
@@ -133,6 +133,10 @@ impl Replicas {
     }
 
     async fn keep(&self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), StoreError> {
+        let walks = std::mem::take(&mut super::lock(&self.walks).own);
+        for generation in walks {
+            notify(connection, &format!("{WALK}{generation}")).await?;
+        }
         beat(connection, &self.id, self.life()).await?;
         self.renew(connection).await?;
         self.pass_on_wishes(connection).await?;

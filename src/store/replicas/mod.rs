@@ -37,6 +37,10 @@ use crate::inventory::replicas::{Away, Begun, Commons, Desk, Newer};
 
 /// Where replicas tell each other that something has happened.
 const CHANNEL: &str = "clustergate";
+/// Walks that the others are told of together, at most.
+const WALKS: usize = 16;
+/// What begins a word of a walk; the generation follows.
+const WALK: &str = "walk ";
 
 /// One of several gateways that share a database.
 pub(super) struct Replicas {
@@ -53,8 +57,18 @@ pub(super) struct Replicas {
     /// Sources of which the database has what another provider wrote.
     foreign: Mutex<HashSet<SourceName>>,
     told: Mutex<Told>,
+    walks: Mutex<Walks>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// Generations through which readers walk.
+#[derive(Debug, Default)]
+struct Walks {
+    /// Here, and the others were not told yet.
+    own: Vec<u64>,
+    /// Elsewhere.
+    others: Vec<u64>,
 }
 
 /// How it goes.
@@ -96,6 +110,7 @@ impl Replicas {
                 fenced: 0,
                 commits: Commits::default(),
             }),
+            walks: Mutex::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -236,6 +251,15 @@ impl Commons for Member {
         });
     }
 
+    fn keep(&self, generation: u64) {
+        push(&mut lock(&self.0.walks).own, generation);
+        self.0.rouse.notify_one();
+    }
+
+    fn kept(&self) -> Vec<u64> {
+        std::mem::take(&mut lock(&self.0.walks).others)
+    }
+
     fn fenced(&self, _: &SourceName) {
         self.0.tell(|told| told.fenced += 1);
     }
@@ -245,6 +269,14 @@ impl Drop for Replicas {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Walks that nobody was told of are few; of more the oldest are forgotten.
+fn push(walks: &mut Vec<u64>, generation: u64) {
+    if walks.len() >= WALKS {
+        walks.remove(0);
+    }
+    walks.push(generation);
 }
 
 fn pool(store: &Store) -> Result<&PgPool, StoreError> {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::super::StoreError;
-use super::{CHANNEL, Replicas};
+use super::{CHANNEL, Replicas, WALK, lock, push};
 
 /// How long after a failure it is listened again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -43,6 +43,12 @@ impl Replicas {
         while let Some(said) = listener.try_recv().await? {
             match said.payload() {
                 "generation" => self.stir(),
+                walk if walk.starts_with(WALK) => {
+                    if let Ok(generation) = walk[WALK.len()..].parse() {
+                        push(&mut lock(&self.walks).others, generation);
+                        self.stir();
+                    }
+                }
                 _ => self.rouse.notify_one(),
             }
         }

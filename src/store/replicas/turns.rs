@@ -226,7 +226,7 @@ impl Replicas {
 /// Tells all replicas of something, as soon as the transaction is durable.
 pub(super) async fn notify(
     connection: &mut PgConnection,
-    what: &'static str,
+    what: &str,
 ) -> Result<(), StoreError> {
     sqlx::query("SELECT pg_notify($1, $2)")
         .bind(CHANNEL)

@@ -68,11 +68,15 @@ impl Fleet {
     /// Starts so many gateways, and waits until they have read everything and divided the sources among them.
     async fn start(name: &str, count: usize, refresh_interval: &str) -> Option<Self> {
         let mut fleet = Self::prepare(name, count, refresh_interval).await?;
-        for place in 0..count {
-            fleet.launch(place);
-        }
-        fleet.settled().await;
+        fleet.launch_all(0..count).await;
         Some(fleet)
+    }
+
+    async fn launch_all(&mut self, places: std::ops::Range<usize>) {
+        for place in places {
+            self.launch(place);
+        }
+        self.settled().await;
     }
 
     fn launch(&mut self, place: usize) {

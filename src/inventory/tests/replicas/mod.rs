@@ -214,6 +214,12 @@ impl Commons for Member {
 
     fn note(&self, _: u64, _: usize) {}
 
+    fn keep(&self, _: u64) {}
+
+    fn kept(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
     fn fenced(&self, _: &SourceName) {
         self.shared.tables.lock().unwrap().fenced += 1;
     }

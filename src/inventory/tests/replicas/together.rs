@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::tasks::{Script, answer, page, schedule, stack};
 use super::*;
-use crate::inventory::{Control as _, Inventory, Keeper, Mark, Source};
+use crate::inventory::{Control as _, Inventory, Keeper, Mark, Schedule, Source};
 use crate::provider::Provider;
 
 /// Gateways over one vendor.
@@ -37,12 +37,16 @@ impl Stage {
     }
 
     async fn add(&mut self) {
+        self.add_with(schedule()).await;
+    }
+
+    async fn add_with(&mut self, schedule: Schedule) {
         let member = Member::new(self.members.len(), &self.shared, &["s"]);
         let source = Source {
             name: source("s"),
             provider: Arc::clone(&self.script) as Arc<dyn Provider>,
             stack: stack(),
-            schedule: schedule(),
+            schedule,
         };
         let first = member.join().await.ok();
         let commons = Arc::clone(&member) as Arc<dyn Commons>;
@@ -102,9 +106,12 @@ async fn who_has_the_lease_reads_and_the_others_show_it() {
     sleep(Duration::from_mins(10)).await;
     assert_eq!(stage.script.count(), 2);
     stage.is_same();
-    // Another one goes on when it is due, and not before.
+    // Another one goes on when it is due, and not before. Of the times that are told, which no test can pause, no more passes than
+    // a moment.
     stage.members[0].lend("s", 600);
-    soon().await;
+    sleep(Duration::from_secs(58)).await;
+    assert_eq!(stage.script.count(), 2);
+    sleep(Duration::from_secs(3)).await;
     assert_eq!(stage.script.count(), 3);
     stage.members[2].lend("s", 600);
     stage.members[0].desks[&source("s")].revoke();
@@ -267,4 +274,44 @@ async fn a_gateway_that_begins_alone_waits_until_it_can_take_part() {
     sleep(Duration::from_secs(5)).await;
     assert_eq!(stage.inventory(0).current().len(), 2);
     assert!(stage.inventory(0).current().generation > 70);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gets_too_old_while_nobody_can_publish_is_shown_as_stale() {
+    let mut stage = Stage::of(0, Script::new(|_| answer(page(2)))).await;
+    for _ in 0..2 {
+        let schedule = Schedule {
+            staleness_limit: Duration::ZERO,
+            ..schedule()
+        };
+        stage.add_with(schedule).await;
+    }
+    stage.members[0].lend("s", 20);
+    soon().await;
+    let generation = stage.is_same();
+    stage.tables(|tables| tables.is_away = true);
+    let until = async |is_so: &dyn Fn() -> bool| {
+        let waiting = async {
+            while !is_so() {
+                soon().await;
+            }
+        };
+        // Of the time that ages grow by, no more passes here than it takes to look.
+        timeout(Duration::from_hours(24), waiting).await.unwrap();
+    };
+    until(&|| stage.gateways.iter().all(|(inventory, _)| inventory.current().variant() > 0)).await;
+    let fresh = format!("{generation}");
+    for (inventory, _) in &stage.gateways {
+        let current = inventory.current();
+        assert_eq!(current.generation, generation);
+        assert_ne!(current.edition(), fresh);
+        assert_eq!(current.source("s").unwrap().state, Freshness::Stale);
+    }
+    stage.tables(|tables| tables.is_away = false);
+    until(&|| stage.inventory(1).current().variant() == 0).await;
+    // Whoever reads the source says it to all.
+    stage.members[1].lend("s", 20);
+    until(&|| stage.inventory(0).current().generation > generation).await;
+    soon().await;
+    stage.is_same();
 }

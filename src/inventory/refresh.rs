@@ -12,12 +12,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Inventory, SourceReport};
 use super::facts::Interner;
 use super::keeper::{Activation, Event, Message, Source};
 use super::prepare::{Prepared, Preparing};
 use super::replicas::{Desk, Sitting};
 use super::shelf::{Detailed, Outcome};
+use super::{Inventory, SourceReport};
 use crate::domain::ClusterId;
 use crate::provider::{Capability, ErrorKind, Listing, Locator, ProviderError, walk_into};
 use crate::upstream::FailureKind;
@@ -113,7 +113,9 @@ impl Task {
         }
         loop {
             if let Some(ended) = last.take()
-                && self.rest(&ended, spent, &mut memory, &mut wanted, sitting).await
+                && self
+                    .rest(&ended, spent, &mut memory, &mut wanted, sitting)
+                    .await
             {
                 self.publish(Event::Detailed(std::mem::take(&mut memory.read)), sitting)
                     .await;
@@ -308,7 +310,7 @@ impl Task {
             }
         }
         self.publish(Event::Detailed(std::mem::take(read)), sitting)
-                    .await;
+            .await;
     }
 
     async fn describe_one(

@@ -13,8 +13,8 @@ use tracing::{error, info};
 
 use super::StoreError;
 use super::files;
-use super::pool::Hold;
 use super::open::Store;
+use super::pool::Hold;
 use super::settings::{Address, Settings};
 use super::write::{self, Commit};
 use crate::domain::{Kind, SourceName};

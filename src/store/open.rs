@@ -123,10 +123,7 @@ impl Store {
         migrator(steps).run(&pool).await?;
         let store = Self {
             pool: Pool::Postgres(pool, hold),
-            reads: Pool::Postgres(
-                some(PgPoolOptions::new()).connect_lazy_with(reading),
-                hold,
-            ),
+            reads: Pool::Postgres(some(PgPoolOptions::new()).connect_lazy_with(reading), hold),
             shared: (hold == Hold::Shared).then(|| {
                 let options = one(PgPoolOptions::new()).max_connections(SHARING);
                 options.connect_lazy_with(sharing)

@@ -63,7 +63,11 @@ impl Hold {
             Self::Shared => "SELECT pg_try_advisory_lock_shared($1)",
         };
         let taken: (bool,) = sqlx::query_as(sql).bind(LOCK).fetch_one(connection).await?;
-        if taken.0 { Ok(()) } else { Err(StoreError::Locked) }
+        if taken.0 {
+            Ok(())
+        } else {
+            Err(StoreError::Locked)
+        }
     }
 }
 

@@ -103,9 +103,7 @@ pub(super) async fn write_in(
     let mut changes = Rows::of(&CHANGES);
     for batch in &commit.batches {
         for (place, one) in batch.changes().enumerate() {
-            changes
-                .add(transaction, change(batch, place, one))
-                .await?;
+            changes.add(transaction, change(batch, place, one)).await?;
         }
     }
     changes.end(transaction).await?;
@@ -131,9 +129,7 @@ pub(super) async fn tombstones(
         let removed = written.delta.removed().iter().map(ClusterId::as_str);
         // All that there was of a source is gone, and what there is follows.
         let all = written.is_whole.then_some("");
-        let ids = all
-            .into_iter()
-            .chain(removed.filter(|_| !written.is_whole));
+        let ids = all.into_iter().chain(removed.filter(|_| !written.is_whole));
         for id in ids {
             let row = vec![
                 Value::text(written.delta.source().as_str()),
@@ -147,7 +143,11 @@ pub(super) async fn tombstones(
 }
 
 /// Raises a number.
-pub(super) async fn meta(transaction: &mut Transaction, name: &str, value: u64) -> Result<(), StoreError> {
+pub(super) async fn meta(
+    transaction: &mut Transaction,
+    name: &str,
+    value: u64,
+) -> Result<(), StoreError> {
     let values = vec![Value::text(name), Value::count(value)];
     transaction.execute(META, values).await.map(|_| ())
 }

@@ -8,6 +8,7 @@ mod architecture;
 mod authorization;
 mod canary;
 mod conformance;
+mod deploy;
 mod door;
 mod events;
 mod faults;

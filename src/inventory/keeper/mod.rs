@@ -26,10 +26,10 @@ use super::replicas::{Commons, Desk, Newer};
 use super::shelf::{Detailed, Outcome, Shelf};
 use super::shown::Shown;
 use super::{Inventory, Requested, Snapshot, SourceReport};
-use together::{Seat, Together};
 use crate::domain::{ClusterId, SourceName};
 use crate::provider::{Limits, Provider};
 use crate::upstream::{Rate, Stack, Vitals};
+use together::{Seat, Together};
 
 /// When and how far a source is read.
 #[derive(Debug, Clone, Copy)]
@@ -185,8 +185,7 @@ impl Keeper {
         let texts: Vec<Arc<Mutex<Interner>>> = sources.iter().map(|_| Arc::default()).collect();
         let now = super::now();
         let inventory = Arc::new(Inventory::new(Snapshot::new(0, now, shelves.clone())));
-        let (mut keeper, inbox) =
-            Self::over(&sources, &inventory, &texts, Some(&commons), runtime);
+        let (mut keeper, inbox) = Self::over(&sources, &inventory, &texts, Some(&commons), runtime);
         keeper.patience = Some(PATIENCE);
         let writer = Writer {
             has_details: sources.iter().map(refresh::has_details).collect(),

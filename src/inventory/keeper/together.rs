@@ -105,7 +105,10 @@ impl Together {
         let mut ages = every(Duration::from_secs(1));
         let mut looks = every(LOOK);
         let mut news = self.hall.commons.news();
-        let walked = self.writer.as_ref().map(|writer| writer.inventory.walked.subscribe());
+        let walked = self
+            .writer
+            .as_ref()
+            .map(|writer| writer.inventory.walked.subscribe());
         let Some(mut walked) = walked else { return };
         loop {
             let mut is_due = true;
@@ -246,7 +249,9 @@ impl Together {
                 writer.inventory.publish(shown);
             }
         }
-        self.hall.commons.note(writer.generation, self.waiting.len());
+        self.hall
+            .commons
+            .note(writer.generation, self.waiting.len());
         writer.inventory.sweep();
         self.writer = Some(writer);
         Ok(())
@@ -254,7 +259,11 @@ impl Together {
 
     /// Shows the age of what is shown while no generation can be made.
     fn look_at_ages(&mut self) {
-        let Some(writer) = self.writer.as_ref().filter(|_| self.is_away && self.is_joined) else {
+        let Some(writer) = self
+            .writer
+            .as_ref()
+            .filter(|_| self.is_away && self.is_joined)
+        else {
             return;
         };
         let now = super::super::now();
@@ -359,7 +368,10 @@ impl Attempt {
             self.take_over(newer).await?;
         }
         // What seemed to fail may have been done.
-        for one in self.waiting.extract_if(.., |one| one.tried.is_some_and(|tried| own >= tried)) {
+        for one in self
+            .waiting
+            .extract_if(.., |one| one.tried.is_some_and(|tried| own >= tried))
+        {
             one.tell();
         }
         if let Err(away) = self.refuse(turn.as_mut()).await {
@@ -399,7 +411,11 @@ impl Attempt {
         let waiting = self.waiting.iter();
         let mut leases: Vec<(SourceName, u64)> = waiting
             .filter_map(|one| Some((name(one.source), one.fence?)))
-            .chain(self.ages.iter().map(|&(source, token)| (name(source), token)))
+            .chain(
+                self.ages
+                    .iter()
+                    .map(|&(source, token)| (name(source), token)),
+            )
             .collect();
         leases.sort();
         leases.dedup();

@@ -131,9 +131,7 @@ impl Desk {
     /// Reads the source soon, since a refresh is wanted at another replica.
     pub fn activate(&self) {
         if let Some((_, activation)) = self.own.get() {
-            activation
-                .pending
-                .store(true, Ordering::Release);
+            activation.pending.store(true, Ordering::Release);
             activation.wanted.send_replace(());
         }
     }
@@ -151,8 +149,7 @@ impl Desk {
 
     /// Whether a refresh is wanted of whoever reads the source; said once.
     pub fn take_wanted(&self) -> bool {
-        self.is_wanted
-            .swap(false, Ordering::AcqRel)
+        self.is_wanted.swap(false, Ordering::AcqRel)
     }
 
     /// Waits for a lease and sits down.

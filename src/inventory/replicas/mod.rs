@@ -16,8 +16,8 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-pub use desk::{Desk, Lease};
 pub(super) use desk::Sitting;
+pub use desk::{Desk, Lease};
 
 use super::account::Account;
 use super::journal::Publication;

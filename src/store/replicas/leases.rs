@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::super::StoreError;
-use super::{Replicas, WALK};
 use super::load::number;
 use super::share::{Seen, decide};
 use super::turns::{notify, within};
+use super::{Replicas, WALK};
 use crate::domain::SourceName;
 use crate::inventory::replicas::{Desk, Lease};
 
@@ -50,8 +50,7 @@ const REPLICAS: &str = "SELECT id FROM replica WHERE until > clock_timestamp() A
 const WANT: &str = "UPDATE lease SET wanted = TRUE WHERE source = ANY($1)";
 const SERVE: &str = "UPDATE lease SET wanted = FALSE \
     WHERE holder = $1 AND source = ANY($2) AND wanted RETURNING source";
-const OLD_REPLICAS: &str =
-    "DELETE FROM replica WHERE until < clock_timestamp() - interval '1 day'";
+const OLD_REPLICAS: &str = "DELETE FROM replica WHERE until < clock_timestamp() - interval '1 day'";
 const OLD_TURNS: &str = "DELETE FROM turn WHERE replica NOT IN (SELECT id FROM replica)";
 const OLD_GONE: &str = "WITH old AS (DELETE FROM gone WHERE generation < $1 RETURNING generation) \
     INSERT INTO meta (name, value) SELECT 'gone_from', MAX(generation) FROM old HAVING COUNT(*) > 0 \
@@ -132,7 +131,11 @@ impl Replicas {
         self.checked(&store, done)
     }
 
-    async fn keep(&self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), StoreError> {
+    async fn keep(
+        &self,
+        connection: &mut PgConnection,
+        memory: &mut Memory,
+    ) -> Result<(), StoreError> {
         let walks = std::mem::take(&mut super::lock(&self.walks).own);
         for generation in walks {
             notify(connection, &format!("{WALK}{generation}")).await?;
@@ -218,8 +221,7 @@ impl Replicas {
         let until = Instant::now() + self.life();
         let names: Vec<&str> = held.iter().map(|(name, ..)| name.as_str()).collect();
         let tokens: Vec<i64> = held.iter().map(|(_, _, token)| number(*token)).collect();
-        let vitals: Vec<Option<String>> =
-            held.iter().map(|(_, desk, _)| desk.vitals()).collect();
+        let vitals: Vec<Option<String>> = held.iter().map(|(_, desk, _)| desk.vitals()).collect();
         let renewed: Vec<(String,)> = sqlx::query_as(RENEW)
             .bind(&self.id)
             .bind(micros(self.life()))
@@ -265,8 +267,14 @@ impl Replicas {
         passed
     }
 
-    async fn serve_wishes(&self, connection: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
-        let wanted = rows.iter().filter(|row| row.wanted && row.holder == self.id);
+    async fn serve_wishes(
+        &self,
+        connection: &mut PgConnection,
+        rows: &[Row],
+    ) -> Result<(), StoreError> {
+        let wanted = rows
+            .iter()
+            .filter(|row| row.wanted && row.holder == self.id);
         let names: Vec<&str> = wanted.map(|row| row.source.as_str()).collect();
         if names.is_empty() {
             return Ok(());
@@ -284,7 +292,11 @@ impl Replicas {
         Ok(())
     }
 
-    async fn take(&self, connection: &mut PgConnection, name: &SourceName) -> Result<(), StoreError> {
+    async fn take(
+        &self,
+        connection: &mut PgConnection,
+        name: &SourceName,
+    ) -> Result<(), StoreError> {
         let until = Instant::now() + self.life();
         let taken: Option<(i64, i64)> = sqlx::query_as(TAKE)
             .bind(name.as_str())
@@ -306,7 +318,10 @@ impl Replicas {
 
     /// Has the reading of one source end, unless that of another one does already.
     fn close_one(&self) {
-        let held = self.desks.values().filter_map(|desk| Some((desk, desk.lease()?)));
+        let held = self
+            .desks
+            .values()
+            .filter_map(|desk| Some((desk, desk.lease()?)));
         let held: Vec<(&Arc<Desk>, Lease)> = held.collect();
         if held.iter().any(|(_, lease)| lease.is_closing) {
             return;
@@ -362,7 +377,11 @@ impl Replicas {
         }
     }
 
-    async fn tidy(&self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), StoreError> {
+    async fn tidy(
+        &self,
+        connection: &mut PgConnection,
+        memory: &mut Memory,
+    ) -> Result<(), StoreError> {
         if memory.tidied.is_some_and(|at| at.elapsed() < TIDYING) {
             return Ok(());
         }

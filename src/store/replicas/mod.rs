@@ -164,7 +164,8 @@ impl Replicas {
     }
 
     fn stir(&self) {
-        self.news.send_modify(|count| *count = count.wrapping_add(1));
+        self.news
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn tell(&self, change: impl FnOnce(&mut Told)) {

@@ -30,10 +30,17 @@ pub(super) fn decide<S: Clone>(seen: &Seen<'_, S>, round: Duration) -> Decision<
     let share = seen.sources.div_ceil(seen.others.len() + 1);
     let room = share.saturating_sub(seen.mine);
     let first = seen.free.iter().take(room);
-    let left = seen.free.iter().skip(room).filter(|(_, free)| *free >= round);
+    let left = seen
+        .free
+        .iter()
+        .skip(room)
+        .filter(|(_, free)| *free >= round);
     let give = seen.mine > share && seen.others.iter().any(|other| *other < share);
     Decision {
-        take: first.chain(left).map(|(source, _)| source.clone()).collect(),
+        take: first
+            .chain(left)
+            .map(|(source, _)| source.clone())
+            .collect(),
         give: give && seen.free.is_empty(),
     }
 }

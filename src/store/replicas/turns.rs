@@ -35,11 +35,9 @@ const OWN: &str = "SELECT generation FROM turn WHERE replica = $1";
 const TAKEN: &str = "INSERT INTO turn (replica, generation) VALUES ($1, $2) \
     ON CONFLICT (replica) DO UPDATE SET generation = excluded.generation";
 const HOLDS: &str = "SELECT COUNT(*) FROM lease WHERE source = $1 AND holder = $2 AND token = $3";
-const OTHERS: &str =
-    "SELECT COUNT(*) FROM replica WHERE id <> $1 AND until > clock_timestamp()";
+const OTHERS: &str = "SELECT COUNT(*) FROM replica WHERE id <> $1 AND until > clock_timestamp()";
 const ACCOUNTS: &str = "SELECT name, provider, account, clusters, print FROM source";
-const ACCOUNT: &str =
-    "UPDATE source SET account = $2, print = $3, generation = $4 WHERE name = $1";
+const ACCOUNT: &str = "UPDATE source SET account = $2, print = $3, generation = $4 WHERE name = $1";
 /// The same state of the database for all that is read.
 const STEADY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
@@ -224,10 +222,7 @@ impl Replicas {
 }
 
 /// Tells all replicas of something, as soon as the transaction is durable.
-pub(super) async fn notify(
-    connection: &mut PgConnection,
-    what: &str,
-) -> Result<(), StoreError> {
+pub(super) async fn notify(connection: &mut PgConnection, what: &str) -> Result<(), StoreError> {
     sqlx::query("SELECT pg_notify($1, $2)")
         .bind(CHANNEL)
         .bind(what)
@@ -237,7 +232,10 @@ pub(super) async fn notify(
 }
 
 impl Taken {
-    async fn holds(&mut self, leases: &[(SourceName, u64)]) -> Result<Vec<(SourceName, u64)>, StoreError> {
+    async fn holds(
+        &mut self,
+        leases: &[(SourceName, u64)],
+    ) -> Result<Vec<(SourceName, u64)>, StoreError> {
         let mut lost = Vec::new();
         for (source, token) in leases {
             let row: (i64,) = sqlx::query_as(HOLDS)

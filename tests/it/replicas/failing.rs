@@ -74,7 +74,11 @@ impl Fleet {
 
     /// The others beside one.
     fn others(&self, place: usize) -> Vec<usize> {
-        self.gateways.keys().copied().filter(|other| *other != place).collect()
+        self.gateways
+            .keys()
+            .copied()
+            .filter(|other| *other != place)
+            .collect()
     }
 }
 
@@ -104,7 +108,11 @@ async fn a_gateway_that_is_killed_or_stopped_is_followed_by_another_within_a_lea
     fleet.at(stopped).signal(Signal::STOP);
     let took = taken_over(&fleet, &others).await;
     assert!(took <= LEASE + SLACK, "{took:?}");
-    let newest = fleet.at(others[0]).send("GET", "/clusters", "").await.generation();
+    let newest = fleet
+        .at(others[0])
+        .send("GET", "/clusters", "")
+        .await
+        .generation();
     fleet.at(stopped).signal(Signal::CONT);
     until("the one that was stopped goes on", async || {
         let target = format!("/clusters?min_generation={newest}");
@@ -145,7 +153,10 @@ async fn while_the_database_is_away_all_serve_and_nobody_reads() {
             true
         })
         .await;
-        until("no leases are left", async || fleet.leases_of(&[0, 1, 2]).await == 0).await;
+        until("no leases are left", async || {
+            fleet.leases_of(&[0, 1, 2]).await == 0
+        })
+        .await;
         // Long enough for whatever was under way, and for several listings.
         sleep(INTERVAL / 4).await;
         let before = fleet.total();
@@ -192,12 +203,19 @@ async fn a_gateway_that_is_cut_off_or_slow_follows_when_it_can() {
     let old = fleet.at(cut_off).send("GET", "/clusters", "").await;
     assert_eq!(old.status, 200);
     fleet.ways[cut_off].set(Way::Closed);
-    until("it says so", async || store_of(fleet.at(cut_off)).await == "behind").await;
+    until("it says so", async || {
+        store_of(fleet.at(cut_off)).await == "behind"
+    })
+    .await;
 
     // What comes late is shown late, and is the same.
     fleet.ways[cut_off].set(Way::Slow(Duration::from_millis(30)));
     until("it follows", async || {
-        let newest = fleet.at(others[0]).send("GET", "/clusters", "").await.generation();
+        let newest = fleet
+            .at(others[0])
+            .send("GET", "/clusters", "")
+            .await
+            .generation();
         let target = format!("/clusters?min_generation={newest}");
         fleet.at(cut_off).send("GET", &target, "").await.status == 200
     })

@@ -51,7 +51,10 @@ impl Fleet {
             let mut through = url.clone();
             through.set_ip_host(way.address.ip()).unwrap();
             through.set_port(Some(way.address.port())).unwrap();
-            let head = format!("[store]\nurl = \"{through}\"\nlease = \"{}s\"\n\n", LEASE.as_secs());
+            let head = format!(
+                "[store]\nurl = \"{through}\"\nlease = \"{}s\"\n\n",
+                LEASE.as_secs()
+            );
             let file = file(&home, place);
             tokens = configure(&sandbox, &file, &head, refresh_interval);
             ways.push(way);
@@ -143,7 +146,10 @@ impl Fleet {
 
     /// When the last attempt at a source began, as a gateway shows it.
     async fn attempt(&self, place: usize, source: &str) -> String {
-        let source = self.at(place).ask("GET", &format!("/sources/{source}")).await;
+        let source = self
+            .at(place)
+            .ask("GET", &format!("/sources/{source}"))
+            .await;
         let last = &source["attempts"][0]["started_at"];
         last.as_str().unwrap_or_default().to_owned()
     }
@@ -174,7 +180,10 @@ impl Fleet {
                 answers.push(process.send("GET", target, "").await);
             }
             let first = answers[0].clone();
-            if answers.iter().all(|one| one.generation() == first.generation()) {
+            if answers
+                .iter()
+                .all(|one| one.generation() == first.generation())
+            {
                 for one in answers {
                     assert_eq!(one.status, 200, "{target}: {one:?}");
                     assert_eq!(one.header("etag"), first.header("etag"), "{target}");
@@ -201,7 +210,10 @@ async fn metric(process: &Process, name: &str) -> u64 {
     let text = process.send("GET", "/metrics", "").await.body;
     let prefix = format!("{name} ");
     let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
-    let value: f64 = value.unwrap_or_else(|| panic!("{name}: {text}")).parse().unwrap();
+    let value: f64 = value
+        .unwrap_or_else(|| panic!("{name}: {text}"))
+        .parse()
+        .unwrap();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

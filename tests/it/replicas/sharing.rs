@@ -100,11 +100,16 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
     let whole = fleet.same("/clusters?limit=1000").await.json();
     let ids = |list: &Value| -> Vec<String> {
         let items = list["items"].as_array().unwrap().iter();
-        items.map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+        items
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     let (mut walked, mut cursor, mut place) = (Vec::new(), String::new(), 0);
     loop {
-        let page = fleet.at(place % 3).ask("GET", &format!("/clusters?limit=7{cursor}")).await;
+        let page = fleet
+            .at(place % 3)
+            .ask("GET", &format!("/clusters?limit=7{cursor}"))
+            .await;
         walked.extend(ids(&page));
         let Some(next) = page["next_cursor"].as_str() else {
             break;
@@ -116,7 +121,10 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
     assert!(place > 5);
 
     // Also where the order could change meanwhile: the pages are of the generation that the walk began in.
-    let first = fleet.at(0).send("GET", "/clusters?limit=7&sort=-name", "").await;
+    let first = fleet
+        .at(0)
+        .send("GET", "/clusters?limit=7&sort=-name", "")
+        .await;
     let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
     let target = format!("/clusters?limit=7&sort=-name&cursor={cursor}");
     let second = fleet.at(0).send("GET", &target, "").await;
@@ -128,7 +136,10 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
     for place in 0..3 {
         let again = fleet.at(place).send("GET", &target, "").await;
         assert_eq!(again.generation(), first.generation(), "{place}: {again:?}");
-        assert_eq!((again.header("etag"), &again.body), (second.header("etag"), &second.body));
+        assert_eq!(
+            (again.header("etag"), &again.body),
+            (second.header("etag"), &second.body)
+        );
     }
     let whole = fleet.same("/clusters?limit=1000").await.json();
 
@@ -157,11 +168,17 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
     }
 
     // What one gateway has read or done, another has as soon as it is named.
-    let id = walked.iter().find(|id| id.starts_with("latitude:")).unwrap();
+    let id = walked
+        .iter()
+        .find(|id| id.starts_with("latitude:"))
+        .unwrap();
     let mut last = generation;
     for place in 0..3 {
         let target = format!("/clusters/{id}");
-        let read = fleet.at(place).send("GET", &target, "Cache-Control: no-cache\r\n").await;
+        let read = fleet
+            .at(place)
+            .send("GET", &target, "Cache-Control: no-cache\r\n")
+            .await;
         assert_eq!(read.status, 200, "{read:?}");
         assert!(read.generation() > last, "{} {last}", read.generation());
         last = read.generation();
@@ -173,7 +190,10 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
         }
     }
     let never = last + 3_600_000;
-    let waited = fleet.at(1).send("GET", &format!("/clusters?min_generation={never}"), "").await;
+    let waited = fleet
+        .at(1)
+        .send("GET", &format!("/clusters?min_generation={never}"), "")
+        .await;
     assert_eq!(waited.status, 503);
     assert_eq!(waited.json()["code"], "GENERATION_NOT_REACHED");
     // What the vendor's client has seen is told by whoever reads the source.
@@ -183,7 +203,9 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
             let source = process.ask("GET", "/sources/lakesail").await;
             requests.push(source["upstream"]["requests"].as_u64());
         }
-        requests.iter().all(|one| one.is_some() && *one == requests[0])
+        requests
+            .iter()
+            .all(|one| one.is_some() && *one == requests[0])
     })
     .await;
 }

@@ -173,7 +173,9 @@ pub(crate) fn configure(
             format!("provider = \"{name}\""),
             format!("base_url = \"{}\"", vendor.api_url()),
             format!("token_env = \"{variable}\""),
-            format!("refresh_interval = \"{refresh_interval}\"\ndetails = false\nrate = \"1000/s\"\n"),
+            format!(
+                "refresh_interval = \"{refresh_interval}\"\ndetails = false\nrate = \"1000/s\"\n"
+            ),
         ];
         text.push_str(&lines.join("\n"));
         tokens.push((variable, vendor.token()));

@@ -101,7 +101,10 @@ fn shown(shelf: &Arc<Shelf>) -> (String, Vec<String>, String) {
     let places: Vec<_> = ids.map(|id| snapshot.find(id).unwrap()).collect();
     let mut body = Vec::new();
     snapshot.append(&places, true, true, &mut body);
-    let tags = places.iter().map(|place| snapshot.tag(*place, None)).collect();
+    let tags = places
+        .iter()
+        .map(|place| snapshot.tag(*place, None))
+        .collect();
     let mut report = SourceReport::clone(&shelf.report);
     for attempt in &mut report.attempts {
         attempt.took = Duration::from_millis(u64::try_from(attempt.took.as_millis()).unwrap());
@@ -125,9 +128,12 @@ proptest! {
         let mut follower = Bench::new("s", "test").shelf;
         let mut late = Arc::clone(&follower);
         let mut texts = Interner::default();
-        let mut tables = Tables::default();
-        let mut applied = 0;
-        for (number, (step, is_seen)) in (1_u64..).zip(steps) {
+        let mut tables = Tables {
+            generation: 1,
+            ..Tables::default()
+        };
+        let mut applied = 1;
+        for (number, (step, is_seen)) in (2_u64..).zip(steps) {
             let before = Arc::clone(&writer.shelf);
             let (cause, is_attempted) = take(&mut writer, step);
             writer.generation = writer.generation.max(number);

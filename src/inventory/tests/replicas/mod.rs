@@ -68,7 +68,8 @@ impl Tables {
             }
             for id in delta.removed() {
                 rows.records.remove(id.as_str());
-                rows.gone.insert(id.as_str().to_owned(), publication.generation);
+                rows.gone
+                    .insert(id.as_str().to_owned(), publication.generation);
             }
         }
         let batch = publication.batch.iter();
@@ -87,7 +88,10 @@ impl Tables {
 
     fn newer(&self, applied: u64) -> Newer {
         let is_anew = applied == 0;
-        let sources = self.sources.iter().filter(|(_, rows)| rows.written > applied);
+        let sources = self
+            .sources
+            .iter()
+            .filter(|(_, rows)| rows.written > applied);
         let sources = sources.map(|(name, rows)| NewerSource {
             name: name.clone(),
             account: rows.account.clone(),
@@ -234,7 +238,11 @@ impl Turn for Taken {
         let holds = |(name, token): &&(SourceName, u64)| {
             tables.sources[name].lease == Some((self.member, *token))
         };
-        let lost = leases.iter().filter(|lease| !holds(lease)).cloned().collect();
+        let lost = leases
+            .iter()
+            .filter(|lease| !holds(lease))
+            .cloned()
+            .collect();
         Box::pin(std::future::ready(Ok(lost)))
     }
 

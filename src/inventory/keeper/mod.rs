@@ -156,9 +156,10 @@ impl Keeper {
             shelves.clone(),
         )));
 
-        let (mut keeper, inbox) = Self::over(&sources, &inventory, &texts, None, runtime);
+        let has_details = sources.iter().map(refresh::has_details).collect();
+        let (mut keeper, inbox) = Self::over(sources, &inventory, &texts, None, runtime);
         let writer = Writer {
-            has_details: sources.iter().map(refresh::has_details).collect(),
+            has_details,
             texts,
             shelves,
             generation,
@@ -185,10 +186,12 @@ impl Keeper {
         let texts: Vec<Arc<Mutex<Interner>>> = sources.iter().map(|_| Arc::default()).collect();
         let now = super::now();
         let inventory = Arc::new(Inventory::new(Snapshot::new(0, now, shelves.clone())));
-        let (mut keeper, inbox) = Self::over(&sources, &inventory, &texts, Some(&commons), runtime);
+        let has_details = sources.iter().map(refresh::has_details).collect();
+        let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
+        let (mut keeper, inbox) = Self::over(sources, &inventory, &texts, Some(&commons), runtime);
         keeper.patience = Some(PATIENCE);
         let writer = Writer {
-            has_details: sources.iter().map(refresh::has_details).collect(),
+            has_details,
             texts,
             shelves,
             generation: 0,
@@ -196,10 +199,10 @@ impl Keeper {
             journal: Arc::new(Forgetful),
             inventory: Arc::clone(&inventory),
         };
-        let seats = sources.iter().filter_map(|source| {
-            let known = keeper.sources.get(&source.name)?;
+        let seats = names.into_iter().filter_map(|name| {
+            let known = keeper.sources.get(&name)?;
             Some(Seat {
-                name: source.name.clone(),
+                name,
                 desk: Arc::clone(known.desk.as_ref()?),
                 activation: Arc::clone(&known.activation),
             })
@@ -211,7 +214,7 @@ impl Keeper {
 
     /// Starts a task for each source.
     fn over(
-        sources: &[Source],
+        sources: Vec<Source>,
         inventory: &Arc<Inventory>,
         texts: &[Arc<Mutex<Interner>>],
         commons: Option<&Arc<dyn Commons>>,
@@ -220,7 +223,7 @@ impl Keeper {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (mail, inbox) = mpsc::channel(64);
         let mut known = HashMap::new();
-        for (at, source) in sources.iter().enumerate() {
+        for (at, source) in sources.into_iter().enumerate() {
             let desk = commons.and_then(|commons| commons.desk(&source.name));
             let activation = Arc::new(Activation {
                 wanted: watch::Sender::new(()),
@@ -241,7 +244,7 @@ impl Keeper {
             );
             let task = refresh::Task {
                 at,
-                source: source.clone(),
+                source,
                 inventory: Arc::clone(inventory),
                 mail: mail.clone(),
                 activation,

@@ -5,7 +5,6 @@
 //! shown goes on: a source that gets too old meanwhile is shown as stale here, without another generation.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -302,37 +301,33 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn run(
-        mut self,
-    ) -> impl Future<Output = Result<(Self, Result<(), Away>), Broken>> + Send + 'static {
-        async move {
-            let commons = Arc::clone(&self.hall.commons);
-            if !self.is_joined {
-                match commons.join().await {
-                    Ok(first) => {
-                        self.take_over(first).await?;
-                        self.is_joined = true;
-                    }
-                    Err(away) => return Ok((self, Err(away))),
+    async fn run(mut self) -> Result<(Self, Result<(), Away>), Broken> {
+        let commons = Arc::clone(&self.hall.commons);
+        if !self.is_joined {
+            match commons.join().await {
+                Ok(first) => {
+                    self.take_over(first).await?;
+                    self.is_joined = true;
                 }
-            }
-            if self.waiting.is_empty() && self.ages.is_empty() {
-                return match commons.newer(self.writer.generation).await {
-                    Ok(None) => Ok((self, Ok(()))),
-                    Ok(Some(newer)) => {
-                        self.take_over(newer).await?;
-                        Ok((self, Ok(())))
-                    }
-                    Err(away) => Ok((self, Err(away))),
-                };
-            }
-            let begun = match commons.begin(self.writer.generation).await {
-                Ok(begun) => begun,
                 Err(away) => return Ok((self, Err(away))),
-            };
-            let result = self.turn(begun).await?;
-            Ok((self, result))
+            }
         }
+        if self.waiting.is_empty() && self.ages.is_empty() {
+            return match commons.newer(self.writer.generation).await {
+                Ok(None) => Ok((self, Ok(()))),
+                Ok(Some(newer)) => {
+                    self.take_over(newer).await?;
+                    Ok((self, Ok(())))
+                }
+                Err(away) => Ok((self, Err(away))),
+            };
+        }
+        let begun = match commons.begin(self.writer.generation).await {
+            Ok(begun) => begun,
+            Err(away) => return Ok((self, Err(away))),
+        };
+        let result = self.turn(begun).await?;
+        Ok((self, result))
     }
 
     /// Takes over what others have published.
@@ -476,13 +471,20 @@ impl Writer {
     }
 }
 
+/// What changes by itself all the time.
+enum Noise {
+    Known(Option<Arc<Batch>>),
+    /// Of several generations at once nobody knows it.
+    Unknown,
+}
+
 /// What was taken over, ready to be shown.
 struct Shown {
     /// Where the memory begins, where it begins anew.
     floor: Option<(u64, Timestamp)>,
     told: Vec<Arc<Batch>>,
-    /// What changes by itself all the time; `None` where it is not known.
-    noise: Option<Option<Arc<Batch>>>,
+    /// What changes by itself all the time, where that is known.
+    noise: Noise,
 }
 
 impl Shown {
@@ -493,7 +495,7 @@ impl Shown {
         if let Some((floor, at)) = self.floor {
             feed.begin(floor, at);
         }
-        let Some(noise) = self.noise else {
+        let Noise::Known(noise) = self.noise else {
             for batch in self.told {
                 feed.push(Some(batch), None);
             }
@@ -553,7 +555,11 @@ impl Hall {
             floor = Some((generation, at));
             Vec::new()
         });
-        let noise = is_next.then(|| Batch::new(generation, at, noise).map(Arc::new));
+        let noise = if is_next {
+            Noise::Known(Batch::new(generation, at, noise).map(Arc::new))
+        } else {
+            Noise::Unknown
+        };
         Shown { floor, told, noise }
     }
 }

@@ -1,6 +1,6 @@
 //! Who reads which source: rows that end by the clock of the server unless they are renewed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,11 +163,11 @@ impl Replicas {
 
         let mut counts: BTreeMap<String, usize> =
             others.into_iter().map(|other| (other.0, 0)).collect();
-        let mut held_by_others = HashMap::new();
+        let mut held_by_others = HashSet::new();
         for row in rows.iter().filter(|row| row.holds && row.holder != self.id) {
             if let Some(desk) = self.desk_of(&row.source) {
                 desk.tell(row.vitals.as_deref());
-                held_by_others.insert(row.source.as_str(), ());
+                held_by_others.insert(row.source.as_str());
                 if let Some(count) = counts.get_mut(&row.holder) {
                     *count += 1;
                 }
@@ -175,7 +175,7 @@ impl Replicas {
         }
         let now = Instant::now();
         let is_free = |(name, desk): &(&SourceName, &Arc<Desk>)| {
-            desk.lease().is_none() && !held_by_others.contains_key(name.as_str())
+            desk.lease().is_none() && !held_by_others.contains(name.as_str())
         };
         let free: Vec<SourceName> = (self.desks.iter())
             .filter(is_free)

@@ -82,7 +82,9 @@ mod tests {
                 }
                 is_quiet &= decision.take.is_empty() && !decision.give;
             }
-            free_for.iter_mut().for_each(|free| *free += ROUND);
+            for free in &mut free_for {
+                *free += ROUND;
+            }
             if is_quiet && free_for.is_empty() {
                 return (held, rounds);
             }

@@ -3,6 +3,7 @@
 mod failing;
 mod proxy;
 mod sharing;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

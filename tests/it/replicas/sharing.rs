@@ -1,5 +1,6 @@
 //! What gateways that share a database have in common while nothing fails.
 
+use clustergate::sandbox::Simulated;
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
@@ -63,7 +64,7 @@ async fn each_source_is_read_by_one_and_shown_the_same_by_all() {
 
     // A refresh is one listing, wherever it is asked for.
     for place in 0..3 {
-        fleet.sandbox.vendors().for_each(|vendor| vendor.touch());
+        fleet.sandbox.vendors().for_each(Simulated::touch);
         for name in fleet.names() {
             fleet.refresh_at(place, name).await;
         }
@@ -129,7 +130,7 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
     let target = format!("/clusters?limit=7&sort=-name&cursor={cursor}");
     let second = fleet.at(0).send("GET", &target, "").await;
     for name in ["latitude", "lakesail"] {
-        fleet.sandbox.vendors().for_each(|vendor| vendor.touch());
+        fleet.sandbox.vendors().for_each(Simulated::touch);
         fleet.refresh_at(1, name).await;
     }
     assert!(fleet.same("/summary").await.generation() > first.generation());

@@ -1,8 +1,11 @@
 //! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
 
+mod attempt;
+mod hall;
+mod making;
 mod together;
 
-use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,20 +19,21 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 use super::batch::Batch;
-use super::change::{Cause, Change};
-use super::diff::difference;
+use super::change::Cause;
 use super::facts::Interner;
-use super::journal::{Delta, Forgetful, Journal, Publication, Restored};
+use super::journal::{Forgetful, Journal, Publication, Restored};
 use super::links::Links;
 use super::refresh;
 use super::replicas::{Commons, Desk, Newer};
 use super::shelf::{Detailed, Outcome, Shelf};
 use super::shown::Shown;
 use super::{Inventory, Requested, Snapshot, SourceReport};
-use crate::domain::{ClusterId, SourceName};
+use crate::domain::SourceName;
 use crate::provider::{Limits, Provider};
 use crate::upstream::{Rate, Stack, Vitals};
-use together::{Seat, Together};
+use hall::Seat;
+use making::{Making, Step};
+use together::Together;
 
 /// When and how far a source is read.
 #[derive(Debug, Clone, Copy)]
@@ -377,14 +381,6 @@ struct Writer {
     inventory: Arc<Inventory>,
 }
 
-/// A step of one source.
-struct Step {
-    source: usize,
-    cause: Cause,
-    attempted: bool,
-    next: Shelf,
-}
-
 /// A generation that is ready to be published.
 struct Ready {
     publication: Publication,
@@ -543,62 +539,6 @@ impl Writer {
         self.journal.publish(ready.publication).await;
         self.inventory.feed().push(batch, ready.noise);
         self.inventory.publish(ready.snapshot);
-    }
-}
-
-/// A generation in the making.
-#[derive(Default)]
-struct Making {
-    deltas: BTreeMap<usize, Delta>,
-    changes: Vec<Change>,
-    noise: Vec<Change>,
-}
-
-impl Making {
-    /// Takes a source one step further.
-    fn add(&mut self, shelves: &mut [Arc<Shelf>], step: Step) {
-        let shelf = Arc::new(step.next);
-        let before = std::mem::replace(&mut shelves[step.source], Arc::clone(&shelf));
-        let found = difference(&before, &shelf, step.cause);
-        self.changes.extend(found.changes);
-        self.noise.extend(found.noise);
-        let attempt = step
-            .attempted
-            .then(|| shelf.report.attempts.front().cloned())
-            .flatten();
-        let removed = found.removed.into_iter().map(|entry| entry.row.id.clone());
-        match self.deltas.entry(step.source) {
-            btree_map::Entry::Vacant(place) => {
-                place.insert(Delta {
-                    report: Arc::clone(&shelf.report),
-                    attempt,
-                    cause: step.cause,
-                    upserts: found.upserts,
-                    removed: removed.collect(),
-                    shelf,
-                });
-            }
-            btree_map::Entry::Occupied(mut place) => {
-                let delta = place.get_mut();
-                // What the last step says of a cluster is what there is.
-                let removed: Vec<ClusterId> = removed.collect();
-                let last: HashSet<&ClusterId> = found
-                    .upserts
-                    .iter()
-                    .map(|entry| &entry.row.id)
-                    .chain(&removed)
-                    .collect();
-                delta.upserts.retain(|entry| !last.contains(&entry.row.id));
-                delta.removed.retain(|id| !last.contains(id));
-                drop(last);
-                delta.upserts.extend(found.upserts);
-                delta.removed.extend(removed);
-                delta.report = Arc::clone(&shelf.report);
-                delta.attempt = attempt.or(delta.attempt.take());
-                delta.cause = step.cause;
-                delta.shelf = shelf;
-            }
-        }
     }
 }
 

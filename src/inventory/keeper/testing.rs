@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::domain::{Cluster, Kind, Vantage};
+use crate::domain::{Cluster, ClusterId, Kind, Vantage};
 use crate::inventory::Mark;
 use crate::inventory::past::{Kept, Past, PastError};
 use crate::inventory::prepare::Preparing;

@@ -190,21 +190,7 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
             assert_eq!(seen.header("etag"), read.header("etag"));
         }
     }
-    // So is what was done at a gateway, whoever reads the source.
-    let mut records = walked.iter().filter(|id| id.starts_with("lakesail:"));
-    for place in 0..3 {
-        let id = records.next().unwrap();
-        let target = format!("/clusters/{id}?force=true");
-        let done = fleet.at(place).send("DELETE", &target, "").await;
-        assert_eq!(done.status, 204, "{done:?}");
-        assert!(done.generation() > last, "{done:?}");
-        last = done.generation();
-        for other in 0..3 {
-            let target = format!("/clusters/{id}?min_generation={last}");
-            let seen = fleet.at(other).send("GET", &target, "").await;
-            assert_eq!(seen.status, 404, "{other}: {seen:?}");
-        }
-    }
+    last = writes(&fleet, &walked, last).await;
     let never = last + 3_600_000;
     let waited = fleet
         .at(1)
@@ -224,4 +210,23 @@ async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there()
             .all(|one| one.is_some() && *one == requests[0])
     })
     .await;
+}
+
+/// What was done at a gateway is shown by the others as soon as it is named, whoever reads the source.
+async fn writes(fleet: &Fleet, ids: &[String], mut last: u64) -> u64 {
+    let mut records = ids.iter().filter(|id| id.starts_with("lakesail:"));
+    for place in 0..3 {
+        let id = records.next().unwrap();
+        let target = format!("/clusters/{id}?force=true");
+        let done = fleet.at(place).send("DELETE", &target, "").await;
+        assert_eq!(done.status, 204, "{done:?}");
+        assert!(done.generation() > last, "{done:?}");
+        last = done.generation();
+        for other in 0..3 {
+            let target = format!("/clusters/{id}?min_generation={last}");
+            let seen = fleet.at(other).send("GET", &target, "").await;
+            assert_eq!(seen.status, 404, "{other}: {seen:?}");
+        }
+    }
+    last
 }

@@ -63,7 +63,8 @@ pub struct Part {
 pub enum PartStatus {
     /// As it should be.
     Ok,
-    /// It does not have all that is shown; what is missing is lost if the process ends now.
+    /// It does not have all that is shown; what is missing is lost if the process ends now. Where several gateways share it, it cannot
+    /// be reached.
     Behind,
     /// There is none.
     Off,

@@ -220,6 +220,13 @@ mod tests {
             ("url = 'sqlite:x'\nurl_env = 'A_B'", "store.url"),
             ("url_env = 'NOT_SET'", "store.url_env"),
             ("url_file = '/there/is/none'", "store.url_file"),
+            ("url = 'sqlite:x'\nshared = true", "store.shared"),
+            ("url = 'sqlite:x'\nlease = '5s'", "store.lease"),
+            (
+                "url = 'postgres://h/d'\nshared = false\nlease = '5s'",
+                "store.lease",
+            ),
+            ("url = 'postgres://h/d'\nlease = '1s'", "store.lease"),
         ] {
             let (_, mistakes) = read(lines, &[]);
             assert!(
@@ -241,5 +248,28 @@ mod tests {
         assert_eq!(settings.keep_attempts, 24 * HOUR);
         assert_eq!(settings.most_changes, 5_000);
         assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_database_is_shared_unless_told_otherwise() {
+        for (lines, expected) in [
+            ("url = 'sqlite:x'", None),
+            ("url = 'sqlite:x'\nshared = false", None),
+            ("url = 'postgres://h/d'", Some(15)),
+            (
+                "url = 'postgres://h/d'\nshared = true\nlease = '40s'",
+                Some(40),
+            ),
+            ("url = 'postgres://h/d'\nshared = false", None),
+        ] {
+            let (settings, mistakes) = read(lines, &[]);
+            assert!(mistakes.is_empty(), "{lines}: {mistakes:?}");
+            let shared = settings.unwrap().shared;
+            assert_eq!(
+                shared.map(|shared| shared.lease.as_secs()),
+                expected,
+                "{lines}"
+            );
+        }
     }
 }

@@ -12,8 +12,6 @@ use crate::inventory::{Control, Freshness, Snapshot, SourceReport};
 use crate::telemetry::metrics::name;
 use crate::upstream::{BreakerState, Vitals};
 
-use super::sources::vitals;
-
 /// Writes what a snapshot knows, for one scrape.
 pub(super) struct SourceCollector {
     seen: Arc<Snapshot>,
@@ -56,7 +54,10 @@ impl Collector for SourceCollector {
             .iter()
             .map(|report| Row {
                 report: Arc::clone(report),
-                vitals: vitals(report, self.control.as_ref()),
+                // Each gateway counts its own calls. Their number would tell how much there is beside what the caller sees.
+                vitals: (!report.is_partial)
+                    .then(|| self.control.own_vitals(&report.name))
+                    .flatten(),
             })
             .collect();
         let total: usize = rows.iter().map(|row| row.report.clusters).sum();

@@ -1,5 +1,7 @@
 //! `/sources`: what is known of each configured account, and asking for a refresh.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use axum::response::Response;
 use http::header::LOCATION;
@@ -87,7 +89,7 @@ fn status(report: &SourceReport, as_of: Timestamp) -> SourceStatus {
 }
 
 /// What the calls to a source's vendor have seen; their number would tell how much there is beside what the caller sees.
-pub(super) fn vitals(report: &SourceReport, control: &dyn Control) -> Option<Vitals> {
+fn vitals(report: &SourceReport, control: &dyn Control) -> Option<Vitals> {
     if report.is_partial {
         return None;
     }
@@ -160,7 +162,8 @@ pub struct Source {
 #[schema(as = SourceWarning)]
 pub struct Warning {
     /// The field of the cluster.
-    pub field: &'static str,
+    #[schema(value_type = String)]
+    pub field: Cow<'static, str>,
     /// How many clusters it concerns.
     pub count: u64,
 }
@@ -253,7 +256,10 @@ impl Source {
     fn new(report: &SourceReport, vitals: Option<Vitals>, now: Timestamp) -> Self {
         let is_whole = !report.is_partial;
         let warnings = report.warnings.iter();
-        let warnings = warnings.map(|&(field, count)| Warning { field, count });
+        let warnings = warnings.map(|(field, count)| Warning {
+            field: field.clone(),
+            count: *count,
+        });
         let attempts = report.attempts.iter();
         Self {
             source: report.name.clone(),

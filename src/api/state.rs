@@ -15,7 +15,7 @@ use crate::access::Access;
 use crate::domain::{ClusterId, SourceName};
 use crate::hooks::Webhooks;
 use crate::inventory::hours::Hours;
-use crate::inventory::journal::{Forgetful, Journal};
+use crate::inventory::journal::{Forgetful, Journal, Standing};
 use crate::inventory::past::Past;
 use crate::inventory::{Control, Feed, Inventory, Snapshot, View};
 use crate::live::Live;
@@ -248,6 +248,13 @@ impl ApiState {
         self.whole().current().generation
     }
 
+    /// The same, where all that was done here is in it; `None` where it waits for a store that several gateways share.
+    pub(super) fn reliable_generation(&self) -> Option<u64> {
+        let standing = self.journal.standing();
+        let waits = |standing: Standing| standing.shared.is_some() && standing.behind.is_some();
+        (!standing.is_some_and(waits)).then(|| self.generation())
+    }
+
     /// Tells of each new generation.
     pub(super) fn generations(&self) -> watch::Receiver<u64> {
         self.whole().subscribe()
@@ -301,6 +308,9 @@ impl ApiState {
     pub fn is_settled(&self) -> bool {
         if self.0.ready.load(Ordering::Relaxed) {
             return true;
+        }
+        if self.0.journal.is_waiting() {
+            return false;
         }
         let snapshot = self.whole().current();
         let settled = self.0.started.elapsed() >= self.0.settings.ready_after

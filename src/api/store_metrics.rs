@@ -6,7 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use crate::inventory::journal::{Commits, Standing};
+use crate::inventory::journal::{Commits, Sharing, Standing};
 use crate::live;
 use crate::telemetry::metrics::name;
 
@@ -60,6 +60,9 @@ impl Collector for StoreCollector {
                 MetricType::Counter,
             )?
             .encode_counter::<[(&str, &str); 0], _, u64>(&standing.lost_changes, None)?;
+        if let Some(sharing) = &standing.shared {
+            of_sharing(sharing, &mut encoder)?;
+        }
         let Commits {
             count,
             seconds,
@@ -77,4 +80,40 @@ impl Collector for StoreCollector {
             )?
             .encode_histogram::<[(&str, &str); 0]>(*seconds, *count, &buckets, None)
     }
+}
+
+/// How several gateways share the store.
+fn of_sharing(sharing: &Sharing, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    for (name, help, value) in [
+        (
+            name::STORE_LEASES,
+            "Sources that are read from here",
+            sharing.leases,
+        ),
+        (
+            name::STORE_GENERATION,
+            "The generation that readers see",
+            sharing.generation,
+        ),
+    ] {
+        encoder
+            .encode_descriptor(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))?;
+    }
+    encoder
+        .encode_descriptor(
+            name::STORE_SILENT,
+            "Seconds since the shared store last answered",
+            None,
+            MetricType::Gauge,
+        )?
+        .encode_gauge(&sharing.silent_seconds)?;
+    encoder
+        .encode_descriptor(
+            name::STORE_FENCED,
+            "What was read of a source and refused, since another gateway had it by then",
+            None,
+            MetricType::Counter,
+        )?
+        .encode_counter::<[(&str, &str); 0], _, u64>(&sharing.fenced, None)
 }

@@ -73,7 +73,7 @@ pub(crate) fn reports() -> Vec<SourceReport> {
     good.fetched_at = Some(instant(0));
     good.clusters = 42;
     good.rejected = 1;
-    good.warnings = vec![("cost", 2)];
+    good.warnings = vec![("cost".into(), 2)];
     good.attempts.push_front(attempt.clone());
     let mut broken = SourceReport::new(name("broken"), kind, minute);
     broken.error = Some(ErrorKind::Call(FailureKind::RateLimited));

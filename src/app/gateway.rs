@@ -109,7 +109,11 @@ impl Gateway {
         };
         let hours = recorder.as_ref().and_then(|recorder| recorder.hours());
         let asked = sources.clone();
-        let (inventory, keeper) = Keeper::resume(sources, restored, Arc::clone(&journal), runtime);
+        let commons = recorder.as_ref().and_then(|recorder| recorder.commons());
+        let (inventory, keeper) = match commons {
+            Some((commons, first)) => Keeper::join(sources, first, commons, runtime),
+            None => Keeper::resume(sources, restored, Arc::clone(&journal), runtime),
+        };
         let keeper = Arc::new(keeper);
         let owned = recorder.as_ref().and_then(|recorder| recorder.owned());
         let live = live_over(&asked, &keeper, owned, runtime);

@@ -10,7 +10,7 @@ use super::raw::Section;
 use super::resolve::read;
 use super::source::{Context, unset};
 use super::{Mistake, Mistakes};
-use crate::store::{Address, Settings};
+use crate::store::{Address, Settings, Sharing};
 
 const HOUR: Duration = Duration::from_hours(1);
 const LEAST_BYTES: u64 = 16 << 20;
@@ -39,6 +39,8 @@ pub(super) fn resolve(
     let keep_operations = section.duration("keep_operations", HOUR..=MOST);
     let most_changes = section.count("max_changes", 1_000..=1_000_000_000);
     let most_bytes = section.size("max_size", LEAST_BYTES..=MOST_BYTES);
+    let shared = section.flag("shared");
+    let lease = section.duration("lease", Duration::from_secs(2)..=Duration::from_mins(5));
     let folder = written.or_else(|| data_dir(context.strings));
     // Who says nothing of a store and has no folder for data does without.
     if is_asked_for && enabled && !is_wrong && address.is_none() && folder.is_none() {
@@ -47,12 +49,23 @@ pub(super) fn resolve(
             "is not set, and there is no folder for data: set it or CLUSTERGATE_DATA_DIR, or write enabled = false to keep nothing",
         );
     }
+    let is_server = matches!(address, Some(Address::Server(_)));
+    if shared == Some(true) && !is_server && enabled && !is_wrong {
+        section.reject("shared", "only a PostgreSQL database can be shared");
+    }
+    if lease.is_some() && enabled && !is_wrong && !(is_server && shared.unwrap_or(true)) {
+        section.reject("lease", "is of a PostgreSQL database that is shared");
+    }
     section.finish();
     if !enabled {
         return None;
     }
     let defaults = Settings::at(address.or_else(|| Some(Address::within(&folder?)))?);
+    let shared = defaults.shared.filter(|_| shared.unwrap_or(true));
     Some(Settings {
+        shared: shared.map(|shared| Sharing {
+            lease: lease.unwrap_or(shared.lease),
+        }),
         keep_changes: keep_changes.unwrap_or(defaults.keep_changes),
         keep_attempts: keep_attempts.unwrap_or(defaults.keep_attempts),
         keep_hours: keep_hours.unwrap_or(defaults.keep_hours),

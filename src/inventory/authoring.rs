@@ -88,6 +88,7 @@ impl Author {
             deltas: vec![Delta {
                 report: Arc::clone(&next.report),
                 attempt: next.report.attempts.front().cloned(),
+                cause: Cause::Vendor,
                 upserts: found.upserts,
                 removed: removed.collect(),
                 shelf: next,

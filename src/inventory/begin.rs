@@ -68,6 +68,7 @@ pub(super) fn begin(
             deltas.push(Delta {
                 report: Arc::clone(&shelf.report),
                 attempt: None,
+                cause: Cause::Outage,
                 shelf: Arc::clone(&shelf),
                 upserts: Vec::new(),
                 removed: Vec::new(),

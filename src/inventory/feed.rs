@@ -46,6 +46,10 @@ impl Ring {
         }
     }
 
+    fn begin(&mut self, floor: u64, floor_at: Timestamp) {
+        *self = Self::new(floor, floor_at, self.most);
+    }
+
     fn push(&mut self, batch: Arc<Batch>) {
         self.weight += batch.weight;
         self.batches.push_back(batch);
@@ -128,6 +132,18 @@ impl Feed {
         if let Some(batch) = noise {
             rings.noise.push(batch);
         }
+    }
+
+    /// Forgets everything: what follows begins after this generation.
+    pub(super) fn begin(&self, floor: u64, at: Timestamp) {
+        let mut rings = self.lock();
+        rings.told.begin(floor, at);
+        rings.noise.begin(floor, at);
+    }
+
+    /// Forgets what changes by itself all the time: of this generation it is not known.
+    pub(super) fn skip_noise(&self, until: u64, at: Timestamp) {
+        self.lock().noise.begin(until, at);
     }
 
     /// All that changed after this generation is here, with what changes all the time or without.

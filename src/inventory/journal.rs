@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use super::batch::Batch;
+use super::change::Cause;
 use super::facts::Interner;
 use super::record;
 use super::row::Entry;
 use super::shelf::{Content, Shelf};
 use super::{Attempt, Freshness, SourceReport};
 use crate::domain::{ClusterId, Kind, SourceName};
-use crate::provider::ErrorKind;
 
 /// Where publications are made durable before readers see them.
 pub trait Journal: Send + Sync {
@@ -26,6 +26,11 @@ pub trait Journal: Send + Sync {
     /// How the store is; `None` where there is none.
     fn standing(&self) -> Option<Standing> {
         None
+    }
+
+    /// Whether nothing can be known or read before a store can be reached that other gateways share.
+    fn is_waiting(&self) -> bool {
+        false
     }
 }
 
@@ -40,6 +45,21 @@ pub struct Standing {
     pub lost_changes: u64,
     /// How long commits took.
     pub commits: Commits,
+    /// How it is shared; `None` where one gateway has it alone.
+    pub shared: Option<Sharing>,
+}
+
+/// How a gateway takes part in a store that several share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sharing {
+    /// Sources that are read from here.
+    pub leases: u64,
+    /// The generation that readers see.
+    pub generation: u64,
+    /// Seconds since the store last answered.
+    pub silent_seconds: f64,
+    /// How often what was read of a source was refused, since another gateway had it by then.
+    pub fenced: u64,
 }
 
 /// A store that does not have what readers see.
@@ -107,6 +127,8 @@ pub struct Delta {
     pub report: Arc<SourceReport>,
     /// The attempt to read it that this is of.
     pub attempt: Option<Attempt>,
+    /// Why the last of what is different is.
+    pub(super) cause: Cause,
     pub(super) shelf: Arc<Shelf>,
     pub(super) upserts: Vec<Entry>,
     pub(super) removed: Vec<ClusterId>,
@@ -139,6 +161,7 @@ impl Delta {
         Self {
             report: Arc::clone(&self.report),
             attempt: None,
+            cause: self.cause,
             shelf: Arc::clone(&self.shelf),
             upserts: Vec::new(),
             removed: Vec::new(),
@@ -147,77 +170,12 @@ impl Delta {
 
     /// What is to be known of the source itself: JSON.
     pub fn account(&self) -> String {
-        let report = &self.report;
-        let account = Account {
-            state: report.state,
-            fetched_at: self.shelf.fetched_at,
-            rejected: report.rejected,
-            omitted: report.omitted,
-            error: report.error.map(|error| error.code().into()),
-            failing_since: report.failing_since,
-            failures: report.failures,
-            attempts: report.attempts.iter().map(KeptAttempt::of).collect(),
-            overdue: self.shelf.overdue,
-            outdated: self.shelf.outdated_ids(),
-        };
-        // Plain data cannot fail.
-        serde_json::to_string(&account).unwrap_or_default()
+        Account::of(&self.shelf, self.cause).write()
     }
 }
 
 fn kept(entry: &Entry) -> (&ClusterId, Vec<u8>) {
     (&entry.row.id, record::encode(entry))
-}
-
-#[derive(Serialize, Deserialize)]
-struct Account {
-    state: Freshness,
-    fetched_at: Option<Timestamp>,
-    rejected: usize,
-    omitted: usize,
-    error: Option<Box<str>>,
-    failing_since: Option<Timestamp>,
-    failures: u32,
-    attempts: Vec<KeptAttempt>,
-    #[serde(default)]
-    overdue: bool,
-    /// Clusters that were read longer ago than the rest.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    outdated: Vec<ClusterId>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptAttempt {
-    started_at: Timestamp,
-    took_ms: u64,
-    error: Option<Box<str>>,
-    pages: u32,
-    clusters: Option<usize>,
-    rejected: usize,
-}
-
-impl KeptAttempt {
-    fn of(attempt: &Attempt) -> Self {
-        Self {
-            started_at: attempt.started_at,
-            took_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-            error: attempt.error.map(|error| error.code().into()),
-            pages: attempt.pages,
-            clusters: attempt.clusters,
-            rejected: attempt.rejected,
-        }
-    }
-
-    fn attempt(self) -> Attempt {
-        Attempt {
-            started_at: self.started_at,
-            took: Duration::from_millis(self.took_ms),
-            error: self.error.as_deref().and_then(ErrorKind::parse),
-            pages: self.pages,
-            clusters: self.clusters,
-            rejected: self.rejected,
-        }
-    }
 }
 
 /// What a store gives back.
@@ -283,7 +241,7 @@ impl RestoredSource {
 
     /// The source's shelf as it was, and as it begins: everything as it was, and nothing of it fresh.
     pub(super) fn shelve(self, shelf: &Shelf) -> (Shelf, Shelf, Interner) {
-        let account: Option<Account> = serde_json::from_str(&self.account).ok();
+        let account = Account::read(&self.account);
         let mut report = SourceReport::clone(&shelf.report);
         report.clusters = self.entries.len();
         report.omitted = self.refused;
@@ -298,23 +256,10 @@ impl RestoredSource {
         let mut fetched_at = None;
         if let Some(account) = account {
             was = Some(account.state);
-            (overdue, outdated) = (account.overdue, account.outdated);
-            report.state = match account.state {
-                Freshness::Fresh | Freshness::Stale => Freshness::Stale,
-                state => state,
-            };
+            (overdue, outdated) = (account.overdue, account.outdated.clone());
             fetched_at = account.fetched_at;
-            report.fetched_at = fetched_at;
-            report.rejected = account.rejected;
-            report.omitted += account.omitted;
-            report.error = account.error.as_deref().and_then(ErrorKind::parse);
-            report.failing_since = account.failing_since;
-            report.failures = account.failures;
-            report.attempts = account
-                .attempts
-                .into_iter()
-                .map(KeptAttempt::attempt)
-                .collect();
+            account.restore(&mut report);
+            report.omitted += self.refused;
         }
         let kept = SourceReport {
             state: was.unwrap_or(report.state),
@@ -348,7 +293,7 @@ impl RestoredSource {
 
     /// Whether nothing was ever read of it.
     pub(super) fn is_unread(&self) -> bool {
-        let account: Option<Account> = serde_json::from_str(&self.account).ok();
+        let account = Account::read(&self.account);
         let is_never = account.is_some_and(|account| account.state == Freshness::Never);
         is_never && self.entries.is_empty() && self.refused == 0
     }

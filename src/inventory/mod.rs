@@ -5,6 +5,7 @@
 //! each cluster's JSON, an order for each sort key, a bitmap for each filter value, the sums of what can be added. All of it is
 //! kept for each source apart, so that a refresh of one source leaves the others' as they are.
 
+mod account;
 mod batch;
 mod begin;
 mod change;
@@ -26,6 +27,7 @@ mod prepare;
 pub mod query;
 mod record;
 mod refresh;
+pub mod replicas;
 mod row;
 mod select;
 mod shelf;
@@ -73,6 +75,10 @@ pub struct Inventory {
     changed: watch::Sender<u64>,
     feed: Feed,
     retained: Mutex<VecDeque<Arc<Snapshot>>>,
+    /// The last generation that was kept for a walk that began here.
+    walked: watch::Sender<u64>,
+    /// Generations that are wanted for a walk that began elsewhere, and are not here yet.
+    awaited: Mutex<VecDeque<u64>>,
     /// Snapshots that nobody needs any more but those who are reading them.
     outgoing: Mutex<Vec<Arc<Snapshot>>>,
 }
@@ -85,6 +91,8 @@ impl Inventory {
             current: arc_swap::ArcSwap::from_pointee(first),
             changed,
             retained: Mutex::default(),
+            walked: watch::Sender::default(),
+            awaited: Mutex::default(),
             outgoing: Mutex::default(),
         }
     }
@@ -106,17 +114,44 @@ impl Inventory {
 
     /// Keeps a snapshot for a reader that walks through it page by page; the oldest of a few makes room.
     pub fn retain(&self, snapshot: &Arc<Snapshot>) {
+        if self.hold(snapshot) {
+            self.walked.send_replace(snapshot.generation);
+        }
+    }
+
+    /// Keeps a generation for a reader that walks through it at another gateway, now or when it is published here.
+    fn retain_at(&self, generation: u64) {
+        let current = self.current();
+        if generation > current.generation {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            awaited.push_back(generation);
+            if awaited.len() > RETAINED {
+                awaited.pop_front();
+            }
+            return;
+        }
+        let is_wanted = |snapshot: &&Arc<Snapshot>| snapshot.generation == generation;
+        let last = self.outgoing().iter().find(is_wanted).cloned();
+        let found = Some(&current).filter(is_wanted).or(last.as_ref());
+        if let Some(snapshot) = found {
+            self.hold(snapshot);
+        }
+    }
+
+    /// Keeps a snapshot; `false` where it is kept already.
+    fn hold(&self, snapshot: &Arc<Snapshot>) -> bool {
         let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
         if retained
             .iter()
             .any(|kept| kept.generation == snapshot.generation)
         {
-            return;
+            return false;
         }
         retained.push_back(Arc::clone(snapshot));
         while retained.len() > RETAINED {
             self.outgoing().extend(retained.pop_front());
         }
+        true
     }
 
     /// The snapshot of one generation, if it is the current one or kept for a walk.
@@ -134,7 +169,17 @@ impl Inventory {
 
     fn publish(&self, next: Snapshot) {
         let generation = next.generation;
-        let last = self.current.swap(Arc::new(next));
+        let next = Arc::new(next);
+        let is_awaited = {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            let had = awaited.len();
+            awaited.retain(|wanted| *wanted > generation);
+            had > awaited.len()
+        };
+        if is_awaited {
+            self.hold(&next);
+        }
+        let last = self.current.swap(next);
         self.outgoing().push(last);
         self.changed.send_replace(generation);
     }
@@ -165,6 +210,10 @@ pub trait Control: Send + Sync {
     fn refresh(&self, source: &SourceName) -> Option<Requested>;
     /// What the source's outbound stack has seen; `None` when there is no such source.
     fn vitals(&self, source: &SourceName) -> Option<Vitals>;
+    /// The same, of the calls of this gateway alone, where others read the source as well.
+    fn own_vitals(&self, source: &SourceName) -> Option<Vitals> {
+        self.vitals(source)
+    }
 }
 
 /// A refresh that was asked for.

@@ -1,5 +1,6 @@
 //! What changed before the memory begins, as something kept it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -117,6 +118,34 @@ pub fn moments(kept: Vec<Kept>) -> Vec<Moment> {
     }
     moments.extend(moment(run));
     moments
+}
+
+/// The changes of whole generations as they were told once, to be remembered. What is known of a change beside what was told is
+/// taken from `known`, where it is there. `None` where any of it cannot be read back.
+pub(super) fn batches(
+    kept: Vec<Kept>,
+    mut known: HashMap<(SourceName, Option<ClusterId>), Change>,
+) -> Option<Vec<Arc<Batch>>> {
+    let mut texts = Interner::default();
+    let mut batches = Vec::new();
+    let mut kept = kept.into_iter().peekable();
+    while let Some((generation, at)) = kept.peek().map(|first| (first.generation, first.at)) {
+        let (mut changes, mut told) = (Vec::new(), Vec::new());
+        while let Some(one) = kept.next_if(|next| next.generation == generation) {
+            if one.place != told.len() {
+                return None;
+            }
+            let mut change = read(&one, &mut texts)?;
+            let place = (change.source.clone(), change.cluster.clone());
+            if let Some(seen) = known.remove(&place).filter(|seen| seen.kind == change.kind) {
+                (change.before, change.after) = (seen.before, seen.after);
+            }
+            changes.push(change);
+            told.push(one.body);
+        }
+        batches.extend(Batch::told_as(generation, at, changes, told).map(Arc::new));
+    }
+    Some(batches)
 }
 
 fn moment(run: Vec<(Kept, Change)>) -> Option<Moment> {

@@ -11,7 +11,7 @@ use crate::domain::Presence;
 use crate::provider::{Gather, Listed};
 
 /// A cluster of a new listing, ready for the shelf.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Prepared(pub(super) Entry);
 
 /// Prepares the rows of one listing against what is known of the source.

@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Inventory;
 use super::facts::Interner;
 use super::keeper::{Activation, Event, Message, Source};
 use super::prepare::{Prepared, Preparing};
+use super::replicas::{Desk, Sitting};
 use super::shelf::{Detailed, Outcome};
+use super::{Inventory, SourceReport};
 use crate::domain::ClusterId;
 use crate::provider::{Capability, ErrorKind, Listing, Locator, ProviderError, walk_into};
 use crate::upstream::FailureKind;
@@ -29,6 +30,9 @@ const BATCH_TIME: Duration = Duration::from_secs(1);
 
 /// Publishing builds a source's indexes again, so it waits this many times as long as it took the last time.
 const BATCH_REST: u32 = 20;
+
+/// How long a source that was taken over may have to wait for its turn.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// How a refresh ended, for the rhythm of the next.
 struct Ended {
@@ -71,6 +75,8 @@ pub(super) struct Task {
     pub(super) mail: mpsc::Sender<Message>,
     pub(super) activation: Arc<Activation>,
     pub(super) texts: Arc<Mutex<Interner>>,
+    /// Where other gateways may read the source as well: the place from which one of them does.
+    pub(super) desk: Option<Arc<Desk>>,
 }
 
 impl Task {
@@ -83,39 +89,105 @@ impl Task {
     }
 
     async fn refresh_for_ever(self) {
-        let mut wanted = self.activation.wanted.subscribe();
-        let mut memory = Details::default();
+        let Some(desk) = &self.desk else {
+            return self.refresh_while(None).await;
+        };
         loop {
-            // A due refresh interrupts the details; what was read of them is not lost.
-            self.publish(Event::Detailed(std::mem::take(&mut memory.read)))
-                .await;
-            wanted.mark_unchanged();
-            self.activation.pending.store(false, Ordering::Release);
-            let before = self.source.stack.vitals().requests;
-            let ended = self.refresh().await;
-            let spent = self.source.stack.vitals().requests.saturating_sub(before);
-            let details = async {
-                if ended.was_read && has_details(&self.source) {
-                    self.describe(spent, &mut memory).await;
-                }
-                std::future::pending::<()>().await;
-            };
-            let activated = async {
-                // The sender lives as long as this task.
-                let _ = wanted.changed().await;
-                sleep_until(ended.not_before).await;
-            };
+            let sitting = desk.sit().await;
             tokio::select! {
                 biased;
-                () = sleep_until(ended.due) => {}
-                () = activated => {}
-                () = details => {}
+                // What is under way ends where it is: another gateway may be reading the source by now.
+                () = sitting.ended() => {}
+                () = self.refresh_while(Some(&sitting)) => {}
             }
         }
     }
 
+    /// Refreshes for ever, or until the lease is to be given back.
+    async fn refresh_while(&self, sitting: Option<&Sitting>) {
+        let mut wanted = self.activation.wanted.subscribe();
+        let mut memory = Details::default();
+        let (mut last, mut spent) = (None, 0);
+        if let Some(sitting) = sitting {
+            last = Some(self.taken_over(sitting).await);
+        }
+        loop {
+            if let Some(ended) = last.take()
+                && self
+                    .rest(&ended, spent, &mut memory, &mut wanted, sitting)
+                    .await
+            {
+                self.publish(Event::Detailed(std::mem::take(&mut memory.read)), sitting)
+                    .await;
+                return;
+            }
+            // A due refresh interrupts the details; what was read of them is not lost.
+            self.publish(Event::Detailed(std::mem::take(&mut memory.read)), sitting)
+                .await;
+            wanted.mark_unchanged();
+            self.activation.pending.store(false, Ordering::Release);
+            let before = self.source.stack.vitals().requests;
+            last = Some(self.refresh(sitting).await);
+            spent = self.source.stack.vitals().requests.saturating_sub(before);
+        }
+    }
+
+    /// Goes on where the gateway that had the source before has stopped: to take over costs the vendor no call.
+    async fn taken_over(&self, sitting: &Sitting) -> Ended {
+        let mut generations = self.inventory.subscribe();
+        // The sender lives as long as the inventory.
+        let _ = generations
+            .wait_for(|generation| *generation >= sitting.lease.from)
+            .await;
+        let report = SourceReport::clone(&self.inventory.current().shelf(&self.source.name).report);
+        let now = Instant::now();
+        let wait = report
+            .next_attempt_at
+            .map(|at| at.duration_since(super::now()))
+            .and_then(|wait| Duration::try_from(wait).ok());
+        let is_wanted = self.activation.pending.load(Ordering::Acquire);
+        // A clock that was set must not keep a source from being read for ever.
+        let wait = wait.filter(|_| !is_wanted).unwrap_or_default();
+        Ended {
+            due: now + wait.min(LONGEST_WAIT),
+            not_before: now,
+            was_read: report.error.is_none() && report.fetched_at.is_some(),
+        }
+    }
+
+    /// Waits until the next refresh is due, and reads details meanwhile; `true` where the lease is to be given back before.
+    async fn rest(
+        &self,
+        ended: &Ended,
+        spent: u64,
+        memory: &mut Details,
+        wanted: &mut watch::Receiver<()>,
+        sitting: Option<&Sitting>,
+    ) -> bool {
+        let details = async {
+            if ended.was_read && has_details(&self.source) {
+                self.describe(spent, memory, sitting).await;
+            }
+            match sitting {
+                None => std::future::pending().await,
+                Some(sitting) => sitting.closing().await,
+            }
+        };
+        let activated = async {
+            // The sender lives as long as this task.
+            let _ = wanted.changed().await;
+            sleep_until(ended.not_before).await;
+        };
+        tokio::select! {
+            biased;
+            () = sleep_until(ended.due) => false,
+            () = activated => false,
+            () = details => true,
+        }
+    }
+
     /// Reads the listing once and has it published.
-    async fn refresh(&self) -> Ended {
+    async fn refresh(&self, sitting: Option<&Sitting>) -> Ended {
         let schedule = &self.source.schedule;
         let (started, started_at) = (Instant::now(), super::now());
         // What others learn of this source's clusters while its list is read is held against the list.
@@ -164,14 +236,14 @@ impl Task {
         };
         let until_due = due.saturating_duration_since(Instant::now());
         let next_attempt_at = super::now().checked_add(until_due).ok();
-        self.publish(Event::Refreshed(Outcome {
+        let outcome = Outcome {
             started_at,
             based_on,
             took,
             result,
             next_attempt_at,
-        }))
-        .await;
+        };
+        self.publish(Event::Refreshed(outcome), sitting).await;
         Ended {
             due,
             not_before,
@@ -180,7 +252,12 @@ impl Task {
     }
 
     /// Describes clusters, the most urgent first, as far as the source's rate leaves room beside the next listing.
-    async fn describe(&self, spent_on_listing: u64, memory: &mut Details) {
+    async fn describe(
+        &self,
+        spent_on_listing: u64,
+        memory: &mut Details,
+        sitting: Option<&Sitting>,
+    ) {
         let Some(detail_interval) = self.source.schedule.detail_interval else {
             return;
         };
@@ -204,7 +281,9 @@ impl Task {
         let mut since = Instant::now();
         let mut rest = BATCH_TIME;
         for (id, locator) in wanting {
-            if self.source.stack.vitals().requests.saturating_sub(before) >= budget {
+            if self.source.stack.vitals().requests.saturating_sub(before) >= budget
+                || sitting.is_some_and(Sitting::is_closing)
+            {
                 break;
             }
             match self.describe_one(&id, &locator).await {
@@ -224,12 +303,14 @@ impl Task {
             }
             if read.len() >= BATCH || since.elapsed() >= rest {
                 let began = Instant::now();
-                self.publish(Event::Detailed(std::mem::take(read))).await;
+                self.publish(Event::Detailed(std::mem::take(read)), sitting)
+                    .await;
                 since = Instant::now();
                 rest = BATCH_TIME.max((since - began) * BATCH_REST);
             }
         }
-        self.publish(Event::Detailed(std::mem::take(read))).await;
+        self.publish(Event::Detailed(std::mem::take(read)), sitting)
+            .await;
     }
 
     async fn describe_one(
@@ -269,7 +350,7 @@ impl Task {
         allowed.saturating_sub(spent_on_listing).max(1)
     }
 
-    async fn publish(&self, event: Event) {
+    async fn publish(&self, event: Event, sitting: Option<&Sitting>) {
         if matches!(&event, Event::Detailed(batch) if batch.is_empty()) {
             return;
         }
@@ -279,6 +360,7 @@ impl Task {
             .send(Message {
                 source: self.at,
                 event,
+                fence: sitting.map(|sitting| sitting.lease.token),
                 published,
             })
             .await

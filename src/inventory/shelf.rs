@@ -50,12 +50,14 @@ pub(super) struct Shelf {
     pub(super) overdue: bool,
     /// Clusters that were read at another time than the rest and are older than the limit.
     pub(super) outdated: RoaringBitmap,
+    /// When it was last looked at which clusters these are: they follow from it.
+    pub(super) aged_at: Option<Timestamp>,
     /// Clusters that whoever asks may see; `None` is all of them, as everywhere but in a view.
     pub(super) seen: Option<RoaringBitmap>,
 }
 
 /// How a refresh of one source ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Outcome {
     /// When it began.
     pub started_at: Timestamp,
@@ -70,7 +72,7 @@ pub struct Outcome {
 }
 
 /// A detail call that succeeded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Detailed {
     /// The cluster.
     pub id: ClusterId,
@@ -126,6 +128,7 @@ impl Shelf {
             held: HashMap::new(),
             overdue: false,
             outdated: RoaringBitmap::new(),
+            aged_at: None,
             seen: None,
         }
     }
@@ -343,7 +346,10 @@ impl Shelf {
             .count();
         // An unreadable row without an id may be one of the kept clusters or a new one: nobody can vouch that it is shown.
         report.omitted = unknown + unidentified;
-        report.warnings = listing.warnings.iter().collect();
+        let warnings = listing.warnings.iter();
+        report.warnings = warnings
+            .map(|(field, count)| (field.into(), count))
+            .collect();
         report.clusters = entries.len();
         report.details_pending = pending(&entries, has_details);
         let content = if changed || entries.len() != before {
@@ -354,6 +360,7 @@ impl Shelf {
         Self {
             report: Arc::new(report),
             outdated: content.older_than(self.staleness_limit, now),
+            aged_at: Some(now),
             content,
             fetched_at: Some(now),
             fetched_text: now.to_string().into(),
@@ -441,6 +448,7 @@ impl Shelf {
                 report: Arc::new(report),
                 overdue,
                 outdated,
+                aged_at: Some(now),
                 ..self.clone()
             }
         })

@@ -18,7 +18,7 @@ use crate::domain::{ClusterId, Presence};
 use crate::provider::Listed;
 
 /// What a call has shown of one cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Shown {
     /// The cluster as a listing would show it.
     Listed(Box<Listed>),
@@ -100,8 +100,9 @@ impl Shelf {
                 self.with(entries, has_details)
             }
         };
-        // Clusters are counted by their places, which may be others now.
-        next.outdated = next.content.older_than(self.staleness_limit, now);
+        // Places have moved.
+        next.outdated = next.content.older_than(next.staleness_limit, now);
+        next.aged_at = Some(now);
         next.held.insert(id, generation);
         next
     }

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// When it was published. Ages in answers are as of then, and the `Age` header says how long ago that was.
     pub as_of: Timestamp,
+    /// Stands for what this gateway alone shows otherwise than its generation says; 0 is nothing.
+    pub(super) variant: u64,
     pub(super) shelves: Vec<Arc<Shelf>>,
     reports: Vec<Arc<SourceReport>>,
     /// Stands for how far it goes; 0 is everything.
@@ -45,6 +47,7 @@ impl Snapshot {
         Self {
             generation,
             as_of,
+            variant: 0,
             shelves,
             reports,
             reach: 0,
@@ -76,6 +79,19 @@ impl Snapshot {
     /// Clusters known in all.
     pub fn len(&self) -> usize {
         self.shelves.iter().map(|shelf| shelf.len()).sum()
+    }
+
+    /// The generation and what is shown otherwise than it says, in one text: what entity tags are of.
+    pub fn edition(&self) -> String {
+        match self.variant {
+            0 => self.generation.to_string(),
+            variant => format!("{}~{variant}", self.generation),
+        }
+    }
+
+    /// Stands for what this gateway alone shows otherwise than its generation says; 0 is nothing.
+    pub fn variant(&self) -> u64 {
+        self.variant
     }
 
     /// Stands for how far it goes, in keys of caches; 0 is everything.

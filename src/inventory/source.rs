@@ -1,5 +1,6 @@
 //! What is known of each source.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ pub struct SourceReport {
     /// Of these, items of which no last good version is shown: the inventory is incomplete by them.
     pub omitted: usize,
     /// Values that were set to null in the last good listing, by field.
-    pub warnings: Vec<(&'static str, u64)>,
+    pub warnings: Vec<(Cow<'static, str>, u64)>,
     /// Why the last refresh failed.
     pub error: Option<ErrorKind>,
     /// Since when refreshes fail.

@@ -88,6 +88,7 @@ fn narrow(whole: &Snapshot, reach: &Reach, fingerprint: u128) -> Snapshot {
     let mut seen = Snapshot::new(whole.generation, whole.as_of, shelves.collect());
     seen.reach = fingerprint;
     seen.is_of_then = whole.is_of_then;
+    seen.variant = whole.variant;
     seen
 }
 

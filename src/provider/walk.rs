@@ -24,7 +24,7 @@ impl Default for Limits {
 }
 
 /// Every page of one source, read to its end, one row for each cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Listing<R = Listed> {
     /// Clusters in the order in which they were first seen.
     pub clusters: Vec<R>,

@@ -14,6 +14,7 @@ use tracing::{error, info};
 use super::StoreError;
 use super::files;
 use super::open::Store;
+use super::pool::Hold;
 use super::settings::{Address, Settings};
 use super::write::{self, Commit};
 use crate::domain::{Kind, SourceName};
@@ -81,6 +82,31 @@ impl Durable {
         self.open.load_full().ok_or(StoreError::Late)
     }
 
+    /// The store; one that is away is opened.
+    pub(super) async fn connect(&self) -> Result<Arc<Store>, StoreError> {
+        if let Some(store) = self.open.load_full() {
+            return Ok(store);
+        }
+        let mut place = self.store.lock().await;
+        // Somebody else may have been faster.
+        if let Some(store) = self.open.load_full() {
+            return Ok(store);
+        }
+        let store = Arc::new(self.open().await?);
+        *place = Some(Arc::clone(&store));
+        self.open.store(Some(Arc::clone(&store)));
+        info!("the store is open");
+        Ok(store)
+    }
+
+    /// Has a store that failed be opened anew by whoever needs it next.
+    pub(super) fn forget(&self, store: &Arc<Store>) {
+        let open = self.open.load();
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, store)) {
+            self.open.compare_and_swap(&*open, None);
+        }
+    }
+
     /// Opens the store and reads back what it has of these sources. Where it cannot, nothing is known, and it is tried again later.
     pub(super) async fn restore(&self, sources: &[(SourceName, Kind)]) -> Found {
         let names = sources.iter().map(|(name, _)| name.clone());
@@ -132,7 +158,11 @@ impl Durable {
     }
 
     async fn open(&self) -> Result<Store, StoreError> {
-        let opened = timeout(OPENING, Store::open(&self.settings.address)).await;
+        let hold = match self.settings.shared {
+            None => Hold::Alone,
+            Some(_) => Hold::Shared,
+        };
+        let opened = timeout(OPENING, Store::open_for(&self.settings.address, hold)).await;
         opened.unwrap_or(Err(StoreError::Late))
     }
 

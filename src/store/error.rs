@@ -95,6 +95,8 @@ impl From<sqlx::Error> for StoreError {
             _ if is_sqlite => Self::Failed(error),
             // Classes and codes of PostgreSQL: disk full, bad authorization, no such database, going down.
             _ if code == "53100" => Self::Full(error),
+            // Somebody else has what is waited for, or the server gave up.
+            _ if code == "55P03" || code == "57014" => Self::Late,
             _ if ["08", "28", "3D", "57"].contains(&code.get(..2).unwrap_or_default()) => {
                 Self::Unreachable(error)
             }

@@ -33,6 +33,7 @@ mod past;
 mod pool;
 mod queue;
 mod recorder;
+mod replicas;
 mod restore;
 mod retention;
 mod settings;
@@ -48,7 +49,7 @@ pub use error::StoreError;
 pub use open::Store;
 pub use owned::Owned;
 pub use recorder::Recorder;
-pub use settings::{Address, NoAddress, Settings};
+pub use settings::{Address, NoAddress, Settings, Sharing};
 pub use verify::Verified;
 
 #[cfg(test)]

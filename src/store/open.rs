@@ -6,11 +6,11 @@ use std::time::Duration;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Database, PgConnection, SqlStr};
+use sqlx::{ConnectOptions as _, Connection as _, Database, PgConnection, PgPool, SqlStr};
 
 use super::StoreError;
 use super::files::{self, Held};
-use super::pool::Pool;
+use super::pool::{Hold, Pool};
 use super::settings::Address;
 use super::size::Shrinking;
 
@@ -56,6 +56,24 @@ const STEPS: &[(i64, &str, &str, &str)] = &[
         include_str!("sqlite/0005_operations.sql"),
         include_str!("postgres/0005_operations.sql"),
     ),
+    (
+        6,
+        "replicas",
+        include_str!("sqlite/0006_replicas.sql"),
+        include_str!("postgres/0006_replicas.sql"),
+    ),
+];
+
+/// Connections of a gateway that shares its store: one for what is published, one for its leases, one to hear of the others.
+const SHARING: u32 = 3;
+/// What has the server end a session that holds up others: a gateway that was stopped, or cut off, while its turn lasts.
+const MANNERS: [(&str, &str); 6] = [
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("lock_timeout", "7s"),
+    ("statement_timeout", "30s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
 ];
 
 /// An open store.
@@ -66,15 +84,22 @@ pub struct Store {
     /// For what only reads, and must not wait for who writes.
     pub(super) reads: Pool,
     pub(super) shrinking: Shrinking,
+    /// For what gateways share, where several do.
+    pub(super) shared: Option<PgPool>,
     _held: Option<Held>,
 }
 
 impl Store {
     /// Opens a store, and makes it where there is none. A store of a later version is left as it is.
     pub async fn open(address: &Address) -> Result<Self, StoreError> {
+        Self::open_for(address, Hold::Alone).await
+    }
+
+    /// Does so for one gateway, or for several.
+    pub(super) async fn open_for(address: &Address, hold: Hold) -> Result<Self, StoreError> {
         match address {
             Address::File(file) => Self::open_file(file).await,
-            Address::Server(options) => Self::open_server(options).await,
+            Address::Server(options) => Self::open_server(options, hold).await,
         }
     }
 
@@ -99,7 +124,11 @@ impl Store {
                     .options([("default_transaction_read_only", "on")]);
                 let pool = one(PgPoolOptions::new()).connect_with(options).await?;
                 let reads = some(PgPoolOptions::new()).connect_lazy_with(reading);
-                let store = Self::of(Pool::Postgres(pool), Pool::Postgres(reads), None);
+                let store = Self::of(
+                    Pool::Postgres(pool, Hold::Alone),
+                    Pool::Postgres(reads, Hold::Alone),
+                    None,
+                );
                 // Says where a gateway has it.
                 store.pool.begin().await?.commit().await?;
                 store
@@ -128,7 +157,7 @@ impl Store {
     pub(super) async fn version(&self) -> Result<i64, StoreError> {
         let is_there = match &self.reads {
             Pool::Sqlite(_) => "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'",
-            Pool::Postgres(_) => {
+            Pool::Postgres(..) => {
                 "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() \
                 AND table_name = '_sqlx_migrations'"
             }
@@ -147,6 +176,7 @@ impl Store {
             pool,
             reads,
             shrinking: Shrinking::default(),
+            shared: None,
             _held: held,
         }
     }
@@ -182,16 +212,25 @@ impl Store {
         Ok(store)
     }
 
-    async fn open_server(options: &PgConnectOptions) -> Result<Self, StoreError> {
+    async fn open_server(options: &PgConnectOptions, hold: Hold) -> Result<Self, StoreError> {
         let options = options.clone().disable_statement_logging();
         // Says at once that nobody answers, and why: a pool would ask again and again until its time is over.
         PgConnection::connect_with(&options).await?.close().await?;
         let reading = options
             .clone()
             .options([("default_transaction_read_only", "on")]);
+        let sharing = options.clone().options(MANNERS);
         let pool = one(PgPoolOptions::new()).connect_with(options).await?;
         let reads = some(PgPoolOptions::new()).connect_lazy_with(reading);
-        let store = Self::of(Pool::Postgres(pool.clone()), Pool::Postgres(reads), None);
+        let mut store = Self::of(
+            Pool::Postgres(pool.clone(), hold),
+            Pool::Postgres(reads, hold),
+            None,
+        );
+        store.shared = (hold == Hold::Shared).then(|| {
+            let options = one(PgPoolOptions::new()).max_connections(SHARING);
+            options.connect_lazy_with(sharing)
+        });
         // Says at once where another gateway has it, whose tables must stay as they are.
         store.pool.begin().await?.commit().await?;
         let steps = STEPS
@@ -217,7 +256,10 @@ impl Store {
             Address::Server(options) => {
                 let options = options.as_ref().clone().disable_statement_logging();
                 let pool = one(PgPoolOptions::new()).connect_with(options).await?;
-                (Pool::Postgres(pool.clone()), Pool::Postgres(pool))
+                (
+                    Pool::Postgres(pool.clone(), Hold::Alone),
+                    Pool::Postgres(pool, Hold::Alone),
+                )
             }
         };
         Ok(Self::of(pool, reads, None))
@@ -226,6 +268,9 @@ impl Store {
     /// Lets go of the store.
     pub async fn close(&self) {
         self.reads.close().await;
+        if let Some(shared) = &self.shared {
+            shared.close().await;
+        }
         self.pool.close().await;
     }
 }

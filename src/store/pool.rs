@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Sqlite, SqlitePool};
 
 use super::StoreError;
 
@@ -43,7 +43,32 @@ impl Value {
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(PgPool, Hold),
+}
+
+/// Who may write a database of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// One gateway.
+    Alone,
+    /// Several, all of which know of each other.
+    Shared,
+}
+
+impl Hold {
+    /// Held by the session from the first time on; to take it again costs nothing.
+    pub(super) async fn take(self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let sql = match self {
+            Self::Alone => "SELECT pg_try_advisory_lock($1)",
+            Self::Shared => "SELECT pg_try_advisory_lock_shared($1)",
+        };
+        let taken: (bool,) = sqlx::query_as(sql).bind(LOCK).fetch_one(connection).await?;
+        if taken.0 {
+            Ok(())
+        } else {
+            Err(StoreError::Locked)
+        }
+    }
 }
 
 /// Statements that are done together or not at all.
@@ -70,16 +95,9 @@ impl Pool {
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => {
+            Self::Postgres(pool, hold) => {
                 let mut transaction = pool.begin().await?;
-                // Held by the session from the first time on; to take it again costs nothing.
-                let taken: (bool,) = sqlx::query_as("SELECT pg_try_advisory_lock($1)")
-                    .bind(LOCK)
-                    .fetch_one(&mut *transaction)
-                    .await?;
-                if !taken.0 {
-                    return Err(StoreError::Locked);
-                }
+                hold.take(&mut transaction).await?;
                 Transaction::Postgres(transaction)
             }
         })
@@ -89,7 +107,7 @@ impl Pool {
     pub(super) async fn look(&self) -> Result<Transaction, StoreError> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin().await?),
-            Self::Postgres(pool) => Transaction::Postgres(
+            Self::Postgres(pool, _) => Transaction::Postgres(
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                     .await?,
             ),
@@ -100,7 +118,7 @@ impl Pool {
     pub(super) async fn begin_shared(&self) -> Result<Transaction, StoreError> {
         Ok(match self {
             Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            Self::Postgres(pool, _) => Transaction::Postgres(pool.begin().await?),
         })
     }
 
@@ -118,7 +136,7 @@ impl Pool {
                 let query = bound!(sqlx::query_as::<Sqlite, T>(sql), values);
                 query.fetch_all(pool).await?
             }
-            Self::Postgres(pool) => {
+            Self::Postgres(pool, _) => {
                 let query = bound!(sqlx::query_as::<Postgres, T>(sql), values);
                 query.fetch_all(pool).await?
             }
@@ -152,7 +170,7 @@ impl Pool {
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(pool, _) => pool.close().await,
         }
     }
 }

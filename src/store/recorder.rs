@@ -1,5 +1,6 @@
 //! The journal over a store: what is published is durable first, and where it cannot be, it is caught up with.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,15 +22,19 @@ use super::durable::{Durable, Found, Keeping};
 use super::owned::Owned;
 use super::past::Changes;
 use super::queue::{Bounds, Lost, Origin, Queue};
-use super::settings::Settings;
+use super::replicas::{Member, Replicas};
+use super::settings::{Settings, Sharing};
 use super::write::Commit;
 use crate::domain::{Kind, SourceName};
 use crate::inventory::hours::Hours;
 use crate::inventory::journal::{Behind, Journal, Publication, Restored, Standing};
 use crate::inventory::past::Past;
+use crate::inventory::replicas::{Commons, Newer};
 
 /// How long a publication waits for the store before it is shown all the same.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the start waits for a store that others share.
+const JOINING: Duration = Duration::from_secs(30);
 /// How long one commit may take.
 const COMMIT: Duration = Duration::from_mins(1);
 /// How long after a failure the store is tried again, if no publication comes before.
@@ -43,6 +48,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Recorder {
     shared: Arc<Shared>,
     durable: Option<Arc<Durable>>,
+    /// Where several gateways share the store: this one of them, and what there was when it took part.
+    replicas: Option<(Arc<Replicas>, Mutex<Option<Newer>>)>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -68,7 +75,12 @@ impl Recorder {
     ) -> (Arc<Self>, Restored) {
         let engine = settings.address.engine();
         let begun = Instant::now();
+        let shared = settings.shared;
         let durable = Arc::new(Durable::new(settings));
+        if let Some(sharing) = shared {
+            let recorder = Self::share(durable, sharing, sources, runtime).await;
+            return (Arc::new(recorder), Restored::default());
+        }
         let opened = Arc::clone(&durable);
         let opening = runtime.spawn(async move { opened.restore(&sources).await });
         // Only a runtime that is shutting down drops the task.
@@ -126,6 +138,47 @@ impl Recorder {
         Some(Arc::new(Owned::over(Arc::clone(durable))))
     }
 
+    /// Takes part in a store that several gateways share.
+    async fn share(
+        durable: Arc<Durable>,
+        sharing: Sharing,
+        sources: Vec<(SourceName, Kind)>,
+        runtime: &Handle,
+    ) -> Self {
+        let replicas = Replicas::start(Arc::clone(&durable), sharing, sources, runtime);
+        let joining = Arc::clone(&replicas);
+        let begun = Instant::now();
+        let joined = runtime.spawn(async move { timeout(JOINING, joining.first()).await });
+        // Only a runtime that is shutting down drops the task.
+        let first = joined.await.ok().and_then(Result::ok).flatten();
+        if let Some(first) = &first {
+            let clusters: usize = (first.sources.iter())
+                .map(|source| source.records.len())
+                .sum();
+            info!(
+                store.engine = "postgres",
+                clusters.restored = clusters,
+                inventory.generation = first.generation,
+                took_ms = begun.elapsed().as_millis(),
+                "this gateway shares its inventory"
+            );
+        }
+        let keeping = Arc::<Durable>::clone(&durable);
+        let queue = Queue::new(HashSet::new(), Bounds::default());
+        let mut recorder = Self::start(keeping, queue, None, runtime);
+        recorder.durable = Some(durable);
+        recorder.replicas = Some((replicas, Mutex::new(first)));
+        recorder
+    }
+
+    /// What this gateway has in common with others, and what there was when it took part, which is told once; `None` where it has
+    /// the store alone.
+    pub fn commons(&self) -> Option<(Arc<dyn Commons>, Option<Newer>)> {
+        let (replicas, first) = self.replicas.as_ref()?;
+        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Some((Arc::new(Member(Arc::clone(replicas))), first))
+    }
+
     pub(super) fn start(
         keeping: Arc<dyn Keeping>,
         queue: Queue,
@@ -150,6 +203,7 @@ impl Recorder {
         Self {
             shared,
             durable: None,
+            replicas: None,
             stop,
             tasks,
         }
@@ -184,6 +238,9 @@ impl Recorder {
             );
             return;
         }
+        if let Some((replicas, _)) = &self.replicas {
+            replicas.stop(grace).await;
+        }
         if let Some(durable) = &self.durable
             && timeout(grace, durable.close()).await.is_err()
         {
@@ -213,7 +270,15 @@ impl Journal for Recorder {
         Box::pin(self.shared.publish(publication))
     }
 
+    fn is_waiting(&self) -> bool {
+        let replicas = self.replicas.as_ref();
+        replicas.is_some_and(|(replicas, _)| !replicas.is_joined())
+    }
+
     fn standing(&self) -> Option<Standing> {
+        if let Some((replicas, _)) = &self.replicas {
+            return Some(replicas.standing());
+        }
         let mut standing = self.shared.standing().clone();
         let queue = self.shared.queue();
         standing.lost_changes = queue.lost().changes;

@@ -27,6 +27,26 @@ pub struct Settings {
     pub keep_operations: Duration,
     /// How long the audit is kept, where it is in the store.
     pub keep_audit: Duration,
+    /// How several gateways share it; `None` has one gateway alone.
+    pub shared: Option<Sharing>,
+}
+
+/// How several gateways share a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// How long a source is read by nobody, at most, when the gateway that read it has ended without a word.
+    pub lease: Duration,
+}
+
+impl Sharing {
+    /// The time of a lease unless told otherwise.
+    pub const LEASE: Duration = Duration::from_secs(15);
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self { lease: Self::LEASE }
+    }
 }
 
 impl Settings {
@@ -48,8 +68,10 @@ impl Settings {
 
     /// The defaults for a place.
     pub fn at(address: Address) -> Self {
+        let shared = matches!(address, Address::Server(_)).then(Sharing::default);
         Self {
             address,
+            shared,
             keep_changes: Self::KEEP_CHANGES,
             keep_attempts: Self::KEEP_ATTEMPTS,
             keep_hours: Self::KEEP_HOURS,

@@ -62,7 +62,7 @@ impl Store {
         };
         match &self.reads {
             Pool::Sqlite(_) => read(SQLITE).await,
-            Pool::Postgres(_) => {
+            Pool::Postgres(..) => {
                 let total = read(TOTAL).await?;
                 if total <= most {
                     return Ok(total);

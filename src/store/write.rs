@@ -89,6 +89,12 @@ const ATTEMPTS: Insert = Insert {
     tail: " ON CONFLICT (source, started_at) DO NOTHING",
 };
 
+const TOMBSTONES: Insert = Insert {
+    head: "INSERT INTO gone (source, id, generation) VALUES ",
+    columns: 3,
+    tail: " ON CONFLICT (source, id) DO UPDATE SET generation = excluded.generation",
+};
+
 const GONE: &str = "DELETE FROM cluster WHERE source = $1 AND id IN (";
 const NOT_WRITTEN: &str = "DELETE FROM cluster WHERE source = $1 AND generation <> $2";
 const SOURCE: &str = "INSERT INTO source (name, provider, account, clusters, generation, print) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -106,32 +112,39 @@ const META: &str = "INSERT INTO meta (name, value) VALUES ($1, $2) \
 /// Writes all of a commit or nothing.
 pub(super) async fn write(pool: &Pool, commit: &Commit) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await?;
+    write_in(&mut transaction, commit).await?;
+    transaction.commit().await
+}
+
+/// Does so within a transaction.
+pub(super) async fn write_in(
+    transaction: &mut Transaction,
+    commit: &Commit,
+) -> Result<(), StoreError> {
     for written in &commit.sources {
-        source(&mut transaction, written, commit.generation).await?;
+        source(transaction, written, commit.generation).await?;
     }
     let mut changes = Rows::of(&CHANGES);
     for batch in &commit.batches {
         for (place, one) in batch.changes().enumerate() {
-            changes
-                .add(&mut transaction, change(batch, place, one))
-                .await?;
+            changes.add(transaction, change(batch, place, one)).await?;
         }
     }
-    changes.end(&mut transaction).await?;
+    changes.end(transaction).await?;
     let mut attempts = Rows::of(&ATTEMPTS);
     for (source, one) in &commit.attempts {
-        attempts.add(&mut transaction, attempt(source, one)).await?;
+        attempts.add(transaction, attempt(source, one)).await?;
     }
-    attempts.end(&mut transaction).await?;
-    meta(&mut transaction, "generation", commit.generation).await?;
+    attempts.end(transaction).await?;
+    meta(transaction, "generation", commit.generation).await?;
     if let Some(from) = commit.whole_from {
         let at = commit.whole_at;
-        whole_from(&mut transaction, from, at.map(Timestamp::as_microsecond)).await?;
+        whole_from(transaction, from, at.map(Timestamp::as_microsecond)).await?;
     }
     if let Some(begun) = &commit.begun {
-        begin(&mut transaction, begun).await?;
+        begin(transaction, begun).await?;
     }
-    transaction.commit().await
+    Ok(())
 }
 
 /// Takes note that changes before a generation are not all there, and of the last time that any of these is of.
@@ -161,7 +174,35 @@ async fn begin(transaction: &mut Transaction, begun: &Begun) -> Result<(), Store
     transaction.execute(SEEN, values).await.map(|_| ())
 }
 
-async fn meta(transaction: &mut Transaction, name: &str, value: u64) -> Result<(), StoreError> {
+/// Writes down which clusters a commit removes, for gateways that have them still.
+pub(super) async fn tombstones(
+    transaction: &mut Transaction,
+    commit: &Commit,
+) -> Result<(), StoreError> {
+    let mut rows = Rows::of(&TOMBSTONES);
+    for written in commit.sources.iter().filter(|one| !one.is_skipped()) {
+        let removed = written.delta.removed().iter().map(ClusterId::as_str);
+        // All that there was of a source is gone, and what there is follows.
+        let all = written.is_whole.then_some("");
+        let ids = all.into_iter().chain(removed.filter(|_| !written.is_whole));
+        for id in ids {
+            let row = vec![
+                Value::text(written.delta.source().as_str()),
+                Value::text(id),
+                Value::count(commit.generation),
+            ];
+            rows.add(transaction, row).await?;
+        }
+    }
+    rows.end(transaction).await
+}
+
+/// Raises a number.
+pub(super) async fn meta(
+    transaction: &mut Transaction,
+    name: &str,
+    value: u64,
+) -> Result<(), StoreError> {
     let values = vec![Value::text(name), Value::count(value)];
     transaction.execute(META, values).await.map(|_| ())
 }

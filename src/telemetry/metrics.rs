@@ -104,6 +104,14 @@ pub mod name {
     pub const WEBHOOK_OLDEST: &str = "clustergate_webhook_oldest_pending_age_seconds";
     /// Operations and answers to idempotency keys that the store does not have; absent without a store.
     pub const OPERATIONS_UNKEPT: &str = "clustergate_operations_unkept";
+    /// Sources that are read from here, where several gateways share a store.
+    pub const STORE_LEASES: &str = "clustergate_store_leases";
+    /// The generation that readers see, where several gateways share a store.
+    pub const STORE_GENERATION: &str = "clustergate_store_generation";
+    /// Seconds since a store that is shared last answered.
+    pub const STORE_SILENT: &str = "clustergate_store_silent_seconds";
+    /// How often what was read was refused, since another gateway had the source by then.
+    pub const STORE_FENCED: &str = "clustergate_store_fenced_writes";
     /// Calls that the vendor says are left; absent where it does not say.
     pub const QUOTA_REMAINING: &str = "clustergate_source_quota_remaining";
     /// Calls that the vendor allows in one window; absent where it does not say.

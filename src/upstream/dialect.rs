@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Answer, FailureKind};
 
@@ -21,7 +22,7 @@ pub struct Refusal {
 }
 
 /// What a vendor says of the quota that is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     /// Calls allowed in one window.
     pub limit: Option<u64>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tower::limit::ConcurrencyLimit;
 use tower::util::BoxCloneSyncService;
@@ -24,7 +25,7 @@ use super::transport::Transport;
 use super::{Answer, Call, Credential, Dialect, Quota, StackSettings, UpstreamError};
 
 /// Whether the breaker lets calls through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BreakerState {
     /// Calls go through.
     Closed,
@@ -36,7 +37,7 @@ pub enum BreakerState {
 }
 
 /// What a stack has seen and done, for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vitals {
     /// Requests sent, retries included.
     pub requests: u64,

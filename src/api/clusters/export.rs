@@ -130,7 +130,7 @@ pub(super) fn whole(
         snapshot.canonical(&query),
         shape.canonical()
     ));
-    let etag = header(&format!("\"{}-{tag}\"", snapshot.generation))?;
+    let etag = header(&format!("\"{}-{tag}\"", snapshot.edition()))?;
     query.limit = snapshot.len().clamp(1, limit.unwrap_or(usize::MAX));
     let complete = snapshot.coverage(&query.filter).is_complete();
     let mut response = if respond::has(request, &etag) {

@@ -80,7 +80,7 @@ impl Page {
         } = about;
         let etag = header(&format!(
             "\"{}-{}{}\"",
-            snapshot.generation,
+            snapshot.edition(),
             fingerprint(what),
             coding.suffix()
         ))?;

@@ -62,6 +62,7 @@ impl Pages {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Of {
     generation: u64,
+    variant: u64,
     reach: u128,
 }
 
@@ -69,6 +70,7 @@ impl Of {
     fn new(seen: &Snapshot) -> Self {
         Self {
             generation: seen.generation,
+            variant: seen.variant(),
             reach: seen.reach(),
         }
     }

@@ -20,6 +20,7 @@ use crate::inventory::View;
 use crate::live::{Done, Finished, Key, Write, WriteFailure};
 use crate::provider::Capability;
 
+use super::super::clusters::X_INVENTORY_GENERATION;
 use super::super::code::Code;
 use super::super::path::Segments;
 use super::super::problem::Problem;
@@ -279,6 +280,10 @@ fn finish(
     };
     let mut headers = vec![(CACHE_CONTROL.to_string(), respond::NO_STORE.to_owned())];
     let mut add = |name: http::HeaderName, value: String| headers.push((name.to_string(), value));
+    // What was done is shown from this generation on, here and at other gateways that share the inventory.
+    if let Some(generation) = api.reliable_generation() {
+        add(X_INVENTORY_GENERATION, generation.to_string());
+    }
     let operation = done.operation.as_ref().map(|known| known.id.clone());
     let status = if done.is_pending {
         if let Some(operation) = operation {

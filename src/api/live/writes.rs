@@ -106,12 +106,14 @@ impl NewCluster {
             headers(
                 ("Location" = String, description = "The cluster"),
                 ("ETag" = String, description = "The cluster's, for `If-Match`"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 202, description = "Accepted: the work goes on", body = WriteReport,
             headers(
                 ("Location" = String, description = "The operation"),
                 ("Retry-After" = u64, description = "Seconds until it is worth looking"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 400, description = "IDEMPOTENCY_KEY_REQUIRED, INVALID_BODY, INVALID_PARAMETER or UNKNOWN_PARAMETER", body = Document, content_type = "application/problem+json"),
@@ -159,12 +161,14 @@ pub(in super::super) async fn create_cluster(
         (status = 200, description = "Changed", body = WriteReport,
             headers(
                 ("ETag" = String, description = "The cluster's, for `If-Match`"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 202, description = "Accepted: the work goes on", body = WriteReport,
             headers(
                 ("Location" = String, description = "The operation"),
                 ("Retry-After" = u64, description = "Seconds until it is worth looking"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 400, description = "INVALID_BODY, INVALID_ID, INVALID_PARAMETER or UNKNOWN_PARAMETER", body = Document, content_type = "application/problem+json"),
@@ -213,12 +217,14 @@ pub(in super::super) async fn update_cluster(
         (status = 200, description = "Built", body = WriteReport,
             headers(
                 ("ETag" = String, description = "The cluster's, for `If-Match`"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 202, description = "Accepted: the work goes on", body = WriteReport,
             headers(
                 ("Location" = String, description = "The operation"),
                 ("Retry-After" = u64, description = "Seconds until it is worth looking"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 400, description = "IDEMPOTENCY_KEY_REQUIRED, INVALID_BODY, INVALID_ID, INVALID_PARAMETER or UNKNOWN_PARAMETER", body = Document, content_type = "application/problem+json"),
@@ -261,12 +267,14 @@ pub(in super::super) async fn provision_cluster(
         (status = 200, description = "Destroyed", body = WriteReport,
             headers(
                 ("ETag" = String, description = "The cluster's, for `If-Match`"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 202, description = "Accepted: the work goes on", body = WriteReport,
             headers(
                 ("Location" = String, description = "The operation"),
                 ("Retry-After" = u64, description = "Seconds until it is worth looking"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 400, description = "IDEMPOTENCY_KEY_REQUIRED, INVALID_BODY, INVALID_ID, INVALID_PARAMETER or UNKNOWN_PARAMETER", body = Document, content_type = "application/problem+json"),
@@ -311,10 +319,14 @@ pub(in super::super) async fn destroy_cluster(
             headers(
                 ("Location" = String, description = "The operation"),
                 ("Retry-After" = u64, description = "Seconds until it is worth looking"),
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
                 ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
             )),
         (status = 204, description = "Removed",
-            headers(("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"))),
+            headers(
+                ("X-Inventory-Generation" = u64, description = "The generation that shows what was done, for `min_generation`"),
+                ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before"),
+            )),
         (status = 400, description = "INVALID_BODY, INVALID_ID, INVALID_PARAMETER or UNKNOWN_PARAMETER", body = Document, content_type = "application/problem+json"),
         (status = 404, description = "CLUSTER_NOT_FOUND", body = Document, content_type = "application/problem+json"),
         (status = 408, description = "BODY_TIMEOUT", body = Document, content_type = "application/problem+json"),

@@ -1,6 +1,11 @@
 //! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
 
-use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
+mod attempt;
+mod hall;
+mod making;
+mod together;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,18 +20,21 @@ use tracing::{error, info};
 
 use super::batch::Batch;
 use super::begin::{Begin, begin};
-use super::change::{Cause, Change};
-use super::diff::difference;
+use super::change::Cause;
 use super::facts::Interner;
-use super::journal::{Delta, Forgetful, Journal, Publication, Restored};
+use super::journal::{Forgetful, Journal, Publication, Restored};
 use super::links::Links;
 use super::refresh;
+use super::replicas::{Commons, Desk, Newer};
 use super::shelf::{Detailed, Outcome, Shelf};
 use super::shown::Shown;
 use super::{Inventory, Requested, Snapshot, SourceReport};
-use crate::domain::{ClusterId, SourceName};
+use crate::domain::SourceName;
 use crate::provider::{Limits, Provider};
 use crate::upstream::{Rate, Stack, Vitals};
+use hall::Seat;
+use making::{Making, Step};
+use together::Together;
 
 /// When and how far a source is read.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +66,11 @@ pub struct Source {
     pub schedule: Schedule,
 }
 
+/// How long a call waits for what it has shown to be published, where several gateways share the inventory.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a refresh task has found, or another call.
+#[derive(Clone)]
 pub(super) enum Event {
     Refreshed(Outcome),
     Detailed(Vec<Detailed>),
@@ -69,6 +81,8 @@ pub(super) enum Event {
 pub(super) struct Message {
     pub(super) source: usize,
     pub(super) event: Event,
+    /// The lease under which it was found, where it has to hold still.
+    pub(super) fence: Option<u64>,
     pub(super) published: oneshot::Sender<()>,
 }
 
@@ -85,12 +99,30 @@ pub struct Keeper {
     mail: mpsc::Sender<Message>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// How long a call waits for what it has shown to be published; `None` where the journal decides.
+    patience: Option<Duration>,
 }
 
 struct Known {
     at: usize,
     source: Source,
     activation: Arc<Activation>,
+    /// The place from which it is read, where other gateways may read it as well.
+    desk: Option<Arc<Desk>>,
+}
+
+/// A source of which nothing is known yet.
+fn empty(source: &Source, next_attempt_at: Option<Timestamp>) -> Shelf {
+    let report = SourceReport {
+        next_attempt_at,
+        ..SourceReport::new(
+            source.name.clone(),
+            source.provider.kind(),
+            source.schedule.refresh_interval,
+        )
+    };
+    let links = Links::of(source.provider.capabilities());
+    Shelf::new(report, source.schedule.staleness_limit).with_links(links)
 }
 
 impl Keeper {
@@ -108,19 +140,7 @@ impl Keeper {
         runtime: &Handle,
     ) -> (Arc<Inventory>, Self) {
         let now = super::now();
-        let report = |source: &Source| SourceReport {
-            next_attempt_at: Some(now),
-            ..SourceReport::new(
-                source.name.clone(),
-                source.provider.kind(),
-                source.schedule.refresh_interval,
-            )
-        };
-        let empty = sources.iter().map(|source| {
-            let limit = source.schedule.staleness_limit;
-            let links = Links::of(source.provider.capabilities());
-            Shelf::new(report(source), limit).with_links(links)
-        });
+        let empty = sources.iter().map(|source| empty(source, Some(now)));
         // Milliseconds since 1970 count up faster than publications do, so generations grow across restarts.
         let generation = u64::try_from(now.as_millisecond())
             .unwrap_or_default()
@@ -136,53 +156,117 @@ impl Keeper {
             shelves.clone(),
         )));
 
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let has_details = sources.iter().map(refresh::has_details).collect();
+        let (mut keeper, inbox) = Self::over(sources, &inventory, &texts, None, runtime);
+        let writer = Writer {
+            has_details,
+            texts,
+            shelves,
+            generation,
+            as_of: now,
+            journal,
+            inventory: Arc::clone(&inventory),
+        };
+        keeper.begin(writer.run(first, inbox, keeper.stop.clone()), runtime);
+        (inventory, keeper)
+    }
+
+    /// Does so as one of several gateways that share an inventory. Given is what there was when it joined them; where it could not
+    /// yet, nothing is known and nothing read before it can.
+    pub fn join(
+        sources: Vec<Source>,
+        first: Option<Newer>,
+        commons: Arc<dyn Commons>,
+        runtime: &Handle,
+    ) -> (Arc<Inventory>, Self) {
+        let shelves: Vec<_> = sources
+            .iter()
+            .map(|source| Arc::new(empty(source, None)))
+            .collect();
+        let texts: Vec<Arc<Mutex<Interner>>> = sources.iter().map(|_| Arc::default()).collect();
+        let now = super::now();
+        let inventory = Arc::new(Inventory::new(Snapshot::new(0, now, shelves.clone())));
+        let has_details = sources.iter().map(refresh::has_details).collect();
+        let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
+        let (mut keeper, inbox) = Self::over(sources, &inventory, &texts, Some(&commons), runtime);
+        keeper.patience = Some(PATIENCE);
+        let writer = Writer {
+            has_details,
+            texts,
+            shelves,
+            generation: 0,
+            as_of: now,
+            journal: Arc::new(Forgetful),
+            inventory: Arc::clone(&inventory),
+        };
+        let seats = names.into_iter().filter_map(|name| {
+            let known = keeper.sources.get(&name)?;
+            Some(Seat {
+                name,
+                desk: Arc::clone(known.desk.as_ref()?),
+                activation: Arc::clone(&known.activation),
+            })
+        });
+        let together = Together::new(commons, seats.collect(), writer, first);
+        keeper.begin(together.run(inbox, keeper.stop.clone()), runtime);
+        (inventory, keeper)
+    }
+
+    /// Starts a task for each source.
+    fn over(
+        sources: Vec<Source>,
+        inventory: &Arc<Inventory>,
+        texts: &[Arc<Mutex<Interner>>],
+        commons: Option<&Arc<dyn Commons>>,
+        runtime: &Handle,
+    ) -> (Self, mpsc::Receiver<Message>) {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (mail, inbox) = mpsc::channel(64);
         let mut known = HashMap::new();
-        let has_details = sources.iter().map(refresh::has_details).collect();
         for (at, source) in sources.into_iter().enumerate() {
+            let desk = commons.and_then(|commons| commons.desk(&source.name));
             let activation = Arc::new(Activation {
                 wanted: watch::Sender::new(()),
-                pending: AtomicBool::new(true),
+                // A source that others may have read is read when it is due.
+                pending: AtomicBool::new(desk.is_none()),
             });
+            if let Some(desk) = &desk {
+                desk.equip(source.stack.clone(), Arc::clone(&activation));
+            }
             known.insert(
                 source.name.clone(),
                 Known {
                     at,
                     source: source.clone(),
                     activation: Arc::clone(&activation),
+                    desk: desk.clone(),
                 },
             );
             let task = refresh::Task {
                 at,
                 source,
-                inventory: Arc::clone(&inventory),
+                inventory: Arc::clone(inventory),
                 mail: mail.clone(),
                 activation,
                 texts: Arc::clone(&texts[at]),
+                desk,
             };
             tasks.spawn_on(task.run(stop.clone()), runtime);
         }
-        let writer = Writer {
-            has_details,
-            texts,
-            shelves,
-            generation,
-            journal,
-            inventory: Arc::clone(&inventory),
+        let keeper = Self {
+            sources: known,
+            mail,
+            stop,
+            tasks,
+            patience: None,
         };
-        tasks.spawn_on(writer.run(first, inbox, stop.clone()), runtime);
-        tasks.close();
-        (
-            inventory,
-            Self {
-                sources: known,
-                mail,
-                stop,
-                tasks,
-            },
-        )
+        (keeper, inbox)
+    }
+
+    /// Starts the writer.
+    fn begin(&mut self, writer: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+        self.tasks.spawn_on(writer, runtime);
+        self.tasks.close();
     }
 
     /// Takes what a call has shown of one cluster. Done when readers see it, or when nobody publishes any more.
@@ -196,18 +280,28 @@ impl Keeper {
             let message = Message {
                 source: known.at,
                 event: Event::Changed(change),
+                fence: None,
                 published,
             };
             (message, told)
         });
-        let mail = self.mail.clone();
+        let (mail, patience) = (self.mail.clone(), self.patience);
         async move {
             let Some((message, told)) = message else {
                 return;
             };
-            if mail.send(message).await.is_ok() {
-                // The writer drops the sender only when it stops.
-                let _ = told.await;
+            let publishing = async {
+                if mail.send(message).await.is_ok() {
+                    // The writer drops the sender only when it stops.
+                    let _ = told.await;
+                }
+            };
+            match patience {
+                None => publishing.await,
+                // It goes on waiting; whoever has shown it does not.
+                Some(patience) => {
+                    let _ = tokio::time::timeout(patience, publishing).await;
+                }
             }
         }
     }
@@ -236,9 +330,18 @@ impl Drop for Keeper {
 impl super::Control for Keeper {
     fn refresh(&self, source: &SourceName) -> Option<Requested> {
         let Known {
-            source, activation, ..
+            source,
+            activation,
+            desk,
+            ..
         } = self.sources.get(source)?;
         let joined = activation.pending.swap(true, Ordering::AcqRel);
+        if let Some(desk) = desk.as_ref().filter(|desk| desk.lease().is_none()) {
+            // Another gateway reads it, and learns of it.
+            desk.want();
+            let not_before = desk.told().and_then(|vitals| vitals.not_before);
+            return Some(Requested { joined, not_before });
+        }
         activation.wanted.send_replace(());
         Some(Requested {
             joined,
@@ -247,29 +350,31 @@ impl super::Control for Keeper {
     }
 
     fn vitals(&self, source: &SourceName) -> Option<Vitals> {
-        self.sources
-            .get(source)
-            .map(|known| known.source.stack.vitals())
+        let Known { source, desk, .. } = self.sources.get(source)?;
+        match desk {
+            Some(desk) if desk.lease().is_none() => desk.told(),
+            _ => Some(source.stack.vitals()),
+        }
+    }
+
+    fn own_vitals(&self, source: &SourceName) -> Option<Vitals> {
+        let known = self.sources.get(source)?;
+        Some(known.source.stack.vitals())
     }
 }
 
 /// The state of the one writer.
+#[derive(Clone)]
 struct Writer {
     shelves: Vec<Arc<Shelf>>,
     /// One for each source, shared with its task, which prepares rows.
     texts: Vec<Arc<Mutex<Interner>>>,
     has_details: Vec<bool>,
     generation: u64,
+    /// When that was published.
+    as_of: Timestamp,
     journal: Arc<dyn Journal>,
     inventory: Arc<Inventory>,
-}
-
-/// A step of one source.
-struct Step {
-    source: usize,
-    cause: Cause,
-    attempted: bool,
-    next: Shelf,
 }
 
 /// A generation that is ready to be published.
@@ -332,19 +437,18 @@ impl Writer {
     fn take(&mut self, messages: Vec<Message>) -> (Ready, Vec<oneshot::Sender<()>>) {
         let mut told = Vec::with_capacity(messages.len());
         let mut making = Making::default();
-        for Message {
-            source,
-            event,
-            published,
-        } in messages
-        {
-            let step = self.step(source, event);
-            making.add(&mut self.shelves, step);
-            texts(&self.texts[source]).sweep();
-            told.push(published);
+        for message in messages {
+            self.add(&mut making, message.source, message.event);
+            told.push(message.published);
         }
         self.inventory.sweep();
         (self.make(making, super::now()), told)
+    }
+
+    fn add(&mut self, making: &mut Making, source: usize, event: Event) {
+        let step = self.step(source, event);
+        making.add(&mut self.shelves, step);
+        texts(&self.texts[source]).sweep();
     }
 
     fn step(&self, source: usize, event: Event) -> Step {
@@ -385,7 +489,14 @@ impl Writer {
         self.inventory.sweep();
         let now = super::now();
         let mut making = Making::default();
-        for source in 0..self.shelves.len() {
+        let all: Vec<usize> = (0..self.shelves.len()).collect();
+        self.age(&mut making, &all, now);
+        (!making.deltas.is_empty()).then(|| self.make(making, now))
+    }
+
+    /// Looks at the ages of some sources again.
+    fn age(&mut self, making: &mut Making, sources: &[usize], now: Timestamp) {
+        for &source in sources {
             if let Some(next) = self.shelves[source].aged(now) {
                 info!(source.name = %next.report.name, overdue = next.overdue, "the age of a source's clusters changed its state");
                 let step = Step {
@@ -397,11 +508,11 @@ impl Writer {
                 making.add(&mut self.shelves, step);
             }
         }
-        (!making.deltas.is_empty()).then(|| self.make(making, now))
     }
 
     fn make(&mut self, making: Making, at: Timestamp) -> Ready {
         self.generation += 1;
+        self.as_of = at;
         let generation = self.generation;
         let batch = |changes| Batch::new(generation, at, changes).map(Arc::new);
         Ready {
@@ -422,60 +533,6 @@ impl Writer {
         self.journal.publish(ready.publication).await;
         self.inventory.feed().push(batch, ready.noise);
         self.inventory.publish(ready.snapshot);
-    }
-}
-
-/// A generation in the making.
-#[derive(Default)]
-struct Making {
-    deltas: BTreeMap<usize, Delta>,
-    changes: Vec<Change>,
-    noise: Vec<Change>,
-}
-
-impl Making {
-    /// Takes a source one step further.
-    fn add(&mut self, shelves: &mut [Arc<Shelf>], step: Step) {
-        let shelf = Arc::new(step.next);
-        let before = std::mem::replace(&mut shelves[step.source], Arc::clone(&shelf));
-        let found = difference(&before, &shelf, step.cause);
-        self.changes.extend(found.changes);
-        self.noise.extend(found.noise);
-        let attempt = step
-            .attempted
-            .then(|| shelf.report.attempts.front().cloned())
-            .flatten();
-        let removed = found.removed.into_iter().map(|entry| entry.row.id.clone());
-        match self.deltas.entry(step.source) {
-            btree_map::Entry::Vacant(place) => {
-                place.insert(Delta {
-                    report: Arc::clone(&shelf.report),
-                    attempt,
-                    upserts: found.upserts,
-                    removed: removed.collect(),
-                    shelf,
-                });
-            }
-            btree_map::Entry::Occupied(mut place) => {
-                let delta = place.get_mut();
-                // What the last step says of a cluster is what there is.
-                let removed: Vec<ClusterId> = removed.collect();
-                let last: HashSet<&ClusterId> = found
-                    .upserts
-                    .iter()
-                    .map(|entry| &entry.row.id)
-                    .chain(&removed)
-                    .collect();
-                delta.upserts.retain(|entry| !last.contains(&entry.row.id));
-                delta.removed.retain(|id| !last.contains(id));
-                drop(last);
-                delta.upserts.extend(found.upserts);
-                delta.removed.extend(removed);
-                delta.report = Arc::clone(&shelf.report);
-                delta.attempt = attempt.or(delta.attempt.take());
-                delta.shelf = shelf;
-            }
-        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! A fleet that changes when a test says so: the writer without its tasks, and without a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::domain::{Cluster, Kind, Vantage};
+use crate::domain::{Cluster, ClusterId, Kind, Vantage};
 use crate::inventory::Mark;
-use crate::inventory::journal::RestoredSource;
+use crate::inventory::journal::{Delta, RestoredSource};
 use crate::inventory::past::{Kept, Past, PastError};
 use crate::inventory::prepare::Preparing;
 use crate::provider::{ErrorKind, Gather as _, Listed, Listing, Locator, Rejected, Warnings};
@@ -67,6 +67,7 @@ impl Stage {
         let delta = |shelf: &Arc<Shelf>| Delta {
             report: Arc::clone(&shelf.report),
             attempt: None,
+            cause: Cause::Vendor,
             shelf: Arc::clone(shelf),
             upserts: Vec::new(),
             removed: Vec::new(),
@@ -81,6 +82,7 @@ impl Stage {
             texts: names.iter().map(|_| Arc::default()).collect(),
             shelves,
             generation: FIRST,
+            as_of: at(FIRST),
             journal: Arc::new(Forgetful),
             inventory: Arc::clone(&inventory),
         };
@@ -179,6 +181,7 @@ impl Stage {
             texts: begin.texts,
             shelves: begin.shelves,
             generation,
+            as_of: at(generation),
             journal: Arc::new(Forgetful),
             inventory: Arc::clone(&self.inventory),
         };

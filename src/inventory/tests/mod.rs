@@ -9,6 +9,7 @@ mod oracle;
 mod questions;
 mod reaching;
 mod records;
+mod replicas;
 mod selecting;
 mod shelves;
 mod summing;

@@ -23,12 +23,12 @@ use crate::upstream::{
 
 const PERIOD: Duration = Duration::from_mins(1);
 
-type Answered<T> = BoxFuture<'static, Result<T, ProviderError>>;
+pub(super) type Answered<T> = BoxFuture<'static, Result<T, ProviderError>>;
 
 type Describe = Box<dyn Fn(&str) -> Answered<Described> + Send + Sync>;
 
 /// Answers the n-th listing, from 0, and each detail as told, and remembers when it was asked.
-struct Script {
+pub(super) struct Script {
     list: Box<dyn Fn(usize) -> Answered<Page> + Send + Sync>,
     describe: Describe,
     listed: Mutex<Vec<Instant>>,
@@ -36,7 +36,7 @@ struct Script {
 }
 
 impl Script {
-    fn new(list: impl Fn(usize) -> Answered<Page> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(list: impl Fn(usize) -> Answered<Page> + Send + Sync + 'static) -> Self {
         Self {
             list: Box::new(list),
             describe: Box::new(|id| answer(described(cluster("s", id)))),
@@ -61,7 +61,7 @@ impl Script {
         times.iter().map(|time| (*time - start).as_secs()).collect()
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.listed.lock().unwrap().len()
     }
 
@@ -107,7 +107,7 @@ impl Provider for Script {
     }
 }
 
-fn answer<T: Send + 'static>(value: T) -> Answered<T> {
+pub(super) fn answer<T: Send + 'static>(value: T) -> Answered<T> {
     ready(Ok(value)).boxed()
 }
 
@@ -115,7 +115,7 @@ fn refuse<T: Send + 'static>(error: ProviderError) -> Answered<T> {
     ready(Err(error)).boxed()
 }
 
-fn page(ids: u32) -> Page {
+pub(super) fn page(ids: u32) -> Page {
     let one = |id| listed(cluster("s", &format!("{id:04}")));
     Page {
         clusters: (0..ids).map(one).collect(),
@@ -130,7 +130,7 @@ fn unavailable(wait: Option<Duration>) -> ProviderError {
 }
 
 /// A stack whose calls all succeed; none of them leaves the process.
-fn stack() -> Stack {
+pub(super) fn stack() -> Stack {
     let transport = service_fn(|_: Request<Bytes>| {
         ready(Ok::<_, UpstreamError>(Answer {
             status: StatusCode::OK,
@@ -146,7 +146,7 @@ fn stack() -> Stack {
     Stack::over(transport, settings, credential, Dialect::PLAIN).unwrap()
 }
 
-fn schedule() -> Schedule {
+pub(super) fn schedule() -> Schedule {
     Schedule {
         refresh_interval: PERIOD,
         refresh_deadline: Duration::from_secs(30),

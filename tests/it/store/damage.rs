@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clustergate::sandbox::{Fault, Sandbox};
 use clustergate::store::{Address, Settings};
+use http::StatusCode;
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
@@ -260,13 +261,47 @@ fn a_server_that_is_away_keeps_nobody_from_reading() {
         // Nobody listens there.
         let address = "postgres://somebody:hunter2@127.0.0.1:9/none";
         let address = Address::parse(address, Path::new("")).unwrap();
-        let rig = Rig::remembering(&sandbox, &plan, &Settings::at(address)).await;
+        let alone = Settings {
+            shared: None,
+            ..Settings::at(address)
+        };
+        let rig = Rig::remembering(&sandbox, &plan, &alone).await;
         rig.settled().await;
         let (status, code) = standing(&rig).await;
         assert_eq!(status, "behind");
         assert_eq!(code.as_deref(), Some("STORE_UNREACHABLE"));
         assert_eq!(everything(&rig).await["complete"], true);
         rig.stop().await;
+    });
+    assert!(log.contains("STORE_UNREACHABLE"), "{log}");
+    assert!(
+        !log.contains("hunter2") && !log.contains("somebody"),
+        "{log}"
+    );
+}
+
+#[test]
+fn without_the_server_that_others_may_share_nothing_is_read() {
+    let ((), log) = logged(async {
+        let plan = Plan::default();
+        let sandbox = plan.sandbox().await;
+        // Nobody listens there.
+        let address = "postgres://somebody:hunter2@127.0.0.1:9/none";
+        let address = Address::parse(address, Path::new("")).unwrap();
+        let rig = Rig::remembering(&sandbox, &plan, &Settings::at(address)).await;
+        let ready = rig.get("/readyz").await;
+        assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ready.json()["code"], "NOTHING_KNOWN");
+        assert_eq!(
+            rig.get("/clusters").await.status,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        rig.stop().await;
+        let requests: u64 = sandbox
+            .vendors()
+            .map(|vendor| vendor.stats().requests)
+            .sum();
+        assert_eq!(requests, 0);
     });
     assert!(log.contains("STORE_UNREACHABLE"), "{log}");
     assert!(

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::time::timeout;
 
-use super::killed::{Process, configure};
+use crate::support::process::{Process, configure};
 use crate::support::{PATIENCE, Plan};
 
 /// Runs `clustergate keys` beside a gateway; gives what it prints.
@@ -34,7 +34,7 @@ async fn until(process: &Process, key: &str, status: &str) {
     let wait = async {
         loop {
             let (head, _) = process
-                .send("GET", "/sources", &headers, &Value::Null)
+                .write("GET", "/sources", &headers, &Value::Null)
                 .await;
             if head.starts_with(&format!("http/1.1 {status}")) {
                 break;
@@ -53,7 +53,7 @@ async fn keys_are_changed_beside_a_gateway_and_who_used_none_is_written_down() {
     let home = tempfile::tempdir().unwrap();
     let sandbox = Plan::default().sandbox().await;
     let config = home.path().join("clustergate.toml");
-    let tokens = configure(&sandbox, &config);
+    let tokens = configure(&sandbox, &config, "", "1s");
     let mut file = std::fs::OpenOptions::new()
         .append(true)
         .open(&config)

@@ -6,7 +6,7 @@ mod hours;
 mod keys;
 pub(crate) mod killed;
 mod operations;
-mod postgres;
+pub(crate) mod postgres;
 mod restart;
 mod resumed;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::killed::{Process, configure};
+use crate::support::process::{Process, configure};
 use crate::support::{PATIENCE, Plan};
 
 /// A vendor whose work moves by steps alone, and where gateways over it keep what they know.
@@ -30,7 +30,7 @@ impl World {
         let sandbox = plan.sandbox().await;
         let home = tempfile::tempdir().unwrap();
         let config = home.path().join("clustergate.toml");
-        let tokens = configure(&sandbox, &config);
+        let tokens = configure(&sandbox, &config, "", "1s");
         let world = Self {
             home,
             config,
@@ -54,7 +54,7 @@ impl World {
         let process = Process::start(&self.config, self.home.path(), &self.tokens);
         // Nothing can be written before it is known.
         within("the first listing", async || {
-            let list = process.send("GET", "/clusters?limit=1", "", &Value::Null);
+            let list = process.write("GET", "/clusters?limit=1", "", &Value::Null);
             let (_, list) = list.await;
             let sources = list["sources"].as_array();
             sources.is_some_and(|all| all.iter().all(|source| source["state"] == "fresh"))
@@ -85,11 +85,11 @@ async fn within(what: &str, is_so: impl AsyncFn() -> bool) {
 
 async fn write(process: &Process, target: &str, key: &str, body: &Value) -> (String, Value) {
     let headers = format!("Idempotency-Key: {key}\r\nContent-Type: application/json\r\n");
-    process.send("POST", target, &headers, body).await
+    process.write("POST", target, &headers, body).await
 }
 
 async fn get(process: &Process, target: &str) -> Value {
-    process.send("GET", target, "", &Value::Null).await.1
+    process.write("GET", target, "", &Value::Null).await.1
 }
 
 /// Without what each look changes.

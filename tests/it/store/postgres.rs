@@ -9,8 +9,8 @@ use sqlx::{Connection as _, PgConnection};
 use super::restart::survives;
 use super::resumed::follows;
 
-/// A database of its own, or nothing where there is no server and none is required.
-async fn database(name: &str) -> Option<Settings> {
+/// The address of a database of its own, or nothing where there is no server and none is required.
+pub(crate) async fn database(name: &str) -> Option<String> {
     let Ok(server) = std::env::var("CLUSTERGATE_TEST_POSTGRES") else {
         assert!(
             std::env::var_os("CLUSTERGATE_REQUIRE_POSTGRES").is_none(),
@@ -36,20 +36,39 @@ async fn database(name: &str) -> Option<Settings> {
     }
     connection.close().await.unwrap();
     let (address, _) = server.rsplit_once('/').unwrap();
-    let address = Address::parse(&format!("{address}/{name}"), Path::new("")).unwrap();
-    Some(Settings::at(address))
+    Some(format!("{address}/{name}"))
 }
 
 #[tokio::test]
 async fn a_restart_over_a_server_shows_all_there_was() {
-    if let Some(store) = database("clustergate_restart").await {
-        survives(&store).await;
+    if let Some(address) = database("clustergate_restart").await {
+        let shared = Settings::at(Address::parse(&address, Path::new("")).unwrap());
+        assert!(shared.shared.is_some());
+        survives(&shared).await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_over_a_server_of_one_gateway_alone_shows_all_there_was() {
+    if let Some(address) = database("clustergate_restart_alone").await {
+        let alone = Settings {
+            shared: None,
+            ..Settings::at(Address::parse(&address, Path::new("")).unwrap())
+        };
+        survives(&alone).await;
     }
 }
 
 #[tokio::test]
 async fn a_restart_over_a_server_is_no_reason_to_list_anew() {
-    if let Some(store) = database("clustergate_resumed").await {
-        follows(&store).await;
+    if let Some(address) = database("clustergate_resumed").await {
+        let shared = Settings::at(Address::parse(&address, Path::new("")).unwrap());
+        follows(&shared).await;
+        let alone = Settings {
+            shared: None,
+            ..shared
+        };
+        // What one leaves behind the other goes on with.
+        survives(&alone).await;
     }
 }

@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::killed::{Process, configure};
 use super::{standing, store_in, whole};
+use crate::support::process::{Process, configure};
 use crate::support::{PATIENCE, Plan, Rig};
 
 const KILLS: usize = 6;
@@ -238,7 +238,7 @@ async fn a_stream_goes_on_behind_a_kill() {
     let plan = Plan::default();
     let sandbox = plan.sandbox().await;
     let file = home.path().join("clustergate.toml");
-    let tokens = configure(&sandbox, &file);
+    let tokens = configure(&sandbox, &file, "", "1s");
     let mut follower: Option<Follower> = None;
     for kill in 0..KILLS {
         let process = Process::start(&file, home.path(), &tokens);

@@ -1,5 +1,6 @@
 //! A gateway over simulated vendors, asked in process; and single providers over scripted ones.
 
+pub(crate) mod process;
 pub(crate) mod scripted;
 
 use std::collections::BTreeMap;

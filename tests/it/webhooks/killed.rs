@@ -4,7 +4,8 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::time::Instant;
 
 use super::*;
-use crate::store::killed::{Dice, Process, configure};
+use crate::store::killed::Dice;
+use crate::support::process::{Process, configure};
 
 const KILLS: u32 = 8;
 
@@ -39,7 +40,7 @@ async fn nothing_is_missed_by_a_kill_and_ids_stay_the_same() {
     let sandbox = plan.sandbox().await;
     let receiver = Receiver::start().await;
     let file = home.path().join("clustergate.toml");
-    let mut variables = configure(&sandbox, &file);
+    let mut variables = configure(&sandbox, &file, "", "1s");
     let sources = std::fs::read_to_string(&file).unwrap();
     let hook = format!(
         "[[webhooks]]\nname = \"ops\"\nurl = \"{}\"\nsecret_env = [\"OLD_SECRET\", \"NEW_SECRET\"]\nallow_private = true\n\n",

@@ -1,0 +1,206 @@
+//! What is newer than a generation, read from the database.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+
+use super::super::StoreError;
+use super::super::past::{Row, kept};
+use super::super::write::print;
+use crate::domain::{Kind, SourceName};
+use crate::inventory::past::Kept;
+use crate::inventory::replicas::{Newer, NewerSource, Record};
+
+/// Changes that are read at once. Where there are more, whoever watches has to begin anew.
+const CHANGES: i64 = 10_000;
+/// Changes that a replica remembers when it begins.
+const REMEMBERED: i64 = 2_000;
+
+const META: &str = "SELECT name, value FROM meta";
+const SOURCES: &str =
+    "SELECT name, provider, account, clusters, print FROM source WHERE generation > $1";
+const GONE: &str = "SELECT id, generation FROM gone WHERE source = $1 AND generation > $2";
+const RECORDS: &str =
+    "SELECT id, generation, record FROM cluster WHERE source = $1 AND generation > $2";
+const NEWER_CHANGES: &str = "SELECT generation, number, at, body, document, was FROM change \
+    WHERE generation > $1 ORDER BY generation, number LIMIT $2";
+const LAST_CHANGES: &str = "SELECT generation, number, at, body, document, was FROM change \
+    ORDER BY generation DESC, number DESC LIMIT $1";
+
+type SourceRow = (String, String, String, i64, Vec<u8>);
+
+/// What was read.
+pub(super) struct Loaded {
+    pub(super) newer: Newer,
+    /// Sources of which the database has what another provider or nobody wrote: all of them has to be written.
+    pub(super) foreign: HashSet<SourceName>,
+}
+
+/// The numbers that belong to no source.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(HashMap<String, i64>);
+
+impl Numbers {
+    pub(super) async fn read(connection: &mut PgConnection) -> Result<Self, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(META).fetch_all(connection).await?;
+        Ok(Self(rows.into_iter().collect()))
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        let number = self.0.get(name).copied().unwrap_or_default();
+        u64::try_from(number).unwrap_or_default()
+    }
+
+    /// The last generation.
+    pub(super) fn generation(&self) -> u64 {
+        self.number("generation")
+    }
+
+    /// Whether it is known from where on all changes are kept.
+    pub(super) fn has_changes(&self) -> bool {
+        self.0.contains_key("changes_whole_from")
+    }
+
+    /// When it was published.
+    pub(super) fn published_at(&self) -> Timestamp {
+        let at = self.0.get("published_at").copied().unwrap_or_default();
+        Timestamp::from_microsecond(at).unwrap_or_default()
+    }
+}
+
+/// Reads all that is newer than what was applied. The connection must see one state of the database throughout.
+pub(super) async fn newer(
+    connection: &mut PgConnection,
+    wanted: &[(SourceName, Kind)],
+    applied: u64,
+) -> Result<Loaded, StoreError> {
+    let numbers = Numbers::read(connection).await?;
+    let generation = numbers.generation();
+    // What was removed before is not known any more, or the database was begun anew.
+    let is_anew = applied == 0 || applied < numbers.number("gone_from") || applied > generation;
+    let since = if is_anew { 0 } else { number(applied) };
+    let rows: Vec<SourceRow> = sqlx::query_as(SOURCES)
+        .bind(since)
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut rows: HashMap<String, SourceRow> =
+        rows.into_iter().map(|row| (row.0.clone(), row)).collect();
+    let (mut sources, mut foreign) = (Vec::new(), HashSet::new());
+    for (name, provider) in wanted {
+        let Some((_, kind, account, count, expected)) = rows.remove(name.as_str()) else {
+            continue;
+        };
+        let count = u64::try_from(count).unwrap_or(0);
+        let is_written = print(name, &kind, &account, count)[..] == expected[..];
+        if is_written && kind != provider.as_str() {
+            foreign.insert(name.clone());
+            continue;
+        }
+        let account = if is_written { account } else { String::new() };
+        if !is_written {
+            foreign.insert(name.clone());
+        }
+        sources.push(source(connection, name, account, since, is_anew).await?);
+    }
+    let (changes, floor) = if is_anew {
+        last_changes(connection, &numbers).await?
+    } else {
+        newer_changes(connection, &numbers, since).await?
+    };
+    let newer = Newer {
+        generation,
+        previous: numbers.number("previous"),
+        at: numbers.published_at(),
+        sources,
+        changes,
+        anew: floor,
+    };
+    Ok(Loaded { newer, foreign })
+}
+
+async fn source(
+    connection: &mut PgConnection,
+    name: &SourceName,
+    account: String,
+    since: i64,
+    is_anew: bool,
+) -> Result<NewerSource, StoreError> {
+    let gone: Vec<(String, i64)> = if is_anew {
+        Vec::new()
+    } else {
+        sqlx::query_as(GONE)
+            .bind(name.as_str())
+            .bind(since)
+            .fetch_all(&mut *connection)
+            .await?
+    };
+    let is_whole = is_anew || gone.iter().any(|(id, _)| id.is_empty());
+    let records: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(RECORDS)
+        .bind(name.as_str())
+        .bind(if is_whole { -1 } else { since })
+        .fetch_all(&mut *connection)
+        .await?;
+    let records = records.into_iter().map(|(id, generation, bytes)| Record {
+        id,
+        generation: u64::try_from(generation).unwrap_or_default(),
+        bytes,
+    });
+    let gone = gone.into_iter();
+    Ok(NewerSource {
+        name: name.clone(),
+        account,
+        records: records.collect(),
+        gone: gone
+            .map(|(id, generation)| (id, u64::try_from(generation).unwrap_or_default()))
+            .collect(),
+        is_whole,
+    })
+}
+
+/// Where the memory of changes begins anew.
+type Floor = Option<(u64, Timestamp)>;
+
+async fn newer_changes(
+    connection: &mut PgConnection,
+    numbers: &Numbers,
+    since: i64,
+) -> Result<(Vec<Kept>, Floor), StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(NEWER_CHANGES)
+        .bind(since)
+        .bind(CHANGES + 1)
+        .fetch_all(connection)
+        .await?;
+    if rows.len() > usize::try_from(CHANGES).unwrap_or(usize::MAX) {
+        let floor = (numbers.generation(), numbers.published_at());
+        return Ok((Vec::new(), Some(floor)));
+    }
+    Ok((rows.into_iter().map(kept).collect(), None))
+}
+
+async fn last_changes(
+    connection: &mut PgConnection,
+    numbers: &Numbers,
+) -> Result<(Vec<Kept>, Floor), StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(LAST_CHANGES)
+        .bind(REMEMBERED)
+        .fetch_all(connection)
+        .await?;
+    let mut changes: Vec<Kept> = rows.into_iter().rev().map(kept).collect();
+    // Of the oldest generation there may be more; those that were lost may lie before.
+    let oldest = changes.first().map(|first| (first.generation, first.at));
+    let last = (numbers.generation(), numbers.published_at());
+    let mut floor = oldest.unwrap_or(last);
+    let whole = numbers.number("changes_whole_from").saturating_sub(1);
+    if whole > floor.0 {
+        let before = changes.iter().rev().find(|one| one.generation <= whole);
+        floor = (whole, before.map_or(last.1, |one| one.at));
+    }
+    changes.retain(|one| one.generation > floor.0);
+    Ok((changes, Some(floor)))
+}
+
+/// A generation as the database has it.
+pub(super) fn number(generation: u64) -> i64 {
+    i64::try_from(generation).unwrap_or(i64::MAX)
+}

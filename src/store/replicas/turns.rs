@@ -1,0 +1,329 @@
+//! Turns: transactions that hold the row of the last generation, so that there is one of them at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::{PgConnection, PgPool, Postgres};
+use tokio::time::{Instant, timeout};
+
+use super::super::StoreError;
+use super::super::open::Store;
+use super::super::pool::{Hold, Transaction};
+use super::super::write::{self, Commit, Written, print};
+use super::load::{self, Loaded, Numbers, number};
+use super::{CHANNEL, Replicas};
+use crate::domain::SourceName;
+use crate::inventory::journal::Publication;
+use crate::inventory::replicas::{Away, Begun, Newer, Turn, left};
+
+/// How long a turn may be waited for.
+const BEGIN: Duration = Duration::from_secs(10);
+/// How long what others have published may take to be read.
+const LOAD: Duration = Duration::from_secs(30);
+/// How long what is published may take to be written.
+const COMMIT: Duration = Duration::from_mins(1);
+/// How long a small question may take.
+const ASK: Duration = Duration::from_secs(5);
+
+const FIRST: &str =
+    "INSERT INTO meta (name, value) VALUES ('generation', 0) ON CONFLICT (name) DO NOTHING";
+const TURN: &str = "SELECT value FROM meta WHERE name = 'generation' FOR UPDATE";
+const LAST: &str = "SELECT value FROM meta WHERE name = 'generation'";
+const OWN: &str = "SELECT generation FROM turn WHERE replica = $1";
+const TAKEN: &str = "INSERT INTO turn (replica, generation) VALUES ($1, $2) \
+    ON CONFLICT (replica) DO UPDATE SET generation = excluded.generation";
+const HOLDS: &str = "SELECT COUNT(*) FROM lease WHERE source = $1 AND holder = $2 AND token = $3";
+const OTHERS: &str = "SELECT COUNT(*) FROM replica WHERE id <> $1 AND until > clock_timestamp()";
+const ACCOUNTS: &str = "SELECT name, provider, account, clusters, print FROM source";
+const ACCOUNT: &str = "UPDATE source SET account = $2, print = $3, generation = $4 WHERE name = $1";
+/// The same state of the database for all that is read.
+const STEADY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+type Own = sqlx::Transaction<'static, Postgres>;
+
+/// A turn that has begun.
+struct Taken {
+    replicas: Arc<Replicas>,
+    store: Arc<Store>,
+    transaction: Own,
+    /// The generation that it is made on, and when that was published.
+    last: u64,
+    published_at: Timestamp,
+}
+
+/// Bounds the time that something takes.
+pub(super) async fn within<T>(
+    bound: Duration,
+    doing: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(bound, doing).await.unwrap_or(Err(StoreError::Late))
+}
+
+async fn last(connection: &mut PgConnection, sql: &'static str) -> Result<u64, StoreError> {
+    let row: Option<(i64,)> = sqlx::query_as(sql).fetch_optional(connection).await?;
+    let value = row.map_or(0, |row| row.0);
+    Ok(u64::try_from(value).unwrap_or_default())
+}
+
+impl Replicas {
+    /// Takes part: whoever comes first finds what somebody has left.
+    pub(super) async fn take_part(self: &Arc<Self>) -> Result<Newer, StoreError> {
+        let store = self.durable.connect().await?;
+        let taken = within(BEGIN, self.register(&store)).await;
+        self.checked(&store, taken)?;
+        let loaded = within(LOAD, self.load(&store, 0)).await;
+        let loaded = self.checked(&store, loaded)?;
+        self.joined();
+        Ok(self.told(loaded))
+    }
+
+    async fn register(&self, store: &Arc<Store>) -> Result<(), StoreError> {
+        let mut transaction = super::pool(store)?.begin().await?;
+        Hold::Shared.take(&mut transaction).await?;
+        sqlx::query(FIRST).execute(&mut *transaction).await?;
+        let generation = last(&mut transaction, TURN).await?;
+        let others: (i64,) = sqlx::query_as(OTHERS)
+            .bind(&self.id)
+            .fetch_one(&mut *transaction)
+            .await?;
+        super::leases::beat(&mut transaction, &self.id, self.life()).await?;
+        if others.0 > 0 && generation > 0 {
+            return Ok(transaction.commit().await?);
+        }
+        let numbers = Numbers::read(&mut transaction).await?;
+        let now = super::now();
+        let next = (generation + 1).max(u64::try_from(now.as_millisecond()).unwrap_or_default());
+        let rows: Vec<(String, String, String, i64, Vec<u8>)> = sqlx::query_as(ACCOUNTS)
+            .fetch_all(&mut *transaction)
+            .await?;
+        for (name, provider, account, clusters, expected) in rows {
+            let Ok(source) = SourceName::new(&name) else {
+                continue;
+            };
+            let clusters = u64::try_from(clusters).unwrap_or_default();
+            if print(&source, &provider, &account, clusters)[..] != expected[..] {
+                continue;
+            }
+            let Some(account) = left(&account, now) else {
+                continue;
+            };
+            let print = print(&source, &provider, &account, clusters);
+            sqlx::query(ACCOUNT)
+                .bind(&name)
+                .bind(&account)
+                .bind(print.to_vec())
+                .bind(number(next))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let mut transaction = Transaction::Postgres(transaction);
+        let at = now.max(numbers.published_at());
+        if !numbers.has_changes() {
+            // All that changes from here on is kept.
+            write::whole_from(&mut transaction, next + 1, Some(at.as_microsecond())).await?;
+        }
+        self.end(&mut transaction, next, generation, at).await?;
+        write::meta(&mut transaction, "generation", next).await?;
+        transaction.commit().await
+    }
+
+    /// Says which generation this is, and who has made it.
+    async fn end(
+        &self,
+        transaction: &mut Transaction,
+        generation: u64,
+        previous: u64,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        write::meta(transaction, "previous", previous).await?;
+        let micros = u64::try_from(at.as_microsecond()).unwrap_or_default();
+        write::meta(transaction, "published_at", micros).await?;
+        let Transaction::Postgres(own) = transaction else {
+            return Ok(());
+        };
+        sqlx::query(TAKEN)
+            .bind(&self.id)
+            .bind(number(generation))
+            .execute(&mut **own)
+            .await?;
+        notify(own, "generation").await
+    }
+
+    async fn load(&self, store: &Arc<Store>, applied: u64) -> Result<Loaded, StoreError> {
+        let mut transaction = super::pool(store)?.begin_with(STEADY).await?;
+        let loaded = load::newer(&mut transaction, &self.sources, applied).await?;
+        transaction.commit().await?;
+        Ok(loaded)
+    }
+
+    /// What is newer, if anything.
+    pub(super) async fn look(&self, applied: u64) -> Result<Option<Newer>, StoreError> {
+        let store = self.durable.connect().await?;
+        let pool: PgPool = super::pool(&store)?.clone();
+        let asked = async {
+            let mut connection = pool.acquire().await?;
+            last(&mut connection, LAST).await
+        };
+        let generation = self.checked(&store, within(ASK, asked).await)?;
+        if generation == applied {
+            return Ok(None);
+        }
+        let loaded = within(LOAD, self.load(&store, applied)).await;
+        let loaded = self.checked(&store, loaded)?;
+        Ok(Some(self.told(loaded)))
+    }
+
+    pub(super) async fn take_turn(self: &Arc<Self>, applied: u64) -> Result<Begun, StoreError> {
+        let store = self.durable.connect().await?;
+        let beginning = async {
+            let mut transaction = super::pool(&store)?.begin().await?;
+            Hold::Shared.take(&mut transaction).await?;
+            let generation = last(&mut transaction, TURN).await?;
+            let own: Option<(i64,)> = sqlx::query_as(OWN)
+                .bind(&self.id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            Ok((transaction, generation, own.map_or(0, |own| own.0)))
+        };
+        let begun = within(BEGIN, beginning).await;
+        let (mut transaction, last, own) = self.checked(&store, begun)?;
+        let reading = async {
+            let numbers = Numbers::read(&mut transaction).await?;
+            if last == applied {
+                return Ok((numbers, None));
+            }
+            let loaded = load::newer(&mut transaction, &self.sources, applied).await?;
+            Ok((numbers, Some(loaded)))
+        };
+        let read = within(LOAD, reading).await;
+        let (numbers, loaded) = self.checked(&store, read)?;
+        let newer = loaded.map(|loaded| self.told(loaded));
+        let turn = Taken {
+            replicas: Arc::clone(self),
+            store,
+            transaction,
+            last,
+            published_at: numbers.published_at(),
+        };
+        Ok(Begun {
+            turn: Box::new(turn),
+            newer,
+            own: u64::try_from(own).unwrap_or_default(),
+        })
+    }
+
+    fn told(&self, loaded: Loaded) -> Newer {
+        let Loaded { newer, foreign } = loaded;
+        let mut known = super::lock(&self.foreign);
+        for source in &newer.sources {
+            known.remove(&source.name);
+        }
+        known.extend(foreign);
+        newer
+    }
+}
+
+/// Tells all replicas of something, as soon as the transaction is durable.
+pub(super) async fn notify(connection: &mut PgConnection, what: &str) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(what)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+impl Taken {
+    async fn holds(
+        &mut self,
+        leases: &[(SourceName, u64)],
+    ) -> Result<Vec<(SourceName, u64)>, StoreError> {
+        let mut lost = Vec::new();
+        for (source, token) in leases {
+            let row: (i64,) = sqlx::query_as(HOLDS)
+                .bind(source.as_str())
+                .bind(&self.replicas.id)
+                .bind(number(*token))
+                .fetch_one(&mut *self.transaction)
+                .await?;
+            if row.0 == 0 {
+                lost.push((source.clone(), *token));
+            }
+        }
+        Ok(lost)
+    }
+
+    async fn write(self, commit: &Commit, at: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = Transaction::Postgres(self.transaction);
+        write::write_in(&mut transaction, commit).await?;
+        write::tombstones(&mut transaction, commit).await?;
+        let at = at.max(self.published_at);
+        let replicas = &self.replicas;
+        replicas
+            .end(&mut transaction, commit.generation, self.last, at)
+            .await?;
+        transaction.commit().await
+    }
+}
+
+impl Turn for Taken {
+    fn lost<'a>(
+        &'a mut self,
+        leases: &'a [(SourceName, u64)],
+    ) -> BoxFuture<'a, Result<Vec<(SourceName, u64)>, Away>> {
+        Box::pin(async move {
+            let lost = within(ASK, self.holds(leases)).await;
+            let lost = self.replicas.checked(&self.store, lost);
+            lost.map_err(|error| self.replicas.away(&error))
+        })
+    }
+
+    fn commit(self: Box<Self>, publication: Publication) -> BoxFuture<'static, Result<(), Away>> {
+        Box::pin(async move {
+            let (replicas, store) = (Arc::clone(&self.replicas), Arc::clone(&self.store));
+            let commit = replicas.commit_of(&publication);
+            let begun = Instant::now();
+            let written = within(COMMIT, self.write(&commit, publication.at)).await;
+            match replicas.checked(&store, written) {
+                Ok(()) => {
+                    replicas.committed(&commit, begun.elapsed());
+                    Ok(())
+                }
+                Err(error) => Err(replicas.away(&error)),
+            }
+        })
+    }
+}
+
+impl Replicas {
+    fn commit_of(&self, publication: &Publication) -> Commit {
+        let foreign = super::lock(&self.foreign);
+        let deltas = publication.deltas.iter();
+        let sources = deltas.clone().map(|delta| Written {
+            is_whole: foreign.contains(delta.source()),
+            delta: delta.clone(),
+        });
+        let attempts =
+            deltas.filter_map(|delta| Some((delta.source().clone(), delta.attempt.clone()?)));
+        Commit {
+            generation: publication.generation,
+            sources: sources.collect(),
+            batches: publication.batch.iter().cloned().collect(),
+            attempts: attempts.collect(),
+            whole_from: None,
+            whole_at: None,
+            begun: None,
+        }
+    }
+
+    fn committed(&self, commit: &Commit, took: Duration) {
+        let mut foreign = super::lock(&self.foreign);
+        for written in commit.sources.iter().filter(|one| !one.is_skipped()) {
+            foreign.remove(written.delta.source());
+        }
+        drop(foreign);
+        self.tell(|told| told.commits.add(took));
+    }
+}

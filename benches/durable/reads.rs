@@ -17,7 +17,12 @@ const LANES: usize = 16;
 pub(crate) fn measure(effort: Effort, verdicts: &mut Verdicts) {
     let folder = tempfile::tempdir().expect("a folder");
     let (serving, client) = (runtime("serve"), runtime("client"));
-    let kept = Stage::set(effort.clusters, 100, Some(folder.path()), &serving);
+    let kept = Stage::set(
+        effort.clusters,
+        100,
+        Some(super::stage::within(folder.path())),
+        &serving,
+    );
     let forgotten = Stage::set(effort.clusters, 100, None, &serving);
     let (with, without) = (kept.listen(&serving), forgotten.listen(&serving));
     for (what, is_busy) in [("quiet", false), ("one refresh a second", true)] {

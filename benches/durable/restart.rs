@@ -23,7 +23,7 @@ pub(crate) fn play(arguments: &[String]) -> bool {
     let folder = Path::new(&arguments[at + 1]);
     let clusters: usize = arguments[at + 2].parse().expect("a number");
     let serving = runtime("serve");
-    let stage = Stage::begin(clusters, 1, Some(folder), &serving);
+    let stage = Stage::begin(clusters, 1, Some(super::stage::within(folder)), &serving);
     let total = serving.block_on(async {
         let request = http::Request::get("/clusters?limit=100&total=true")
             .header("host", "localhost")
@@ -46,7 +46,12 @@ pub(crate) fn measure(effort: Effort, verdicts: &mut Verdicts) {
     let serving = runtime("serve");
     let clusters = effort.restored;
     let begun = Instant::now();
-    let stage = Stage::set(clusters, 1, Some(folder.path()), &serving);
+    let stage = Stage::set(
+        clusters,
+        1,
+        Some(super::stage::within(folder.path())),
+        &serving,
+    );
     let first = begun.elapsed();
     stage.stop(&serving);
     let bytes =

@@ -15,6 +15,11 @@ use tokio::time::Instant;
 
 use super::fleet::{Revision, sources, until_read};
 
+/// A store in a folder.
+pub(crate) fn within(folder: &Path) -> Settings {
+    Settings::at(Address::within(folder))
+}
+
 pub(crate) struct Stage {
     pub(crate) gateway: Gateway,
     revisions: Vec<Revision>,
@@ -22,22 +27,19 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A gateway that has taken over what a folder's store has, and not waited for any source.
+    /// A gateway that has taken over what a store has, and not waited for any source.
     pub(crate) fn begin(
         clusters: usize,
         every: usize,
-        folder: Option<&Path>,
+        store: Option<Settings>,
         on: &Runtime,
     ) -> Self {
         let background = Background::start().expect("threads can be started");
         let (sources, revisions) = sources(clusters, every);
         let gateway = on.block_on(async {
             let handle = background.handle();
-            let memory = match folder {
-                Some(folder) => {
-                    let settings = Settings::at(Address::within(folder));
-                    Memory::open(settings, &sources, handle).await
-                }
+            let memory = match store {
+                Some(store) => Memory::open(store, &sources, handle).await,
                 None => Memory::default(),
             };
             Gateway::remembering(sources, memory, None, api::Settings::default(), handle)
@@ -50,8 +52,13 @@ impl Stage {
     }
 
     /// The same, with everything read and kept.
-    pub(crate) fn set(clusters: usize, every: usize, folder: Option<&Path>, on: &Runtime) -> Self {
-        let stage = Self::begin(clusters, every, folder, on);
+    pub(crate) fn set(
+        clusters: usize,
+        every: usize,
+        store: Option<Settings>,
+        on: &Runtime,
+    ) -> Self {
+        let stage = Self::begin(clusters, every, store, on);
         on.block_on(until_read(&stage.gateway.inventory));
         stage
     }
@@ -75,15 +82,25 @@ impl Stage {
         address
     }
 
+    /// Changes some clusters of one source.
+    pub(crate) fn touch(&self, source: usize) {
+        self.revisions[source].1.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Asks for one source to be read again.
+    pub(crate) fn ask(&self, source: usize) {
+        let known = self.gateway.keeper.refresh(&self.revisions[source].0);
+        assert!(known.is_some(), "the source is there");
+    }
+
     /// Has one source read again, changed or not, and waits until readers see it.
     pub(crate) async fn refresh(&self, source: usize, is_changed: bool) -> Duration {
-        let (name, revision) = &self.revisions[source];
         if is_changed {
-            revision.fetch_add(1, Ordering::Relaxed);
+            self.touch(source);
         }
         let mut generations = self.gateway.inventory.subscribe();
         let begun = Instant::now();
-        self.gateway.keeper.refresh(name);
+        self.ask(source);
         let changed = generations.changed();
         changed.await.expect("the inventory is held here");
         begun.elapsed()

@@ -277,6 +277,11 @@ async fn migrate(place: &Place) {
     for sql in [
         "DROP TABLE live_owner",
         "DROP VIEW live_clock",
+        "DROP TABLE IF EXISTS replica",
+        "DROP TABLE IF EXISTS lease",
+        "DROP TABLE IF EXISTS turn",
+        "DROP TABLE IF EXISTS gone",
+        "DROP INDEX IF EXISTS source_generation",
         "DROP INDEX change_time",
         "ALTER TABLE change DROP COLUMN was",
         "CREATE INDEX change_at ON change (at)",

@@ -36,6 +36,14 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Of one gateway alone.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            shared: None,
+            ..Settings::at(self.address.clone())
+        }
+    }
+
     /// A new file.
     pub(super) fn file() -> Self {
         let folder = tempfile::tempdir().unwrap();

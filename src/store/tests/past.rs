@@ -28,7 +28,7 @@ async fn what_is_lost_and_not_yet_said_is_not_told_as_if_it_were_there() {
         let mut author = Author::new("s");
         process.publish(&author.list(11, &clusters(&["a"]))).await;
         process.stop().await;
-        let durable = Arc::new(Durable::new(Settings::at(place.address.clone())));
+        let durable = Arc::new(Durable::new(place.settings()));
         assert!(durable.restore(&[]).await.error.is_none());
         let past = Changes::new(Arc::clone(&durable), || Some(12));
         assert_eq!(past.floor().await, Ok(11));
@@ -51,7 +51,7 @@ struct Process {
 impl Process {
     async fn start(place: &Place) -> Self {
         let sources = vec![(source("s"), Kind::new("test"))];
-        let settings = Settings::at(place.address.clone());
+        let settings = place.settings();
         let (recorder, restored) = Recorder::open(settings, sources, &Handle::current()).await;
         assert!(recorder.standing().unwrap().behind.is_none());
         Self {
@@ -258,7 +258,7 @@ async fn deletes(place: &Place) {
     process.stop().await;
 
     let store = Store::open(&place.address).await.unwrap();
-    let mut settings = Settings::at(place.address.clone());
+    let mut settings = place.settings();
     settings.most_changes = 1_000;
     assert!(!store.tidy(&settings, second(10)).await.unwrap());
     store.close().await;
@@ -379,7 +379,7 @@ async fn compare(steps: Vec<Step>) {
         process.stop().await;
         if let Step::Tidy(most) = step {
             let store = Store::open(&place.address).await.unwrap();
-            let mut settings = Settings::at(place.address.clone());
+            let mut settings = place.settings();
             settings.most_changes = most as u64;
             while store.tidy(&settings, second(0)).await.unwrap() {}
             store.close().await;

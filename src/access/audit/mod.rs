@@ -80,7 +80,6 @@ impl Destination {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = AuditAction)]
 pub enum Action {
     /// Something was to be created, changed or deleted.
     Write,

@@ -99,7 +99,7 @@ impl From<Kept> for AuditItem {
         ("since" = Option<String>, Query, description = "Only of this time or later, an RFC 3339 time", example = "2026-01-01T00:00:00Z"),
         ("until" = Option<String>, Query, description = "Only of before this time, an RFC 3339 time", example = "2027-01-01T00:00:00Z"),
         ("actor" = Option<String>, Query, description = "Only of the key of this id, or of tokens with this subject", min_length = 1),
-        ("action" = Option<Action>, Query, description = "Only of this kind"),
+        ("action" = inline(Option<Action>), Query, description = "Only of this kind"),
         ("target" = Option<String>, Query, description = "Only about this, as the path named it: a cluster, a source or a webhook", min_length = 1),
         ("limit" = Option<u64>, Query, description = "Events on a page; more than 1000 is taken as 1000", minimum = 1, example = 100),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; the filters must be the same as there"),

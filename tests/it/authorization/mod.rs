@@ -2,6 +2,7 @@
 //! and who may. What a caller does not see must be answered as what never was, to the byte.
 
 mod asks;
+mod audit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

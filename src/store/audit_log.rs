@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -63,8 +64,8 @@ impl AuditLog {
             at: i64::MAX,
             id: i64::MAX,
         });
-        let since = wanted.since.map_or(i64::MIN, |at| at.as_microsecond());
-        let until = wanted.until.map_or(i64::MAX, |at| at.as_microsecond());
+        let since = wanted.since.map_or(i64::MIN, Timestamp::as_microsecond);
+        let until = wanted.until.map_or(i64::MAX, Timestamp::as_microsecond);
         let values = vec![
             Value::Number(Some(since)),
             Value::Number(Some(until)),

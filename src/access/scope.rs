@@ -25,13 +25,15 @@ pub enum Scope {
     WebhooksRead,
     /// Have webhooks tried and events delivered once more.
     WebhooksWrite,
+    /// Read who did what, where that is kept in the store.
+    AuditRead,
     /// Everything, also what is added later.
     Admin,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ClustersRead,
         Self::ClustersWrite,
         Self::KubeconfigRead,
@@ -40,6 +42,7 @@ impl Scope {
         Self::MetricsRead,
         Self::WebhooksRead,
         Self::WebhooksWrite,
+        Self::AuditRead,
         Self::Admin,
     ];
 
@@ -54,6 +57,7 @@ impl Scope {
             Self::MetricsRead => "metrics:read",
             Self::WebhooksRead => "webhooks:read",
             Self::WebhooksWrite => "webhooks:write",
+            Self::AuditRead => "audit:read",
             Self::Admin => "admin",
         }
     }
@@ -72,7 +76,7 @@ impl fmt::Display for Scope {
 /// A text that names no scope. The text itself is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be one of clusters:read, clusters:write, kubeconfig:read, kubeconfig:embed, sources:refresh, metrics:read, webhooks:read, webhooks:write, admin"
+    "must be one of clusters:read, clusters:write, kubeconfig:read, kubeconfig:embed, sources:refresh, metrics:read, webhooks:read, webhooks:write, audit:read, admin"
 )]
 pub struct UnknownScope;
 

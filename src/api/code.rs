@@ -57,6 +57,10 @@ pub enum Code {
     AuthUnavailable,
     /// It cannot be recorded who does this.
     AuditUnavailable,
+    /// The audit is not kept where it could be read.
+    AuditNotInStore,
+    /// The audit cannot be read now.
+    AuditUnreadable,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -133,7 +137,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 62] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -158,6 +162,8 @@ impl Code {
         Self::Forbidden,
         Self::AuthUnavailable,
         Self::AuditUnavailable,
+        Self::AuditNotInStore,
+        Self::AuditUnreadable,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -369,7 +375,7 @@ impl Code {
                 "FORBIDDEN",
                 "Not allowed",
                 StatusCode::FORBIDDEN,
-                "The caller is known, and may not do this. `WWW-Authenticate` names the scope that is needed; `x-required-scope` in `GET /openapi.json` does so for every operation.",
+                "The caller is known, and may not do this. `WWW-Authenticate` names the scope that is needed, where it is one that the caller lacks; `x-required-scope` in `GET /openapi.json` does so for every operation.",
             ),
             Self::AuthUnavailable => (
                 "AUTH_UNAVAILABLE",
@@ -382,6 +388,18 @@ impl Code {
                 "Audit unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "This server is set to change nothing and to show no kubeconfig while it cannot write down who did it (`access.audit_required`), and its audit cannot be written now. Nothing was done. Ask again after `Retry-After`; the server's log says what is wrong.",
+            ),
+            Self::AuditNotInStore => (
+                "AUDIT_NOT_IN_STORE",
+                "Audit not in the store",
+                StatusCode::NOT_FOUND,
+                "This server can tell who did what only where that is kept in the store (`access.audit = \"store\"`), and here it is not. `detail` says where it is kept instead, if it is.",
+            ),
+            Self::AuditUnreadable => (
+                "AUDIT_UNREADABLE",
+                "Audit cannot be read",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store in which the audit is kept cannot be read now, or not in time. Ask again after `Retry-After`; `since` and `until` make it less to read.",
             ),
             Self::NotFound => (
                 "NOT_FOUND",

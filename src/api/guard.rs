@@ -42,7 +42,9 @@ impl Needs {
     fn action(self) -> Option<Action> {
         match self {
             Self::Nothing
-            | Self::Scope(Scope::ClustersRead | Scope::MetricsRead | Scope::WebhooksRead) => None,
+            | Self::Scope(
+                Scope::ClustersRead | Scope::MetricsRead | Scope::WebhooksRead | Scope::AuditRead,
+            ) => None,
             Self::Scope(Scope::ClustersWrite | Scope::WebhooksWrite | Scope::Admin) => {
                 Some(Action::Write)
             }
@@ -192,8 +194,13 @@ mod tests {
         assert_eq!(told(Scope::ClustersRead), None);
         assert_eq!(told(Scope::MetricsRead), None);
         for scope in Scope::ALL {
-            let reads =
-                [Scope::ClustersRead, Scope::MetricsRead, Scope::WebhooksRead].contains(&scope);
+            let reads = [
+                Scope::ClustersRead,
+                Scope::MetricsRead,
+                Scope::WebhooksRead,
+                Scope::AuditRead,
+            ]
+            .contains(&scope);
             assert_eq!(told(scope).is_none(), reads, "{scope}");
         }
     }

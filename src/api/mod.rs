@@ -5,6 +5,7 @@
 //! what must reach one now is below one cluster, or a write ([`live`]).
 
 mod armor;
+pub mod audit;
 mod body;
 pub mod changes;
 pub mod clusters;
@@ -67,6 +68,7 @@ const REFRESH: Needs = Needs::Scope(Scope::SourcesRefresh);
 const WRITE: Needs = Needs::Scope(Scope::ClustersWrite);
 const KUBECONFIG: Needs = Needs::Scope(Scope::KubeconfigRead);
 const METRICS: Needs = Needs::Scope(Scope::MetricsRead);
+const AUDIT: Needs = Needs::Scope(Scope::AuditRead);
 const HOOKS_READ: Needs = Needs::Scope(Scope::WebhooksRead);
 const HOOKS_WRITE: Needs = Needs::Scope(Scope::WebhooksWrite);
 
@@ -135,6 +137,7 @@ fn routes() -> Vec<Route> {
             "/webhooks/{name}/test",
             post(HOOKS_WRITE, webhooks::test_webhook),
         ),
+        route("/audit", get(AUDIT, audit::list_audit)),
         route("/problems/{code}", get(NOTHING, problems::find_problem)),
         route("/openapi.json", get(NOTHING, openapi::read_openapi)),
         route("/openapi-3.0.json", get(NOTHING, openapi::read_openapi_3_0)),

@@ -185,7 +185,7 @@ pub struct Memory {
 
 impl Memory {
     /// What of access control is in the store.
-    fn shared(&self, runtime: &Handle) -> Shared {
+    pub fn shared(&self, runtime: &Handle) -> Shared {
         let recorder = self.recorder.as_ref();
         let keys = recorder.and_then(|recorder| recorder.api_keys());
         let audit = recorder.and_then(|recorder| recorder.audit_log(runtime));

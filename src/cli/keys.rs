@@ -66,7 +66,7 @@ pub struct New {
     /// What people call it, such as the program that will hold it
     #[arg(long, value_parser = name)]
     pub name: String,
-    /// What it may do: clusters:read, clusters:write, kubeconfig:read, kubeconfig:embed, sources:refresh, metrics:read, webhooks:read, webhooks:write, admin
+    /// What it may do: clusters:read, clusters:write, kubeconfig:read, kubeconfig:embed, sources:refresh, metrics:read, webhooks:read, webhooks:write, audit:read, admin
     #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPES")]
     pub scopes: Vec<Scope>,
     /// Sources that it sees [default: all]

@@ -6,6 +6,7 @@
 //! showed to authenticate ever comes here.
 
 mod failures;
+mod trail;
 mod writer;
 
 use std::fs::OpenOptions;
@@ -18,12 +19,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
 
 use super::principal::{DeniedKind, Principal, PrincipalKind};
 use failures::Failures;
+pub use trail::{Kept, Place, Unreadable, Wanted, Whereabouts};
 use writer::{Sink, Writer};
 
 /// Events that wait to be written, at most.
@@ -46,6 +50,9 @@ pub enum Destination {
 pub trait Shelf: Send + Sync {
     /// Keeps events; done when they are durable. It is called by a thread that may wait.
     fn keep(&self, events: &[Event]) -> io::Result<()>;
+
+    /// Events of everybody who keeps them here, the newest first; of those of one time, the one that was kept last.
+    fn read(&self, wanted: Wanted) -> BoxFuture<'_, Result<Vec<Kept>, Unreadable>>;
 }
 
 impl Destination {
@@ -71,7 +78,7 @@ impl Destination {
 }
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Something was to be created, changed or deleted.
@@ -86,6 +93,35 @@ pub enum Action {
     Forbidden,
     /// Events were not written.
     EventsLost,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 6] = [
+        Self::Write,
+        Self::KubeconfigRead,
+        Self::Refresh,
+        Self::AuthenticationFailed,
+        Self::Forbidden,
+        Self::EventsLost,
+    ];
+
+    /// Its name in the audit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::KubeconfigRead => "kubeconfig_read",
+            Self::Refresh => "refresh",
+            Self::AuthenticationFailed => "authentication_failed",
+            Self::Forbidden => "forbidden",
+            Self::EventsLost => "events_lost",
+        }
+    }
+
+    /// The action of this name.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
 }
 
 /// Who did it.
@@ -184,6 +220,7 @@ pub struct Audit {
     queue: SyncSender<Event>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    whereabouts: Whereabouts,
 }
 
 #[derive(Default)]
@@ -212,6 +249,7 @@ impl Audit {
     fn over(sink: Sink) -> io::Result<Self> {
         let (queue, inbox) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
+        let whereabouts = sink.whereabouts();
         let writer = Writer::new(sink, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("clustergate-audit".to_owned())
@@ -220,7 +258,13 @@ impl Audit {
             queue,
             shared,
             thread: Mutex::new(Some(thread)),
+            whereabouts,
         })
+    }
+
+    /// Where events are, for who wants to read them.
+    pub const fn whereabouts(&self) -> &Whereabouts {
+        &self.whereabouts
     }
 
     /// Hands an event to the thread that writes; never waits.

@@ -227,3 +227,12 @@ async fn a_file_that_is_moved_away_is_begun_anew() {
         "{}\n"
     );
 }
+
+#[test]
+fn each_action_is_named_as_it_is_written() {
+    for action in Action::ALL {
+        assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+        assert_eq!(Action::parse(action.as_str()), Some(action));
+    }
+    assert_eq!(Action::parse("Write"), None);
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Destination, Event, Shared, Shelf};
+use super::{Action, Destination, Event, Shared, Shelf, Whereabouts};
 
 /// How often counts, and the end, are looked for while nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -45,6 +45,17 @@ impl Sink {
                 path: path.clone(),
             },
         })
+    }
+
+    /// Where what is written can be read.
+    pub(super) fn whereabouts(&self) -> Whereabouts {
+        match self {
+            Self::Stdout => Whereabouts::Stdout,
+            Self::File { .. } => Whereabouts::File,
+            Self::Shelf(shelf) => Whereabouts::Shelf(Arc::clone(shelf)),
+            #[cfg(test)]
+            Self::Test(_) => Whereabouts::Stdout,
+        }
     }
 
     /// Writes events, each of which is one of the lines.

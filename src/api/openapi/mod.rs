@@ -18,7 +18,7 @@ use super::respond::Fixed;
 use security::Security;
 
 use super::{
-    changes, clusters, health, index, live, problems, providers, sources, summary, webhooks,
+    audit, changes, clusters, health, index, live, problems, providers, sources, summary, webhooks,
 };
 
 /// The collected operations; every schema is found from there.
@@ -36,6 +36,7 @@ use super::{
         (name = "live", description = "What a vendor says now of one cluster, and changes of it"),
         (name = "sources", description = "The configured accounts, and how well each one can be read"),
         (name = "webhooks", description = "Who is told what changes, and how that goes"),
+        (name = "audit", description = "Who did what"),
         (name = "providers", description = "What can be read, and what each provider can say"),
         (name = "health", description = "For those who watch the process"),
         (name = "meta", description = "The contract about itself"),
@@ -71,6 +72,7 @@ use super::{
         webhooks::list_deliveries,
         webhooks::redeliver_event,
         webhooks::test_webhook,
+        audit::list_audit,
         problems::find_problem,
         read_openapi,
         read_openapi_3_0,

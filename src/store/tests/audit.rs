@@ -1,4 +1,5 @@
-//! The audit in a store: what was handed over is there when it is closed, and a store that is away loses events and says so.
+//! The audit in a store: what was handed over is there when it is closed and can be read back; a store that is away loses events, and
+//! says so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,10 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::files::places;
-use crate::access::audit::{Action, Audit, Destination, Event, Outcome, Shelf};
+use crate::access::Principal;
+use crate::access::audit::{
+    Action, Actor, Audit, Destination, Event, Outcome, Shelf, Unreadable, Wanted, Whereabouts,
+};
 use crate::store::Settings;
 use crate::store::audit_log::AuditLog;
 use crate::store::durable::Durable;
@@ -60,6 +64,124 @@ async fn the_audit_outlives_the_process_and_goes_when_it_is_old() {
         let now = Timestamp::from_second(250).unwrap();
         store.tidy(&settings, now).await.unwrap();
         assert_eq!(lines().await, expected[1..]);
+        durable.close().await;
+    }
+}
+
+/// Requests of all that is wanted, so many on a page.
+async fn walk(shelf: &dyn Shelf, wanted: &Wanted, most: usize) -> Vec<String> {
+    let mut wanted = Wanted {
+        most,
+        ..wanted.clone()
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = shelf.read(wanted.clone()).await.unwrap();
+        assert!(page.is_sorted_by(|one, next| one.place > next.place));
+        let Some(last) = page.last() else {
+            return found;
+        };
+        wanted.before = Some(last.place);
+        found.extend(page.into_iter().filter_map(|kept| kept.request_id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_is_read_back_page_by_page() {
+    for place in places("audit_read").await {
+        let durable = Arc::new(Durable::new(Settings::at(place.address.clone())));
+        let audit = audit(&durable);
+        let Whereabouts::Shelf(shelf) = audit.whereabouts().clone() else {
+            panic!("the audit is not on a shelf");
+        };
+        let all = Wanted {
+            most: 10,
+            ..Wanted::default()
+        };
+        assert!(matches!(shelf.read(all.clone()).await, Err(Unreadable(_))));
+        assert!(durable.restore(&[]).await.error.is_none());
+
+        let principal = Principal::open();
+        for (number, second) in [5, 7, 7, 7, 9, 7].into_iter().enumerate() {
+            let mut event = event(second);
+            event.request_id = number.to_string();
+            if number % 2 == 0 {
+                event.action = Action::Refresh;
+                event.actor = Some(Actor::from(&*principal));
+                event.target = Some("it's".to_owned());
+            }
+            audit.record(event);
+        }
+        audit.close(GRACE).await;
+        assert_eq!(audit.lost(), 0);
+
+        // Those of one time are told from each other by which one came last.
+        for most in 1..=7 {
+            let found = walk(&*shelf, &all, most).await;
+            assert_eq!(found.concat(), "453210", "{most}");
+        }
+        let second = |second| Some(Timestamp::from_second(second).unwrap());
+        let text = |text: &str| Some(text.to_owned());
+        for (wanted, expected) in [
+            (
+                Wanted {
+                    since: second(7),
+                    ..Wanted::default()
+                },
+                "45321",
+            ),
+            (
+                Wanted {
+                    since: second(6),
+                    until: second(9),
+                    ..Wanted::default()
+                },
+                "5321",
+            ),
+            (
+                Wanted {
+                    actor: text(&principal.id),
+                    ..Wanted::default()
+                },
+                "420",
+            ),
+            (
+                Wanted {
+                    action: Some(Action::Write),
+                    ..Wanted::default()
+                },
+                "531",
+            ),
+            (
+                Wanted {
+                    target: text("it's"),
+                    until: second(9),
+                    ..Wanted::default()
+                },
+                "20",
+            ),
+            (
+                Wanted {
+                    target: text("' OR 1=1 --"),
+                    ..Wanted::default()
+                },
+                "",
+            ),
+        ] {
+            let found = walk(&*shelf, &wanted, 2).await;
+            assert_eq!(found.concat(), expected, "{wanted:?}");
+        }
+        let one = shelf.read(Wanted { most: 1, ..all }).await.unwrap();
+        let mut written = event(9);
+        written.action = Action::Refresh;
+        written.actor = Some(Actor::from(&*principal));
+        written.target = text("it's");
+        written.request_id = "4".to_owned();
+        assert_eq!(one[0].line, serde_json::to_string(&written).unwrap());
+        assert_eq!(
+            (one[0].action.as_str(), one[0].status),
+            ("refresh", Some(202))
+        );
         durable.close().await;
     }
 }

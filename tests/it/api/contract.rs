@@ -198,6 +198,9 @@ fn requests(id: &str) -> Vec<(&'static str, String)> {
     for target in ["/providers/runtime", "/providers/nobody"] {
         requests.push(("/providers/{name}", target.to_owned()));
     }
+    for target in ["/audit", "/audit?since=x"] {
+        requests.push(("/audit", target.to_owned()));
+    }
     for target in ["/problems/internal", "/problems/nothing"] {
         requests.push(("/problems/{code}", target.to_owned()));
     }

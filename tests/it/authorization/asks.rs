@@ -90,6 +90,7 @@ pub(super) fn asks(operation: &str, spec: &Value, patch: &Value) -> Vec<Ask> {
         "summarize_clusters" | "read_merged_kubeconfig" => {
             vec![Ask::list(""), unknown("?source={source}")]
         }
+        "list_audit" => vec![Ask::new("?limit=1000", Is::Everything(403))],
         "list_webhooks" => vec![Ask::new("", Is::Everything(200))],
         "list_webhook_deliveries" | "redeliver_webhook_event" | "test_webhook" => {
             vec![Ask::new("", Is::Everything(404))]

@@ -2,11 +2,13 @@
 //! and who may. What a caller does not see must be answered as what never was, to the byte.
 
 mod asks;
+mod audit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::body::Body;
+use clustergate::access::audit::Destination;
 use clustergate::access::{Access, KeysFile, NewKey, Scope, Scopes};
 use clustergate::adapters::CATALOG;
 use clustergate::api::webhooks::interest;
@@ -119,6 +121,7 @@ impl Stage {
         ];
         let settings = clustergate::access::Settings {
             keys_file: Some(file.path().to_owned()),
+            audit: Some(Destination::Store),
             ..clustergate::access::Settings::default()
         };
         let plan = Plan {
@@ -130,10 +133,10 @@ impl Stage {
         for config in &mut configs {
             config.name = SourceName::new(format!("{OURS}{}", config.name)).unwrap();
         }
-        let access = Access::start(&settings, &Handle::current()).unwrap();
         let sources = sources(&configs).unwrap();
         let runtime = Handle::current();
         let memory = Memory::open(store_in(folder.path()), &sources, &runtime).await;
+        let access = Access::sharing(&settings, memory.shared(&runtime), &runtime).unwrap();
         let memory = Memory {
             webhooks: vec![webhook()],
             ..memory

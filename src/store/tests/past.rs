@@ -16,7 +16,7 @@ use crate::inventory::past::{Kept, Past, PastError};
 use crate::inventory::{Batch, Change, Mark};
 use crate::store::durable::Durable;
 use crate::store::past::Changes;
-use crate::store::{Recorder, Settings, Store};
+use crate::store::{Recorder, Store};
 
 const GRACE: Duration = Duration::from_secs(20);
 

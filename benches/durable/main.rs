@@ -1,6 +1,6 @@
-//! What it costs to remember: restarts, changes, watchers, reads beside a store, and a second gateway over the same database.
+//! What it costs to remember: restarts, changes, watchers, and reads beside a store.
 //!
-//! `cargo bench --bench durable` measures everything, `-- restart`, `-- changes`, `-- reads`, `-- follower` or `-- watchers` one of them;
+//! `cargo bench --bench durable` measures everything, `-- restart`, `-- changes`, `-- reads` or `-- watchers` one of them;
 //! `-- --quick` takes a few seconds and checks that it runs. Ratios are against the same gateway without what is measured, in the
 //! same run, and carry over to other machines; absolute figures do not.
 
@@ -14,7 +14,6 @@
 mod changes;
 #[path = "../gateway/fleet.rs"]
 mod fleet;
-mod follower;
 #[path = "../gateway/load.rs"]
 mod load;
 mod reads;
@@ -85,11 +84,10 @@ fn main() -> ExitCode {
         .iter()
         .any(|argument| argument == "--quick" || argument == "--test");
     let effort = if is_quick { QUICK } else { FULL };
-    let parts: [(&str, Part); 5] = [
+    let parts: [(&str, Part); 4] = [
         ("restart", restart::measure),
         ("changes", changes::measure),
         ("reads", reads::measure),
-        ("follower", follower::measure),
         ("watchers", watchers::measure),
     ];
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);

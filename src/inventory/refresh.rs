@@ -100,6 +100,10 @@ impl Task {
                 () = sitting.ended() => {}
                 () = self.refresh_while(Some(&sitting)) => {}
             }
+            // What was asked for meanwhile and not begun is for whoever reads the source next.
+            if self.activation.pending.load(Ordering::Acquire) {
+                desk.want();
+            }
         }
     }
 

@@ -336,8 +336,8 @@ impl super::Control for Keeper {
             ..
         } = self.sources.get(source)?;
         let joined = activation.pending.swap(true, Ordering::AcqRel);
-        if let Some(desk) = desk.as_ref().filter(|desk| desk.lease().is_none()) {
-            // Another gateway reads it, and learns of it.
+        if let Some(desk) = desk.as_ref().filter(|desk| !desk.is_at_work()) {
+            // Another gateway reads it or is about to, and learns of it.
             desk.want();
             let not_before = desk.told().and_then(|vitals| vitals.not_before);
             return Some(Requested { joined, not_before });

@@ -106,6 +106,11 @@ impl Desk {
         lease.filter(|lease| lease.holds(Instant::now()))
     }
 
+    /// Whether the source is read from here, and goes on to be.
+    pub(in super::super) fn is_at_work(&self) -> bool {
+        self.lease().is_some_and(|lease| !lease.is_closing)
+    }
+
     /// Whether the source is being read.
     pub fn is_taken(&self) -> bool {
         self.place.borrow().is_taken

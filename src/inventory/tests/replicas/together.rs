@@ -177,6 +177,26 @@ async fn a_refresh_is_wanted_of_whoever_reads() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_wanted_while_a_lease_is_given_back_is_not_lost() {
+    let stage = Stage::of(2, Script::new(|_| answer(page(1)))).await;
+    stage.members[0].lend("s", 600);
+    soon().await;
+    let desk = &stage.members[0].desks[&source("s")];
+    desk.close();
+    soon().await;
+    let (_, keeper) = &stage.gateways[0];
+    keeper.refresh(&source("s")).unwrap();
+    soon().await;
+    assert_eq!(stage.script.count(), 1, "nothing begins here any more");
+    assert!(desk.take_wanted(), "whoever reads it next is told");
+    desk.revoke();
+    stage.members[1].lend("s", 600);
+    stage.members[1].desks[&source("s")].activate();
+    soon().await;
+    assert_eq!(stage.script.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_commit_that_seemed_to_fail_is_not_made_twice() {
     for (end, commits) in [(End::Refused, 2), (End::Unsure, 1)] {
         // The second listing is empty: made twice, it would remove what the first one had.

@@ -46,6 +46,8 @@ fn sent(event: EventKind) -> Value {
         "description": "Signed by [Standard Webhooks](https://www.standardwebhooks.com/). Sent at least once, each time with the same id and body; `data.generation` tells the order of changes. Any 2xx takes the event; 410 ends the sending; 429 and 503 may say when to come back with `Retry-After`; everything else is tried again, less and less often. Redirects are not followed.",
         "operationId": format!("receive_{}", word.replace('.', "_")),
         "tags": ["webhooks"],
+        // The signature is what opens a receiver: no key of a caller is sent.
+        "security": [],
         "parameters": [
             header("webhook-id", "The event's id, the same at each attempt"),
             header("webhook-timestamp", "When this attempt was made, in seconds since 1970"),

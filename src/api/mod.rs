@@ -21,6 +21,7 @@ pub mod index;
 pub mod live;
 pub mod load;
 pub mod openapi;
+mod paging;
 pub mod params;
 pub mod path;
 pub mod problem;

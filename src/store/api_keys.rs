@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::StoreError;
 use super::durable::Durable;
+use super::error::within;
 use super::open::Store;
 use super::pool::Value;
 use crate::access::{Entry, KeyId, KeysError, Vault};
@@ -82,10 +82,7 @@ impl ApiKeys {
                 Place::Beside(store) => work(store).await,
             }
         };
-        let asked = timeout(PATIENCE, asked).await;
-        asked
-            .unwrap_or(Err(StoreError::Late))
-            .map_err(|error| away(&error))
+        within(PATIENCE, asked).await.map_err(|error| away(&error))
     }
 }
 

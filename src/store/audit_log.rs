@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 use super::StoreError;
 use super::durable::Durable;
+use super::error::within;
 use super::pool::Value;
 use crate::access::audit::{Event, Kept, Place, Shelf, Unreadable, Wanted};
 
@@ -78,8 +78,7 @@ impl AuditLog {
         ];
         let store = self.durable.store()?;
         // A filter that few events pass may look at all of them.
-        let rows = timeout(PATIENCE, store.reads.fetch(READ, values)).await;
-        rows.unwrap_or(Err(StoreError::Late))
+        within(PATIENCE, store.reads.fetch(READ, values)).await
     }
 }
 
@@ -113,10 +112,9 @@ fn row(event: &Event) -> Option<Vec<Value>> {
 impl Shelf for AuditLog {
     fn keep(&self, events: &[Event]) -> io::Result<()> {
         let rows = events.iter().filter_map(row).collect();
-        let kept = async { timeout(PATIENCE, self.add(rows)).await };
         // The thread that writes the audit is no thread of a runtime.
-        let kept = self.runtime.block_on(kept);
-        kept.unwrap_or(Err(StoreError::Late))
+        self.runtime
+            .block_on(async { within(PATIENCE, self.add(rows)).await })
             .map_err(|error| io::Error::other(error.code()))
     }
 

@@ -8,10 +8,10 @@ use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::StoreError;
+use super::error::within;
 use super::files;
 use super::open::Store;
 use super::pool::Hold;
@@ -122,8 +122,7 @@ impl Durable {
         let Some(store) = place.as_ref() else {
             return Found::nothing(None);
         };
-        let read = timeout(RESTORING, store.restore(sources)).await;
-        match read.unwrap_or(Err(StoreError::Late)) {
+        match within(RESTORING, store.restore(sources)).await {
             // The statements are known to be good, so a file that they do not fit is not what was written.
             Err(StoreError::Failed(error)) if self.is_file() => {
                 Found::nothing(self.replace(&mut place, error).await.err())
@@ -162,8 +161,7 @@ impl Durable {
             None => Hold::Alone,
             Some(_) => Hold::Shared,
         };
-        let opened = timeout(OPENING, Store::open_for(&self.settings.address, hold)).await;
-        opened.unwrap_or(Err(StoreError::Late))
+        within(OPENING, Store::open_for(&self.settings.address, hold)).await
     }
 
     /// Moves damaged files away and begins anew; a damaged database of a server is left to who runs it.

@@ -1,8 +1,10 @@
 //! What can go wrong with a store.
 
 use std::io;
+use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
+use tokio::time::timeout;
 
 /// Why a store cannot be opened, read or written. Its text is for the log; clients see its code alone.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,14 @@ impl StoreError {
         }
         text
     }
+}
+
+/// Bounds the time that something takes.
+pub(super) async fn within<T>(
+    bound: Duration,
+    doing: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(bound, doing).await.unwrap_or(Err(StoreError::Late))
 }
 
 impl From<io::Error> for StoreError {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
 use tracing::warn;
 
 use super::StoreError;
 use super::durable::Durable;
+use super::error::within;
 use super::open::Store;
 use super::pool::Value;
 use crate::domain::SourceName;
@@ -76,11 +76,7 @@ impl Hours for Durable {
     fn note(&self, counts: Vec<Count>) -> BoxFuture<'_, Result<(), PastError>> {
         Box::pin(async move {
             let noted = async { self.store()?.note_hours(&counts).await };
-            told(
-                timeout(PATIENCE, noted)
-                    .await
-                    .unwrap_or(Err(StoreError::Late)),
-            )
+            told(within(PATIENCE, noted).await)
         })
     }
 
@@ -92,11 +88,7 @@ impl Hours for Durable {
     ) -> BoxFuture<'_, Result<Vec<Count>, PastError>> {
         Box::pin(async move {
             let read = async { self.store()?.hours(from, until, step).await };
-            told(
-                timeout(PATIENCE, read)
-                    .await
-                    .unwrap_or(Err(StoreError::Late)),
-            )
+            told(within(PATIENCE, read).await)
         })
     }
 }

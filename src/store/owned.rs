@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::StoreError;
 use super::durable::Durable;
+use super::error::within;
 use super::open::Store;
 use super::pool::Value;
 use super::settings::Address;
@@ -97,10 +98,7 @@ impl Owned {
             let store = self.durable.store()?;
             work(&store).await
         };
-        match timeout(PATIENCE, asked)
-            .await
-            .unwrap_or(Err(StoreError::Late))
-        {
+        match within(PATIENCE, asked).await {
             Ok(value) => {
                 self.is_back();
                 Some(value)

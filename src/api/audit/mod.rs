@@ -7,25 +7,20 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::header::LINK;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::changes::link;
-use super::clusters::refuse;
 use super::code::Code;
+use super::paging::{self, Paging};
 use super::params;
 use super::path::Segments;
 use super::problem::{Document, Problem};
 use super::query::Params;
-use super::respond;
 use super::state::ApiState;
 use super::viewer::Viewer;
 use crate::access::audit::{Action, Audit, Kept, Place, Shelf, Wanted, Whereabouts};
-use crate::inventory::query::Position;
-use crate::inventory::token::{PageToken, TokenError};
 
 /// When to ask again where the audit cannot be read.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -130,34 +125,26 @@ pub(super) async fn list_audit(
     let params = Params::read_only(path.query(), &allowed)?;
     let most = params::limit(&params)?;
     let filters = filters(&params)?;
-    let canonical = canonical(&filters);
-    let before = match params.one("cursor")? {
-        None => None,
-        Some(cursor) => Some(place(cursor, &canonical)?),
+    let paging = Paging {
+        most,
+        canonical: canonical(&filters),
     };
     let wanted = Wanted {
-        before,
-        // One more tells whether there is another page.
-        most: most + 1,
+        before: paging.place(&params, place)?,
+        most: paging.wanted(),
         ..filters
     };
     let found = shelf(&api)?.read(wanted).await;
     let mut found =
         found.map_err(|_| Problem::new(Code::AuditUnreadable).with_retry_after(TRY_AGAIN))?;
-    let has_more = found.len() > most;
-    found.truncate(most);
-    let last = found.last().filter(|_| has_more);
-    let next = last.map(|last| token(last.place).encode(&canonical, Timestamp::now()));
-    let link = link("/audit", raw, next.as_deref())?;
+    let next = paging.cut(&mut found, |last| {
+        format!("{}.{}", last.place.at, last.place.id)
+    });
     let list = AuditList {
         items: found.into_iter().map(AuditItem::from).collect(),
-        next_cursor: next,
+        next_cursor: next.clone(),
     };
-    let mut response = respond::json(&list, respond::NO_STORE)?;
-    if let Some(link) = link {
-        response.headers_mut().insert(LINK, link);
-    }
-    Ok(response)
+    paging::answer(&list, "/audit", raw, next.as_deref())
 }
 
 /// Where the audit can be read; else what is said of where it is.
@@ -220,28 +207,13 @@ fn canonical(filters: &Wanted) -> String {
     format!("audit;{filters:?}")
 }
 
-fn token(place: Place) -> PageToken {
-    let position = Position {
-        values: Vec::new(),
-        id: format!("{}.{}", place.at, place.id),
-    };
-    PageToken {
-        generation: 0,
-        position,
-    }
-}
-
-/// The place that a cursor means.
-fn place(cursor: &str, canonical: &str) -> Result<Place, Problem> {
-    let token = PageToken::decode(cursor, canonical, 0, Timestamp::now()).map_err(refuse)?;
-    let parts = token.position.id.split_once('.');
-    let place = parts.and_then(|(at, id)| {
-        Some(Place {
-            at: at.parse().ok()?,
-            id: id.parse().ok()?,
-        })
-    });
-    place.ok_or_else(|| refuse(TokenError::Invalid))
+/// The place that a page token names.
+fn place(text: &str) -> Option<Place> {
+    let (at, id) = text.split_once('.')?;
+    Some(Place {
+        at: at.parse().ok()?,
+        id: id.parse().ok()?,
+    })
 }
 
 #[cfg(test)]

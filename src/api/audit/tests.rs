@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::Request;
-use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, LINK, RETRY_AFTER};
 use serde_json::Value;
 use tokio::runtime::Handle;
 

@@ -7,7 +7,7 @@ mod question;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::header::{LINK, LOCATION};
+use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -16,9 +16,8 @@ use utoipa::ToSchema;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::changes::link;
-use super::clusters::refuse;
 use super::code::Code;
+use super::paging::{self, Paging};
 use super::params;
 use super::path::Segments;
 use super::problem::{Document, Problem};
@@ -27,8 +26,6 @@ use super::respond;
 use super::state::ApiState;
 use super::viewer::Viewer;
 use crate::hooks::{Condition, DeliveryState, Listed, OutboxError, Page, Report, Webhooks};
-use crate::inventory::query::Position;
-use crate::inventory::token::{PageToken, TokenError};
 
 pub(in crate::api) use contract::describe;
 pub use question::interest;
@@ -269,51 +266,21 @@ pub(super) async fn list_deliveries(
         "deliveries;{name};{}",
         state.map_or("", DeliveryState::as_str)
     );
-    let before = match params.one("cursor")? {
-        None => None,
-        Some(cursor) => {
-            let token =
-                PageToken::decode(cursor, &canonical, 0, Timestamp::now()).map_err(refuse)?;
-            let before = token.position.id.parse::<i64>();
-            Some(before.map_err(|_| refuse(TokenError::Invalid))?)
-        }
-    };
+    let paging = Paging { most, canonical };
     let page = Page {
         state,
-        before,
-        // One more tells whether there is another page.
-        most: most + 1,
+        before: paging.place(&params, |text| text.parse().ok())?,
+        most: paging.wanted(),
     };
     let found = webhooks.list(&name, page).await.map_err(unavailable)?;
     let mut found = found.ok_or_else(|| Problem::webhook_not_found(&name))?;
-    let has_more = found.len() > most;
-    found.truncate(most);
-    let last = found.last().filter(|_| has_more);
-    let next = last.map(|last| {
-        let position = Position {
-            values: Vec::new(),
-            id: last.number.to_string(),
-        };
-        PageToken {
-            generation: 0,
-            position,
-        }
-        .encode(&canonical, Timestamp::now())
-    });
-    let link = link(
-        &format!("/webhooks/{name}/deliveries"),
-        raw,
-        next.as_deref(),
-    )?;
+    let next = paging.cut(&mut found, |last| last.number.to_string());
     let list = DeliveryList {
         items: found.into_iter().map(DeliveryItem::from).collect(),
-        next_cursor: next,
+        next_cursor: next.clone(),
     };
-    let mut response = respond::json(&list, respond::NO_STORE)?;
-    if let Some(link) = link {
-        response.headers_mut().insert(LINK, link);
-    }
-    Ok(response)
+    let path = format!("/webhooks/{name}/deliveries");
+    paging::answer(&list, &path, raw, next.as_deref())
 }
 
 /// Delivers an event once more

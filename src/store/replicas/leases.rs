@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::super::StoreError;
+use super::super::error::within;
 use super::load::number;
 use super::share::{Seen, decide};
-use super::turns::{notify, within};
+use super::turns::notify;
 use super::{Replicas, WALK};
 use crate::domain::SourceName;
 use crate::inventory::replicas::{Desk, Lease};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool, Postgres};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::super::StoreError;
+use super::super::error::within;
 use super::super::open::Store;
 use super::super::pool::{Hold, Transaction};
 use super::super::write::{self, Commit, Written, print};
@@ -51,14 +52,6 @@ struct Taken {
     /// The generation that it is made on, and when that was published.
     last: u64,
     published_at: Timestamp,
-}
-
-/// Bounds the time that something takes.
-pub(super) async fn within<T>(
-    bound: Duration,
-    doing: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    timeout(bound, doing).await.unwrap_or(Err(StoreError::Late))
 }
 
 async fn last(connection: &mut PgConnection, sql: &'static str) -> Result<u64, StoreError> {

@@ -1,6 +1,6 @@
-//! What it costs to remember: restarts, changes, watchers, and reads beside a store.
+//! What it costs to remember: restarts, changes, watchers, reads beside a store, and gateways that share one.
 //!
-//! `cargo bench --bench durable` measures everything, `-- restart`, `-- changes`, `-- reads` or `-- watchers` one of them;
+//! `cargo bench --bench durable` measures everything, `-- restart`, `-- changes`, `-- reads`, `-- watchers` or `-- follower` one of them;
 //! `-- --quick` takes a few seconds and checks that it runs. Ratios are against the same gateway without what is measured, in the
 //! same run, and carry over to other machines; absolute figures do not.
 
@@ -14,6 +14,7 @@
 mod changes;
 #[path = "../gateway/fleet.rs"]
 mod fleet;
+mod follower;
 #[path = "../gateway/load.rs"]
 mod load;
 mod reads;
@@ -40,6 +41,8 @@ struct Effort {
     watchers: usize,
     /// Publications that are watched.
     watched: usize,
+    /// Publications that another gateway is to show.
+    followed: usize,
 }
 
 const FULL: Effort = Effort {
@@ -49,6 +52,7 @@ const FULL: Effort = Effort {
     time: Duration::from_millis(1_500),
     watchers: 1_000,
     watched: 30,
+    followed: 300,
 };
 const QUICK: Effort = Effort {
     restored: 5_000,
@@ -57,6 +61,7 @@ const QUICK: Effort = Effort {
     time: Duration::from_millis(200),
     watchers: 100,
     watched: 3,
+    followed: 5,
 };
 
 /// What measures one thing.
@@ -84,11 +89,12 @@ fn main() -> ExitCode {
         .iter()
         .any(|argument| argument == "--quick" || argument == "--test");
     let effort = if is_quick { QUICK } else { FULL };
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
         ("restart", restart::measure),
         ("changes", changes::measure),
         ("reads", reads::measure),
         ("watchers", watchers::measure),
+        ("follower", follower::measure),
     ];
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let is_any_named = parts.iter().any(|(name, _)| is_named(name));

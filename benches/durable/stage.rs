@@ -8,10 +8,11 @@ use std::time::Duration;
 use clustergate::api::{self, server};
 use clustergate::app::{Background, Gateway, Memory};
 use clustergate::inventory::Control as _;
+use clustergate::inventory::journal::Journal as _;
 use clustergate::store::{Address, Settings};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::fleet::{Revision, sources, until_read};
 
@@ -60,7 +61,23 @@ impl Stage {
     ) -> Self {
         let stage = Self::begin(clusters, every, store, on);
         on.block_on(until_read(&stage.gateway.inventory));
+        on.block_on(stage.until_kept());
         stage
+    }
+
+    /// Waits until all that readers see is written.
+    async fn until_kept(&self) {
+        let Some(recorder) = &self.gateway.recorder else {
+            return;
+        };
+        let waits = || {
+            recorder
+                .standing()
+                .is_some_and(|standing| standing.publications > 0 || standing.behind.is_some())
+        };
+        while waits() {
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) fn listen(&self, on: &Runtime) -> SocketAddr {

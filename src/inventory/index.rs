@@ -1,6 +1,5 @@
 //! Orders and filters of one source's clusters, built once for each listing.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -9,36 +8,15 @@ use hashbrown::HashTable;
 use memchr::memmem;
 use roaring::RoaringBitmap;
 
-use super::facts::{Facts, cut};
-use super::query::{Dimension, SortKey, SortValue};
+use super::order::{self, Column, Orders, UNKNOWN};
+use super::query::{Dimension, SortKey};
 use super::row::Entry;
 use crate::domain::Presence;
-
-/// Rank of a value that the provider does not say: it comes last in both directions.
-pub(super) const UNKNOWN: u32 = u32::MAX;
-
-/// The order of one source's clusters by one key.
-#[derive(Debug)]
-pub(super) enum Column {
-    /// No cluster has a value.
-    Unknown,
-    /// Some have.
-    Known {
-        /// Clusters in ascending order, ties and unknown values by id.
-        order: Box<[u32]>,
-        /// Each cluster's dense rank, [`UNKNOWN`] without a value.
-        rank: Box<[u32]>,
-        /// How many have a value.
-        known: usize,
-        /// How many different values there are.
-        distinct: u32,
-    },
-}
 
 /// Orders and filters of one source's clusters. A cluster's number is its place by id.
 #[derive(Debug)]
 pub(super) struct Index {
-    columns: [Column; SortKey::ALL.len()],
+    columns: Orders,
     postings: [HashMap<Arc<str>, RoaringBitmap>; Dimension::ALL.len()],
     numbers: HashTable<u32>,
     hasher: RandomState,
@@ -50,14 +28,6 @@ pub(super) struct Index {
     pub(super) presences: [RoaringBitmap; Presence::ALL.len()],
 }
 
-/// A key to order by, as the facts hold it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Key<'a> {
-    Number(u64),
-    Text(&'a str),
-    Unknown,
-}
-
 impl Index {
     /// Builds the index of entries that are sorted by id.
     pub(super) fn build(entries: &[Entry]) -> Self {
@@ -67,7 +37,6 @@ impl Index {
         for number in 0..number(entries.len()) {
             numbers.insert_unique(hash(&number), number, hash);
         }
-        let columns = SortKey::ALL.map(|key| Column::build(entries, key));
         let mut contact_lost = RoaringBitmap::new();
         let mut presences = Presence::ALL.map(|_| RoaringBitmap::new());
         for (number, entry) in (0_u32..).zip(entries) {
@@ -77,7 +46,7 @@ impl Index {
             presences[entry.presence as usize].insert(number);
         }
         Self {
-            columns,
+            columns: order::build(entries),
             postings: postings(entries),
             numbers,
             hasher,
@@ -128,160 +97,6 @@ impl Index {
 /// A source holds at most as many clusters as a walk keeps, far below `u32::MAX`.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(UNKNOWN)
-}
-
-impl Column {
-    fn build(entries: &[Entry], key: SortKey) -> Self {
-        if key.is_immutable() {
-            // Within one source the place by id is the number itself, and provider and source are the same for all.
-            return Self::Unknown;
-        }
-        let mut keyed: Vec<(u64, u32)> = Vec::with_capacity(entries.len());
-        let mut unknown: Vec<u32> = Vec::new();
-        for (number, entry) in (0_u32..).zip(entries) {
-            match entry.row.facts.key(key).prefix() {
-                Some(prefix) => keyed.push((prefix, number)),
-                None => unknown.push(number),
-            }
-        }
-        if keyed.is_empty() {
-            return Self::Unknown;
-        }
-        let value = |number: u32| entries[number as usize].row.facts.key(key);
-        keyed.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0)
-                .then_with(|| value(a.1).cmp(value(b.1)))
-                .then(a.1.cmp(&b.1))
-        });
-        let mut rank = vec![UNKNOWN; entries.len()].into_boxed_slice();
-        let mut distinct = 0;
-        for (place, (prefix, number)) in keyed.iter().enumerate() {
-            let starts = place == 0 || {
-                let (before_prefix, before) = keyed[place - 1];
-                before_prefix != *prefix || value(before).cmp(value(*number)).is_ne()
-            };
-            distinct += u32::from(starts);
-            rank[*number as usize] = distinct - 1;
-        }
-        let known = keyed.len();
-        let order = keyed
-            .into_iter()
-            .map(|(_, number)| number)
-            .chain(unknown)
-            .collect();
-        Self::Known {
-            order,
-            rank,
-            known,
-            distinct,
-        }
-    }
-
-    /// A number that orders a cluster by this key and direction; unknown values come last.
-    pub(super) fn code(&self, number: u32, descending: bool) -> u32 {
-        match self {
-            Self::Unknown => UNKNOWN,
-            Self::Known { rank, distinct, .. } => match rank[number as usize] {
-                UNKNOWN => UNKNOWN,
-                rank if descending => distinct - 1 - rank,
-                rank => rank,
-            },
-        }
-    }
-}
-
-impl<'a> Key<'a> {
-    /// Eight bytes that order most keys; `None` for an unknown one.
-    fn prefix(self) -> Option<u64> {
-        match self {
-            Self::Unknown => None,
-            Self::Number(number) => Some(number),
-            Self::Text(text) => {
-                let mut bytes = [0; 8];
-                for (slot, byte) in bytes.iter_mut().zip(text.bytes()) {
-                    *slot = byte.to_ascii_lowercase();
-                }
-                Some(u64::from_be_bytes(bytes))
-            }
-        }
-    }
-
-    /// Orders keys of one kind; unknown ones last.
-    pub(super) fn cmp(self, other: Key<'_>) -> Ordering {
-        match (self, other) {
-            (Self::Number(a), Key::Number(b)) => a.cmp(&b),
-            (Self::Text(a), Key::Text(b)) => a
-                .bytes()
-                .map(|b| b.to_ascii_lowercase())
-                .cmp(b.bytes().map(|b| b.to_ascii_lowercase())),
-            (Self::Unknown, Key::Unknown) => Ordering::Equal,
-            (Self::Unknown, _) | (Self::Text(_), Key::Number(_)) => Ordering::Greater,
-            (_, Key::Unknown) | (Self::Number(_), Key::Text(_)) => Ordering::Less,
-        }
-    }
-
-    pub(super) fn of(value: &'a SortValue) -> Self {
-        match value {
-            SortValue::Number(number) => Self::Number(*number),
-            SortValue::Text(text) => Self::Text(text),
-            SortValue::Unknown => Self::Unknown,
-        }
-    }
-
-    pub(super) fn to_value(self) -> SortValue {
-        match self {
-            Self::Number(number) => SortValue::Number(number),
-            Self::Text(text) => SortValue::Text(text.to_owned()),
-            Self::Unknown => SortValue::Unknown,
-        }
-    }
-}
-
-impl Facts {
-    /// What a cluster is ordered by.
-    pub(super) fn key(&self, key: SortKey) -> Key<'_> {
-        match key {
-            SortKey::Id | SortKey::Provider | SortKey::Source => Key::Unknown,
-            SortKey::Name => Key::Text(cut(&self.name)),
-            SortKey::State => Key::Number(self.state as u64),
-            SortKey::Cloud => text_key(self.cloud.as_deref()),
-            SortKey::Region => text_key(self.region.as_deref()),
-            SortKey::Environment => text_key(self.environment.as_deref()),
-            SortKey::Distribution => text_key(self.distribution.as_deref()),
-            SortKey::Version => number_key(self.version_order),
-            SortKey::Nodes => number_key(self.nodes),
-            SortKey::Accelerators => number_key(self.accelerator_count()),
-            SortKey::Cost => number_key(self.cost_order().map(float_order)),
-            SortKey::Cpu => number_key(self.cpu_cores.map(float_order)),
-            SortKey::Memory => number_key(self.memory_bytes),
-            SortKey::CreatedAt => number_key(self.created_at.map(signed_order)),
-            SortKey::UpdatedAt => number_key(self.updated_at.map(signed_order)),
-            SortKey::ObservedAt => number_key(self.observed_at.map(signed_order)),
-        }
-    }
-}
-
-fn text_key(text: Option<&str>) -> Key<'_> {
-    text.map_or(Key::Unknown, |text| Key::Text(cut(text)))
-}
-
-fn number_key(number: Option<u64>) -> Key<'static> {
-    number.map_or(Key::Unknown, Key::Number)
-}
-
-/// Maps signed numbers to unsigned ones in the same order.
-const fn signed_order(value: i64) -> u64 {
-    value.cast_unsigned() ^ (1 << 63)
-}
-
-/// Maps floats to unsigned numbers in the same order.
-fn float_order(value: f64) -> u64 {
-    let bits = value.to_bits();
-    if bits >> 63 == 0 {
-        bits | (1 << 63)
-    } else {
-        !bits
-    }
 }
 
 /// The clusters with each value, while they are being collected in the order of their numbers.
@@ -406,15 +221,26 @@ fn fold(text: &str) -> impl Iterator<Item = char> + '_ {
         .map(|c| if c == 'ς' { 'σ' } else { c })
 }
 
+/// Adds a text as it is searched.
+fn add(all: &mut String, text: &str) {
+    if text.is_ascii() && !text.contains(BREAK) {
+        let start = all.len();
+        all.push_str(text);
+        all[start..].make_ascii_lowercase();
+    } else {
+        all.extend(fold(text).map(|c| if c == BREAK { ' ' } else { c }));
+    }
+}
+
 impl Texts {
     fn build(entries: &[Entry]) -> Self {
         let mut all = String::with_capacity(entries.len() * 48);
         let mut ends = Vec::with_capacity(entries.len());
         for entry in entries {
-            all.extend(fold(&entry.row.facts.name).map(|c| if c == BREAK { ' ' } else { c }));
-            all.push(BREAK);
-            all.extend(fold(entry.row.id.as_str()));
-            all.push(BREAK);
+            for text in [&*entry.row.facts.name, entry.row.id.as_str()] {
+                add(&mut all, text);
+                all.push(BREAK);
+            }
             ends.push(number(all.len()));
         }
         Self {

@@ -197,6 +197,8 @@ pub struct Restored {
 pub struct RestoredSource {
     account: String,
     entries: Vec<Entry>,
+    /// The entries in order, once [`RestoredSource::sorted`] has made it.
+    content: Option<Arc<Content>>,
     texts: Interner,
     /// Records that are not what was written.
     pub refused: usize,
@@ -210,6 +212,7 @@ impl RestoredSource {
         let mut source = Self {
             account,
             entries: Vec::new(),
+            content: None,
             texts: Interner::default(),
             refused: 0,
             is_shown: true,
@@ -229,26 +232,40 @@ impl RestoredSource {
         self.refused += other.refused;
     }
 
+    /// Orders what was read, which is most of what is left to do with it. Nothing can be added then.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.content();
+        self
+    }
+
+    fn content(&mut self) -> Arc<Content> {
+        let made = || Content::new(std::mem::take(&mut self.entries));
+        Arc::clone(self.content.get_or_insert_with(made))
+    }
+
     /// How many clusters could be read.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        let sorted = self.content.as_ref();
+        self.entries.len() + sorted.map_or(0, |content| content.entries.len())
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// The source's shelf as it was, and as it begins: everything as it was, and nothing of it fresh.
-    pub(super) fn shelve(self, shelf: &Shelf) -> (Shelf, Shelf, Interner) {
+    pub(super) fn shelve(mut self, shelf: &Shelf) -> (Shelf, Shelf, Interner) {
+        let content = self.content();
         let account = Account::read(&self.account);
         let mut report = SourceReport::clone(&shelf.report);
-        report.clusters = self.entries.len();
+        report.clusters = content.entries.len();
         report.omitted = self.refused;
         report.restored = true;
         let (mut was, mut overdue, mut outdated) = (None, false, Vec::new());
         // What cannot be read of a source's own account is as if it had been read at no time that is known.
-        report.state = if self.entries.is_empty() && account.is_none() {
+        report.state = if content.entries.is_empty() && account.is_none() {
             Freshness::Never
         } else {
             Freshness::Stale
@@ -267,7 +284,7 @@ impl RestoredSource {
         };
         let next = Shelf {
             report: Arc::new(report),
-            content: Content::new(self.entries),
+            content,
             fetched_at,
             fetched_text: fetched_at
                 .map(|at| at.to_string())
@@ -295,7 +312,7 @@ impl RestoredSource {
     pub(super) fn is_unread(&self) -> bool {
         let account = Account::read(&self.account);
         let is_never = account.is_some_and(|account| account.state == Freshness::Never);
-        is_never && self.entries.is_empty() && self.refused == 0
+        is_never && self.is_empty() && self.refused == 0
     }
 }
 

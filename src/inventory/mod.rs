@@ -21,6 +21,7 @@ pub mod journal;
 mod keeper;
 mod links;
 mod mark;
+mod order;
 mod passing;
 pub mod past;
 mod prepare;

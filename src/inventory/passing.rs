@@ -2,7 +2,7 @@
 
 use roaring::RoaringBitmap;
 
-use super::index::UNKNOWN;
+use super::order::UNKNOWN;
 use super::query::{Dimension, Filter, Term};
 use super::shelf::Shelf;
 use crate::domain::Presence;

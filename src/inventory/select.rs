@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::index::{Column, UNKNOWN};
+use super::order::{Column, UNKNOWN};
 use super::passing::{Passing, passing};
 use super::query::{Position, Query, SORT_KEYS, Sort, SortKey};
 use super::shelf::Shelf;

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::index::{Column, Key, UNKNOWN};
+use super::order::{Column, Key, UNKNOWN};
 use super::query::{Position, Sort, SortKey, SortTerm, SortValue};
 use super::row::Entry;
 use super::shelf::Shelf;

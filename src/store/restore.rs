@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::StoreError;
 use super::open::Store;
@@ -41,6 +41,7 @@ impl Store {
         let rows = self.source_rows().await?;
         let mut rows: HashMap<String, SourceRow> =
             rows.into_iter().map(|row| (row.0.clone(), row)).collect();
+        let mut sorting = Vec::new();
         for (name, provider) in wanted {
             let Some(row) = rows.remove(name.as_str()) else {
                 let values = vec![Value::text(name.as_str()), Value::text(""), Value::count(1)];
@@ -58,7 +59,8 @@ impl Store {
                         restored.add_gone(name.clone(), kind, source);
                     }
                 }
-                _ => restored.add(name.clone(), source),
+                // While the next one is read.
+                _ => sorting.push((name.clone(), spawn_blocking(|| source.sorted()))),
             }
         }
         for (name, row) in rows {
@@ -70,6 +72,15 @@ impl Store {
                 let kind = kind.unwrap_or_else(|| Kind::new("unknown"));
                 restored.add_gone(name, kind, source);
             }
+        }
+        for (name, sorting) in sorting {
+            let source = sorting.await.unwrap_or_else(|_| {
+                // What made a thread fail can be read by nobody.
+                let mut nothing = RestoredSource::read(String::new(), std::iter::empty());
+                nothing.refused += 1;
+                nothing
+            });
+            restored.add(name, source);
         }
         restored.is_whole =
             known > 0 && meta.contains_key("changes_whole_from") && restored.refused() == 0;

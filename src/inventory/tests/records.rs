@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::record::{decode, encode};
+use super::super::record::{FACTLESS, decode, encode, encode_as};
+use super::fleets::accounts;
 use super::*;
 
 /// Entries with what a record may hold: raw objects, nodes, a detail, each presence.
@@ -53,8 +54,33 @@ proptest! {
         prop_assert_eq!(read.is_detail_newest, entry.is_detail_newest);
         prop_assert_eq!(read.detail.is_some(), entry.detail.is_some());
         prop_assert_eq!(read.base.is_some(), entry.base.is_some());
+        prop_assert_eq!(format!("{:?}", read.row.facts), format!("{:?}", entry.row.facts));
         // All of it, the detail and what was listed beneath it as well.
         prop_assert_eq!(encode(&read), bytes);
+    }
+
+    #[test]
+    fn a_record_without_facts_has_them_made_anew(entry in entries()) {
+        let mut texts = Interner::default();
+        let older = encode_as(FACTLESS, &entry);
+        let read = decode(entry.row.id.as_str(), &older, &mut texts).unwrap();
+        prop_assert_eq!(encode(&read), encode(&entry));
+    }
+
+    #[test]
+    fn what_is_asked_for_of_a_cluster_is_in_its_record(accounts in accounts()) {
+        let mut texts = Interner::default();
+        for account in accounts {
+            for entry in &account.bench().shelf.content.entries {
+                let mut read = |bytes: Vec<u8>| {
+                    let read = decode(entry.row.id.as_str(), &bytes, &mut texts).unwrap();
+                    format!("{:?}", read.row.facts)
+                };
+                let facts = format!("{:?}", entry.row.facts);
+                prop_assert_eq!(read(encode(entry)), facts.as_str());
+                prop_assert_eq!(read(encode_as(FACTLESS, entry)), facts);
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One cluster in the form in which a store keeps it: bytes that say of themselves whether they are whole.
 
+mod facts;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,17 +9,24 @@ use serde_json::value::RawValue;
 
 use super::facts::{Facts, Interner};
 use super::row::{Base, Detail, Entry, Row};
-use crate::domain::{Cluster, Presence};
+use crate::domain::{Cluster, ClusterId, Presence};
 use crate::provider::Locator;
 
-/// The first byte of every record. Another one is of another program's version.
-const VERSION: u8 = 1;
+/// The first byte of every record that is written. Another one is of another program's version.
+const VERSION: u8 = 2;
+/// The first byte of records without the facts of their clusters, which are made anew from the clusters then.
+pub(super) const FACTLESS: u8 = 1;
 /// Bytes of the print that follows it.
 const PRINT: usize = 16;
 
 /// Writes a cluster down.
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
-    let mut writer = Writer(vec![VERSION]);
+    encode_as(VERSION, entry)
+}
+
+/// Writes it as an earlier program did, or this one.
+pub(super) fn encode_as(version: u8, entry: &Entry) -> Vec<u8> {
+    let mut writer = Writer(vec![version]);
     writer.0.extend_from_slice(&[0; PRINT]);
     let Entry {
         row,
@@ -32,7 +41,7 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     writer.flag(*is_detail_newest);
     writer.time(*fetched_at);
     writer.time(Some(*changed_at));
-    row.write_to(&mut writer);
+    row.write_to(version != FACTLESS, &mut writer);
     writer.option(detail.as_deref(), Detail::write_to);
     writer.option(base.as_deref(), Base::write_to);
     let print = print(&writer.0[1 + PRINT..]);
@@ -44,21 +53,18 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
 pub(super) fn decode(id: &str, bytes: &[u8], texts: &mut Interner) -> Option<Entry> {
     let (version, rest) = bytes.split_first()?;
     let (expected, body) = rest.split_at_checked(PRINT)?;
-    if *version != VERSION || print(body) != expected {
+    if ![VERSION, FACTLESS].contains(version) || print(body) != expected {
         return None;
     }
     let mut reader = Reader(body);
-    let presence = reader.byte()?;
-    let presence = Presence::ALL
-        .into_iter()
-        .find(|known| *known as u8 == presence)?;
+    let presence = reader.one_of(&Presence::ALL, |presence| *presence as u8)?;
     let is_detail_newest = reader.flag()?;
     let fetched_at = reader.time()?;
     let changed_at = reader.time()??;
-    let row = Row::read_from(&mut reader, texts)?;
+    let row = Row::read_from(&mut reader, id, *version != FACTLESS, texts)?;
     let detail = reader.option(Detail::read_from)?;
     let base = reader.option(Base::read_from)?;
-    (reader.0.is_empty() && row.id.as_str() == id).then(|| Entry {
+    reader.0.is_empty().then(|| Entry {
         row: Arc::new(row),
         presence,
         fetched_at,
@@ -79,22 +85,22 @@ fn print(body: &[u8]) -> [u8; PRINT] {
 }
 
 /// Appends values, each of which says how long it is.
-pub(super) struct Writer(Vec<u8>);
+struct Writer(Vec<u8>);
 
 impl Writer {
     fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
 
-    pub(super) fn flag(&mut self, is: bool) {
+    fn flag(&mut self, is: bool) {
         self.byte(u8::from(is));
     }
 
-    pub(super) fn number(&mut self, number: u64) {
+    fn number(&mut self, number: u64) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
-    pub(super) fn time(&mut self, at: Option<Timestamp>) {
+    fn time(&mut self, at: Option<Timestamp>) {
         self.option(at, |at, writer| {
             writer
                 .0
@@ -102,12 +108,27 @@ impl Writer {
         });
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
-    pub(super) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(T, &mut Self)) {
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn figure(&mut self, number: Option<u64>) {
+        self.option(number, |number, writer| writer.number(number));
+    }
+
+    fn list<T>(&mut self, all: &[T], write: impl Fn(&T, &mut Self)) {
+        self.number(all.len() as u64);
+        for one in all {
+            write(one, self);
+        }
+    }
+
+    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(T, &mut Self)) {
         self.flag(value.is_some());
         if let Some(value) = value {
             write(value, self);
@@ -116,7 +137,7 @@ impl Writer {
 }
 
 /// Takes off what a [`Writer`] appended.
-pub(super) struct Reader<'a>(&'a [u8]);
+struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -129,7 +150,7 @@ impl<'a> Reader<'a> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    pub(super) fn flag(&mut self) -> Option<bool> {
+    fn flag(&mut self) -> Option<bool> {
         match self.byte()? {
             0 => Some(false),
             1 => Some(true),
@@ -137,7 +158,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn number(&mut self) -> Option<u64> {
+    fn number(&mut self) -> Option<u64> {
         let bytes = self.take(8)?.try_into().ok()?;
         Some(u64::from_le_bytes(bytes))
     }
@@ -146,28 +167,41 @@ impl<'a> Reader<'a> {
         clippy::option_option,
         reason = "what was written, and whether it can be read"
     )]
-    pub(super) fn time(&mut self) -> Option<Option<Timestamp>> {
+    fn time(&mut self) -> Option<Option<Timestamp>> {
         self.option(|reader| {
             let micros = i64::from_le_bytes(reader.take(8)?.try_into().ok()?);
             Timestamp::from_microsecond(micros).ok()
         })
     }
 
-    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+    fn bytes(&mut self) -> Option<&'a [u8]> {
         let count = usize::try_from(self.number()?).ok()?;
         self.take(count)
     }
 
-    pub(super) fn text(&mut self) -> Option<&'a str> {
+    fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    pub(super) fn boxed(&mut self) -> Option<Box<[u8]>> {
+    fn list<T, L: FromIterator<T>>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<L> {
+        let count = self.number()?;
+        (0..count).map(|_| read(self)).collect()
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T], number: impl Fn(&T) -> u8) -> Option<T> {
+        let byte = self.byte()?;
+        all.iter().copied().find(|one| number(one) == byte)
+    }
+
+    fn boxed(&mut self) -> Option<Box<[u8]>> {
         Some(self.bytes()?.into())
     }
 
     /// JSON as it came from the vendor.
-    pub(super) fn json(&mut self) -> Option<Box<RawValue>> {
+    fn json(&mut self) -> Option<Box<RawValue>> {
         RawValue::from_string(self.text()?.to_owned()).ok()
     }
 
@@ -175,10 +209,7 @@ impl<'a> Reader<'a> {
         clippy::option_option,
         reason = "what was written, and whether it can be read"
     )]
-    pub(super) fn option<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Option<T>,
-    ) -> Option<Option<T>> {
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.flag()? {
             read(self).map(Some)
         } else {
@@ -187,29 +218,50 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Whether a cluster's JSON is of this id, with which it begins.
+fn is_of(json: &[u8], id: &str) -> bool {
+    let rest = json.strip_prefix(b"{\"id\":\"");
+    let rest = rest.and_then(|rest| rest.strip_prefix(id.as_bytes()));
+    rest.is_some_and(|rest| rest.starts_with(b"\""))
+}
+
 impl Row {
-    fn write_to(&self, writer: &mut Writer) {
+    fn write_to(&self, with_facts: bool, writer: &mut Writer) {
         writer.bytes(self.locator.as_str().as_bytes());
         writer.flag(self.contact_lost);
         writer.number(self.tag);
         writer.bytes(&self.json);
         writer.option(self.raw.as_deref(), |raw, writer| writer.bytes(raw));
         writer.option(self.nodes.as_deref(), |nodes, writer| writer.bytes(nodes));
+        if with_facts {
+            self.facts.write_to(writer);
+        }
     }
 
-    fn read_from(reader: &mut Reader<'_>, texts: &mut Interner) -> Option<Self> {
+    fn read_from(
+        reader: &mut Reader<'_>,
+        id: &str,
+        has_facts: bool,
+        texts: &mut Interner,
+    ) -> Option<Self> {
         let locator = Locator::new(reader.text()?);
         let contact_lost = reader.flag()?;
         let tag = reader.number()?;
         let json = reader.boxed()?;
         let raw = reader.option(Reader::boxed)?;
         let nodes = reader.option(Reader::boxed)?;
-        let mut whole = json.to_vec();
-        whole.push(b'}');
-        let cluster: Cluster = serde_json::from_slice(&whole).ok()?;
-        let facts = Facts::of(&cluster, texts);
+        if !is_of(&json, id) {
+            return None;
+        }
+        let facts = if has_facts {
+            Facts::read_from(reader, texts)?
+        } else {
+            let mut whole = json.to_vec();
+            whole.push(b'}');
+            Facts::of(&serde_json::from_slice(&whole).ok()?, texts)
+        };
         Some(Self {
-            id: cluster.id,
+            id: ClusterId::parse(id)?,
             locator,
             contact_lost,
             tag,

@@ -68,7 +68,8 @@ impl AuditLog {
     }
 }
 
-/// The statement for what is wanted, which names no filter but those that there are: each has an index.
+/// The statement for what is wanted, which names no filter but those that there are: each has an index. SQLite, which knows no
+/// numbers, prefers the narrowest one that fits, so that of the action alone is the widest.
 pub(super) fn statement(wanted: Wanted) -> (String, Vec<Value>) {
     let since = wanted.since.map_or(i64::MIN, Timestamp::as_microsecond);
     let until = wanted.until.map_or(i64::MAX, Timestamp::as_microsecond);

@@ -44,7 +44,7 @@ pub(in crate::store) async fn plan(store: &Store, sql: &str, values: Vec<Value>)
         rows.into_iter().map(|row| row.3).collect()
     } else {
         let sql = format!("EXPLAIN (ANALYZE) {sql}");
-        let rows: Vec<(String,)> = store.reads.fetch(sql, values).await.unwrap();
+        let rows: Vec<(String,)> = store.pool.fetch(sql, values).await.unwrap();
         rows.into_iter().map(|row| row.0).collect()
     };
     lines.join("\n")

@@ -60,6 +60,11 @@ pub enum KeysError {
     /// It has no such key.
     #[error("there is no key {0}")]
     Unknown(KeyId),
+    /// It has such a key, of which nobody here can say what it is.
+    #[error(
+        "the key {0} cannot be read: it is damaged, or was written by a newer version of this program; it opens nothing here"
+    )]
+    Unreadable(KeyId),
     /// The key is revoked or has expired.
     #[error("the key {0} is {1}; make a new one with `clustergate keys new`")]
     Dead(KeyId, &'static str),

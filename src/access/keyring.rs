@@ -1,6 +1,6 @@
 //! The keys of a file or a store in memory: telling one is a hash and two comparisons.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +65,8 @@ enum State {
 struct Table {
     stamp: State,
     records: HashMap<String, Record>,
+    /// Ids of keys that cannot be read.
+    unreadable: BTreeSet<String>,
 }
 
 struct Record {
@@ -110,6 +112,12 @@ impl Keyring {
         self.refusals.load(Ordering::Relaxed)
     }
 
+    /// Keys of a store that cannot be read.
+    pub(super) fn unreadable(&self) -> Option<u64> {
+        let is_shared = matches!(self.place, Place::Shared(_));
+        is_shared.then(|| self.table.load().unreadable.len() as u64)
+    }
+
     /// Keys that open something now.
     pub(super) fn usable(&self, now: Timestamp) -> usize {
         let table = self.table.load();
@@ -133,6 +141,9 @@ impl Keyring {
         // Both always, and each in constant time, as this type compares.
         let (is_current, is_previous) = (shown.hash == current, shown.hash == previous.0);
         let Some(record) = record else {
+            if table.unreadable.contains(shown.id) {
+                return Err(Denied::invalid("unreadable key"));
+            }
             if self.is_away.load(Ordering::Relaxed) {
                 return Err(Denied::unavailable("keys cannot be read"));
             }
@@ -199,8 +210,11 @@ impl Keyring {
         };
         match read.await {
             Ok(read) => {
-                if let Some((entries, count)) = read {
-                    let table = Table::of(entries, State::Count(count), Some(&before));
+                if let Some(held) = read {
+                    let mut table =
+                        Table::of(held.entries, State::Count(held.count), Some(&before));
+                    table.unreadable = held.unreadable;
+                    table.complain(&before);
                     if !before.has_same_keys(&table) {
                         tracing::info!(
                             keys.count = table.records.len(),
@@ -324,7 +338,24 @@ impl Table {
             .into_iter()
             .map(|entry| (entry.id.as_str().to_owned(), record(entry, before)))
             .collect();
-        Self { stamp, records }
+        Self {
+            stamp,
+            records,
+            unreadable: BTreeSet::new(),
+        }
+    }
+
+    /// Says which keys cannot be read, where they are others than before.
+    fn complain(&self, before: &Self) {
+        if self.unreadable == before.unreadable {
+            return;
+        }
+        if self.unreadable.is_empty() {
+            tracing::info!("all keys of the store can be read again");
+        } else {
+            let ids: Vec<&str> = self.unreadable.iter().map(String::as_str).collect();
+            tracing::error!(keys.unreadable = ?ids, "keys of the store cannot be read and open nothing here: they are damaged, or of a newer version; all others are read");
+        }
     }
 
     /// Whether only times of use are different.

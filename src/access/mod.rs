@@ -53,7 +53,7 @@ pub use key::KeyId;
 pub use manage::{KeysFile, Made, NewKey};
 pub use principal::{Denied, DeniedKind, Principal, PrincipalKind, is_misleading};
 pub use scope::{Scope, Scopes, UnknownScope};
-pub use vault::{SharedKeys, Vault};
+pub use vault::{Held, SharedKeys, Vault};
 
 /// Requests that may wait for one issuer at once: callers nobody knows must not take every place.
 const WAITING: usize = 64;
@@ -270,6 +270,11 @@ impl Access {
     /// How often the keys file had changed and could not be used; `None` without one.
     pub fn refused_keys_files(&self) -> Option<u64> {
         self.keyring.as_ref().map(|keyring| keyring.refusals())
+    }
+
+    /// Keys of the store that cannot be read and open nothing; `None` where keys are not in the store.
+    pub fn unreadable_keys(&self) -> Option<u64> {
+        self.keyring.as_ref()?.unreadable()
     }
 
     /// Says who a caller is, unless its issuer has to be asked first.

@@ -1,6 +1,6 @@
 //! Keys that several gateways share: where they are kept, and what is done with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +14,24 @@ use super::manage::{Made, NewKey};
 /// How often a change is tried that meets another one.
 const TRIES: usize = 5;
 
+/// What there is of keys.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Every key that can be read, also the revoked and expired ones.
+    pub entries: Vec<Entry>,
+    /// The ids of those that cannot: they are damaged, or of a newer version. They open nothing, and keep no other key from doing so.
+    pub unreadable: BTreeSet<String>,
+    /// The count of changes that they are at least of.
+    pub count: u64,
+}
+
 /// Where keys are kept that several gateways share. It holds hashes of keys and never a key.
 pub trait Vault: Send + Sync {
     /// Counts changes of keys; another number stands for other keys.
     fn count(&self) -> BoxFuture<'_, Result<u64, KeysError>>;
 
-    /// Every key, also the revoked and expired ones, with the count of changes that they are at least of.
-    fn read(&self) -> BoxFuture<'_, Result<(Vec<Entry>, u64), KeysError>>;
+    /// Every key.
+    fn read(&self) -> BoxFuture<'_, Result<Held, KeysError>>;
 
     /// Puts a key in the place of what was there; `None` is no key. `false` where something else is there by now.
     fn swap<'a>(
@@ -46,9 +57,9 @@ impl SharedKeys {
         Self(vault)
     }
 
-    /// Every key, also the revoked and expired ones.
-    pub async fn list(&self) -> Result<Vec<Entry>, KeysError> {
-        self.0.read().await.map(|(entries, _)| entries)
+    /// Every key.
+    pub async fn list(&self) -> Result<Held, KeysError> {
+        self.0.read().await
     }
 
     /// Makes a key.
@@ -104,7 +115,11 @@ impl SharedKeys {
     }
 
     async fn find(&self, id: &KeyId) -> Result<Entry, KeysError> {
-        let found = self.list().await?.into_iter().find(|entry| entry.id == *id);
+        let held = self.list().await?;
+        if held.unreadable.contains(id.as_str()) {
+            return Err(KeysError::Unreadable(id.clone()));
+        }
+        let found = held.entries.into_iter().find(|entry| entry.id == *id);
         found.ok_or_else(|| KeysError::Unknown(id.clone()))
     }
 

@@ -42,9 +42,7 @@ impl Needs {
     fn action(self) -> Option<Action> {
         match self {
             Self::Nothing
-            | Self::Scope(
-                Scope::ClustersRead | Scope::MetricsRead | Scope::WebhooksRead | Scope::AuditRead,
-            ) => None,
+            | Self::Scope(Scope::ClustersRead | Scope::MetricsRead | Scope::WebhooksRead) => None,
             Self::Scope(Scope::ClustersWrite | Scope::WebhooksWrite | Scope::Admin) => {
                 Some(Action::Write)
             }
@@ -52,6 +50,8 @@ impl Needs {
                 Some(Action::KubeconfigRead)
             }
             Self::Scope(Scope::SourcesRefresh) => Some(Action::Refresh),
+            // Who looks at what others did is looked at as well.
+            Self::Scope(Scope::AuditRead) => Some(Action::AuditRead),
         }
     }
 }
@@ -188,21 +188,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_audit_is_told_of_what_changes_something_or_shows_a_credential() {
+    fn the_audit_is_told_of_what_changes_something_or_shows_a_credential_or_the_audit() {
         let told = |scope| Needs::Scope(scope).action();
         assert_eq!(Needs::Nothing.action(), None);
         assert_eq!(told(Scope::ClustersRead), None);
         assert_eq!(told(Scope::MetricsRead), None);
         for scope in Scope::ALL {
-            let reads = [
-                Scope::ClustersRead,
-                Scope::MetricsRead,
-                Scope::WebhooksRead,
-                Scope::AuditRead,
-            ]
-            .contains(&scope);
+            let reads =
+                [Scope::ClustersRead, Scope::MetricsRead, Scope::WebhooksRead].contains(&scope);
             assert_eq!(told(scope).is_none(), reads, "{scope}");
         }
+        assert_eq!(told(Scope::AuditRead), Some(Action::AuditRead));
+        // Why nothing can be written is not to be found out by writing.
+        assert!(!Needs::Scope(Scope::AuditRead).wants_audit());
     }
 
     #[test]

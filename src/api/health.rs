@@ -216,6 +216,9 @@ pub(super) async fn read_metrics(
         if let Some(times) = access.refused_keys_files() {
             api.metrics.keys_were_refused(times);
         }
+        if let Some(keys) = access.unreadable_keys() {
+            api.metrics.keys_are_unreadable(keys);
+        }
     }
     let sources = SourceCollector::new(seen, Arc::clone(&api.control));
     let store = StoreCollector {

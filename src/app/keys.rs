@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::access::{Entry, KeyId, KeysError, KeysFile, Made, NewKey, SharedKeys};
+use crate::access::{Entry, Held, KeyId, KeysError, KeysFile, Made, NewKey, SharedKeys};
 use crate::config::KeysPlace;
 use crate::store::ApiKeys;
 
@@ -54,8 +54,14 @@ impl KeptKeys {
     }
 
     /// Every key, also the revoked and expired ones.
-    pub async fn list(&self) -> Result<Vec<Entry>, KeysError> {
-        self.do_one(KeysFile::list, |keys| async move { keys.list().await })
+    pub async fn list(&self) -> Result<Held, KeysError> {
+        let of_file = |file: &KeysFile| {
+            file.list().map(|entries| Held {
+                entries,
+                ..Held::default()
+            })
+        };
+        self.do_one(of_file, |keys| async move { keys.list().await })
             .await
     }
 

@@ -214,10 +214,17 @@ impl New {
 impl List {
     async fn run(&self, printer: Printer, now: Timestamp) -> Result<Exit, Failure> {
         let file = self.place.keys().await?;
-        let keys = file.list().await.map_err(failed(&file))?;
+        let held = file.list().await.map_err(failed(&file))?;
+        let keys = held.entries;
         match self.output {
             Form::Json => printer.json(&document(&keys, now))?,
             Form::Table => printer.print(&table(&keys, now, printer.style()))?,
+        }
+        for id in held.unreadable {
+            printer.remark(&format!(
+                "key {} cannot be read by this version, and opens nothing at gateways of this version",
+                clean(&id)
+            ));
         }
         Ok(Exit::Ok)
     }

@@ -95,9 +95,6 @@ impl Deliverer {
         let now = (self.clock)();
         let until_hold = Duration::try_from(hold.duration_since(now)).unwrap_or_default();
         let is_asked_for = self.hook.take_asked();
-        if self.hook.is_disabled() {
-            return Ok((Vec::new(), LOOK));
-        }
         if !until_hold.is_zero() && !is_asked_for {
             return Ok((Vec::new(), until_hold.min(LOOK)));
         }
@@ -115,6 +112,9 @@ impl Deliverer {
             .outbox
             .claim(&settings.name, &self.owner, room, until, now);
         let claims = claim.await?;
+        if claims.is_gone {
+            return Ok((Vec::new(), LOOK));
+        }
         let due = claims.next.map(|next| next.duration_since(now));
         let due = due.map(|due| Duration::try_from(due).unwrap_or_default());
         // What is due and was not claimed is another gateway's, or waits for what was.
@@ -227,9 +227,8 @@ impl Deliverer {
             *hold = Timestamp::MIN;
             return 0;
         };
-        if attempted.ended.status == Some(StatusCode::GONE.as_u16()) {
-            self.hook.disable();
-            warn!(webhook.name = %name, "the server of a webhook says that it is gone: nothing is sent to it until this process is started anew, or somebody asks for a test or a delivery");
+        if attempted.ended.is_gone() {
+            warn!(webhook.name = %name, "the server of a webhook says that it is gone: nothing is sent to it until somebody asks for a test or a delivery");
         }
         let failures = failures.saturating_add(1);
         if failures == PATIENCE {

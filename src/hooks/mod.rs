@@ -26,8 +26,8 @@ use http::HeaderMap;
 
 pub use event::{EventKind, NewEvent};
 pub use outbox::{
-    Account, Answer, Claimed, Claims, DeliveryState, Ended, Listed, Outbox, OutboxError, Page, Put,
-    Settled,
+    Account, Answer, Asked, Claimed, Claims, DeliveryState, Ended, Listed, Outbox, OutboxError,
+    Page, Put, Settled,
 };
 pub(crate) use outbox::{EXPIRED, KEEP_CURSOR, KEEP_DEAD, KEEP_DELIVERED, MOST_ENDED, OVERFLOW};
 pub use secret::{Key, NoKey, SecretSource, sign};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use jiff::Timestamp;
 
 use super::event::NewEvent;
@@ -31,17 +32,19 @@ pub trait Outbox: Send + Sync + 'static {
     /// Adds deliveries and moves the place, all of it or nothing. Answers with whether the place was still where it is moved from.
     fn put<'a>(&'a self, hook: &'a HookName, put: &'a Put) -> Answer<'a, bool>;
 
-    /// Adds a delivery that belongs to no change.
+    /// Notes that a webhook was looked at, so that its place is kept though nothing changes.
+    fn seen<'a>(&'a self, hook: &'a HookName, now: Timestamp) -> Answer<'a, ()>;
+
+    /// Adds a delivery that belongs to no change, also for a server that said that it is gone: events are sent to it again.
     fn add<'a>(
         &'a self,
         hook: &'a HookName,
         event: &'a NewEvent,
-        give_up_at: Timestamp,
-        now: Timestamp,
+        asked: Asked,
     ) -> Answer<'a, Listed>;
 
-    /// Claims deliveries that are due, at most so many and the oldest first, until a time at which they are free again. One is left
-    /// alone while an earlier one about the same is due or claimed.
+    /// Claims deliveries that are due, at most so many and first those that became due first, until a time at which they are free
+    /// again. One is left alone while an earlier one about the same is due or claimed, and all of them while the server is gone.
     fn claim<'a>(
         &'a self,
         hook: &'a HookName,
@@ -51,7 +54,7 @@ pub trait Outbox: Send + Sync + 'static {
         now: Timestamp,
     ) -> Answer<'a, Claims>;
 
-    /// Notes how an attempt went. Answers with whether the claim was still held.
+    /// Notes how an attempt went, and whether the server is gone. Answers with whether the claim was still held.
     fn settle<'a>(
         &'a self,
         hook: &'a HookName,
@@ -72,13 +75,24 @@ pub trait Outbox: Send + Sync + 'static {
     fn list<'a>(&'a self, hook: &'a HookName, page: &'a Page) -> Answer<'a, Vec<Listed>>;
 
     /// Has a delivery be tried anew, from now on; `None` where there is none of this id. One that is under way is left as it is.
+    /// Events are sent again to a server that said that it is gone.
     fn redeliver<'a>(
         &'a self,
         hook: &'a HookName,
         id: &'a str,
-        give_up_at: Timestamp,
-        now: Timestamp,
+        asked: Asked,
     ) -> Answer<'a, Option<Listed>>;
+}
+
+/// What holds for a delivery that somebody asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Deliveries that may wait; where there are more, the oldest of the others become dead letters.
+    pub max_pending: u64,
+    /// Until when it is tried.
+    pub give_up_at: Timestamp,
+    /// The time.
+    pub now: Timestamp,
 }
 
 /// Deliveries of some changes.
@@ -105,6 +119,8 @@ pub struct Claims {
     pub taken: Vec<Claimed>,
     /// When another one is due, where that is known.
     pub next: Option<Timestamp>,
+    /// Whether nothing is sent, since the server said that it is gone.
+    pub is_gone: bool,
 }
 
 /// A delivery that is to be sent.
@@ -131,6 +147,13 @@ pub struct Ended {
     pub status: Option<u16>,
     /// Why it failed: one of a closed list of codes; `None` where it did not.
     pub code: Option<&'static str>,
+}
+
+impl Ended {
+    /// Whether the server has said that it is gone.
+    pub fn is_gone(&self) -> bool {
+        self.status == Some(StatusCode::GONE.as_u16())
+    }
 }
 
 /// What becomes of a delivery after an attempt.
@@ -247,6 +270,8 @@ pub struct Account {
     pub failure_status: Option<u16>,
     /// Why it failed.
     pub failure_code: Option<String>,
+    /// When its server said that it is gone; `None` once somebody asked for a delivery since.
+    pub gone_at: Option<Timestamp>,
 }
 
 /// How long deliveries are kept that the server took.

@@ -19,7 +19,8 @@ use crate::inventory::past::{self, Kept, Past, PastError};
 const READ: usize = 500;
 /// How often the log is looked at where nobody tells that there is something new: another gateway may have written it.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often a place is moved on where nothing changed, so that it does not fall behind what is kept.
+/// How often it is noted that a webhook was looked at, and its place moved on, where nothing changed: so that neither the place is
+/// taken for one that nobody has any more, nor falls behind what is kept.
 const IDLE: SignedDuration = SignedDuration::from_mins(1);
 /// How often what is kept long enough is looked for, and the pause between two small deletions.
 const TIDYING: SignedDuration = SignedDuration::from_mins(1);
@@ -52,7 +53,7 @@ impl Pump {
     ) {
         let (mut is_begun, mut is_failing) = (false, false);
         let mut tidy_at = Timestamp::MIN;
-        let mut moved_at = vec![Timestamp::MIN; self.hooks.len()];
+        let mut noted_at = vec![Timestamp::MIN; self.hooks.len()];
         while !stop.is_cancelled() {
             generations.borrow_and_update();
             let mut failed: Option<PumpError> = None;
@@ -63,9 +64,9 @@ impl Pump {
                 }
             }
             if is_begun {
-                for (hook, moved_at) in self.hooks.iter().zip(&mut moved_at) {
+                for (hook, noted_at) in self.hooks.iter().zip(&mut noted_at) {
                     // One that wants to know much must not keep the others from what they want.
-                    if let Err(error) = self.feed(hook, moved_at).await {
+                    if let Err(error) = self.feed(hook, noted_at).await {
                         failed = Some(error);
                     }
                 }
@@ -98,7 +99,7 @@ impl Pump {
     }
 
     /// Makes deliveries for one webhook of all that is new to it.
-    async fn feed(&self, hook: &Hook, moved_at: &mut Timestamp) -> Result<(), PumpError> {
+    async fn feed(&self, hook: &Hook, noted_at: &mut Timestamp) -> Result<(), PumpError> {
         let name = &hook.settings.name;
         loop {
             // Before the changes: what is published meanwhile is for the next time.
@@ -110,13 +111,16 @@ impl Pump {
             let now = (self.clock)();
             let end = Mark::after(known);
             let from = self.outbox.cursor(name, end, now).await?;
+            let is_recent = now.duration_since(*noted_at) < IDLE;
             if from >= end {
+                if !is_recent {
+                    self.outbox.seen(name, now).await?;
+                    *noted_at = now;
+                }
                 return Ok(());
             }
             let (to, events) = match self.read(from, known).await? {
-                Read::Kept(kept, _) if kept.is_empty() && now.duration_since(*moved_at) < IDLE => {
-                    return Ok(());
-                }
+                Read::Kept(kept, _) if kept.is_empty() && is_recent => return Ok(()),
                 Read::Kept(kept, to) => (to, events(hook, kept)),
                 Read::Lost(until) => {
                     warn!(webhook.name = %name, from = %from, until, "changes are not known any more that a webhook was not told of");
@@ -137,7 +141,7 @@ impl Pump {
             if self.outbox.put(name, &put).await? && is_any {
                 hook.wake.notify_one();
             }
-            *moved_at = now;
+            *noted_at = now;
             // Whoever is far behind must not keep this thread from others.
             tokio::task::yield_now().await;
         }

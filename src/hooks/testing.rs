@@ -1,6 +1,6 @@
 //! An outbox in memory, and a server that answers as told; for tests in which time is paused.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ impl Row {
 struct Kept {
     rows: Vec<Row>,
     cursors: BTreeMap<HookName, Mark>,
+    seen: BTreeMap<HookName, Timestamp>,
+    gone: BTreeMap<HookName, Timestamp>,
     broken: bool,
 }
 
@@ -75,6 +77,11 @@ impl Memory {
     pub(super) fn rows(&self) -> Vec<Listed> {
         let kept = self.kept();
         kept.rows.iter().map(|row| row.listed.clone()).collect()
+    }
+
+    /// When a webhook was last said to have been looked at.
+    pub(super) fn seen_at(&self, hook: &HookName) -> Option<Timestamp> {
+        self.kept().seen.get(hook).copied()
     }
 
     pub(super) fn is(&self, state: DeliveryState, count: usize) -> bool {
@@ -154,15 +161,21 @@ impl Outbox for Memory {
         })
     }
 
+    fn seen<'a>(&'a self, hook: &'a HookName, now: Timestamp) -> Answer<'a, ()> {
+        self.tell(|kept| {
+            kept.seen.insert(hook.clone(), now);
+        })
+    }
+
     fn add<'a>(
         &'a self,
         hook: &'a HookName,
         event: &'a NewEvent,
-        give_up_at: Timestamp,
-        now: Timestamp,
+        asked: Asked,
     ) -> Answer<'a, Listed> {
         self.tell(|kept| {
-            kept.insert(hook, event, give_up_at, now);
+            kept.gone.remove(hook);
+            kept.insert(hook, event, asked.give_up_at, asked.now);
             kept.rows.last().unwrap().listed.clone()
         })
     }
@@ -176,6 +189,12 @@ impl Outbox for Memory {
         now: Timestamp,
     ) -> Answer<'a, Claims> {
         self.tell(|kept| {
+            if kept.gone.contains_key(hook) {
+                return Claims {
+                    is_gone: true,
+                    ..Claims::default()
+                };
+            }
             let (mut taken, mut busy) = (Vec::new(), Vec::new());
             for row in kept.of(hook) {
                 let subject = row.listed.subject.clone();
@@ -199,19 +218,26 @@ impl Outbox for Memory {
             let later = kept.of(hook).filter(|row| !row.is_claimed(now));
             let later = later.filter_map(|row| row.listed.next_attempt_at.filter(|at| *at > now));
             let next = later.min();
-            Claims { taken, next }
+            Claims {
+                taken,
+                next,
+                is_gone: false,
+            }
         })
     }
 
     fn settle<'a>(
         &'a self,
-        _: &'a HookName,
+        hook: &'a HookName,
         number: i64,
         owner: &'a str,
         settled: &'a Settled,
         now: Timestamp,
     ) -> Answer<'a, bool> {
         self.tell(|kept| {
+            if settled.ended.is_gone() {
+                kept.gone.insert(hook.clone(), now);
+            }
             let mut rows = kept.rows.iter_mut();
             let row = rows.find(|row| row.listed.number == number).unwrap();
             if row.claim.as_ref().is_none_or(|(by, _)| by != owner) {
@@ -263,6 +289,7 @@ impl Outbox for Memory {
                 failure_at: last(false),
                 failure_status: None,
                 failure_code: None,
+                gone_at: kept.gone.get(hook).copied(),
             })
         })
     }
@@ -283,17 +310,18 @@ impl Outbox for Memory {
         &'a self,
         hook: &'a HookName,
         id: &'a str,
-        give_up_at: Timestamp,
-        now: Timestamp,
+        asked: Asked,
     ) -> Answer<'a, Option<Listed>> {
         self.tell(|kept| {
             let row = kept.of(hook).find(|row| row.listed.id == id)?;
             row.listed.state = DeliveryState::Pending;
             row.listed.attempts = 0;
-            row.listed.next_attempt_at = Some(now);
+            row.listed.next_attempt_at = Some(asked.now);
             row.listed.ended_at = None;
-            row.give_up_at = give_up_at;
-            Some(row.listed.clone())
+            row.give_up_at = asked.give_up_at;
+            let listed = row.listed.clone();
+            kept.gone.remove(hook);
+            Some(listed)
         })
     }
 }
@@ -360,6 +388,12 @@ impl Server {
 
     pub(super) fn sent(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().clone()
+    }
+
+    /// The ids of the events that it was handed, once each.
+    pub(super) fn ids(&self) -> BTreeSet<String> {
+        let sent = self.sent.lock().unwrap();
+        sent.iter().map(|sent| sent.id().to_owned()).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use super::Way;
 use super::backoff::Dice;
 use super::deliver::Deliverer;
 use super::event::NewEvent;
-use super::outbox::{Account, Listed, Outbox, OutboxError, Page};
+use super::outbox::{Account, Asked, Listed, Outbox, OutboxError, Page};
 use super::pump::Pump;
 use super::settings::{Settings, Webhook};
 use super::tally::{Counts, Tally};
@@ -45,8 +45,6 @@ pub(super) struct Hook {
     /// Wakes who delivers.
     pub(super) wake: Notify,
     pub(super) counts: Counts,
-    /// Whether its server has said that it is gone.
-    disabled: AtomicBool,
     /// Whether somebody asked for a delivery.
     asked: AtomicBool,
 }
@@ -60,17 +58,8 @@ impl Hook {
             way,
             wake: Notify::new(),
             counts: Counts::default(),
-            disabled: AtomicBool::new(false),
             asked: AtomicBool::new(false),
         }
-    }
-
-    pub(super) fn is_disabled(&self) -> bool {
-        self.disabled.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn disable(&self) {
-        self.disabled.store(true, Ordering::Relaxed);
     }
 
     /// Whether somebody asked for a delivery since this was last looked at.
@@ -78,9 +67,17 @@ impl Hook {
         self.asked.swap(false, Ordering::Relaxed)
     }
 
-    /// Delivers at once, though the server may have said that it is gone.
+    /// What holds for a delivery that somebody asks for now.
+    fn asked(&self, now: Timestamp) -> Asked {
+        Asked {
+            max_pending: self.settings.max_pending,
+            give_up_at: later(now, self.settings.give_up_after),
+            now,
+        }
+    }
+
+    /// Delivers at once, though the server may have to be left alone.
     fn ask(&self) {
-        self.disabled.store(false, Ordering::Relaxed);
         self.asked.store(true, Ordering::Relaxed);
         self.wake.notify_one();
     }
@@ -105,7 +102,7 @@ pub enum Condition {
     Active,
     /// The last attempt failed.
     Failing,
-    /// Its server has said that it is gone: nothing is sent until the process is started anew, or somebody asks for it.
+    /// Its server has said that it is gone: nothing is sent until somebody asks for a test or a delivery.
     Disabled,
 }
 
@@ -212,7 +209,10 @@ impl Webhooks {
             let is_failing = account
                 .as_ref()
                 .is_some_and(|account| account.failure_at > account.success_at);
-            let condition = if hook.is_disabled() {
+            let is_gone = account
+                .as_ref()
+                .is_some_and(|account| account.gone_at.is_some());
+            let condition = if is_gone {
                 Condition::Disabled
             } else if is_failing {
                 Condition::Failing
@@ -243,9 +243,8 @@ impl Webhooks {
         let Some(hook) = self.hook(name) else {
             return Ok(None);
         };
-        let now = (self.clock)();
-        let give_up_at = later(now, hook.settings.give_up_after);
-        let found = (self.outbox).redeliver(&hook.settings.name, id, give_up_at, now);
+        let asked = hook.asked((self.clock)());
+        let found = (self.outbox).redeliver(&hook.settings.name, id, asked);
         let found = self.bounded(found).await?;
         if found.is_some() {
             hook.ask();
@@ -261,8 +260,7 @@ impl Webhooks {
         let now = (self.clock)();
         let name = &hook.settings.name;
         let event = NewEvent::test(name, *self.generations.borrow(), &nonce(), now);
-        let give_up_at = later(now, hook.settings.give_up_after);
-        let added = self.outbox.add(name, &event, give_up_at, now);
+        let added = self.outbox.add(name, &event, hook.asked(now));
         let added = self.bounded(added).await?;
         hook.ask();
         Ok(Some(added))

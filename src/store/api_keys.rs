@@ -12,7 +12,7 @@ use super::durable::Durable;
 use super::error::within;
 use super::open::Store;
 use super::pool::Value;
-use crate::access::{Entry, KeyId, KeysError, Vault};
+use crate::access::{Entry, Held, KeyId, KeysError, Vault};
 
 /// How long one thing may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,11 +22,14 @@ const NEVER: i64 = i64::MIN;
 const COUNT: &str = "SELECT value FROM meta WHERE name = 'keys'";
 const COUNTED: &str = "INSERT INTO meta (name, value) VALUES ('keys', 1) \
     ON CONFLICT (name) DO UPDATE SET value = meta.value + 1";
-const READ: &str = "SELECT entry, used FROM api_key ORDER BY made, id";
+const READ: &str = "SELECT id, entry, used FROM api_key ORDER BY made, id";
 const ADD: &str = "INSERT INTO api_key (id, made, used, entry) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
 const CHANGE: &str = "UPDATE api_key SET entry = $1 WHERE id = $2 AND entry = $3";
 const REMOVE: &str = "DELETE FROM api_key WHERE id = $1 AND entry = $2";
 const USED: &str = "UPDATE api_key SET used = $1 WHERE id = $2 AND used < $1";
+
+/// A key as it is read: its id, the key, and when it was used.
+type Row = (String, String, i64);
 
 enum Place {
     /// The store of this gateway.
@@ -49,7 +52,7 @@ fn text(entry: &Entry) -> Result<String, KeysError> {
     serde_json::to_string(&entry).map_err(|_| KeysError::Away("STORE_FAILED"))
 }
 
-async fn read(store: &Store) -> Result<(Vec<(String, i64)>, u64), StoreError> {
+async fn read(store: &Store) -> Result<(Vec<Row>, u64), StoreError> {
     // Counted first: keys that are newer than their count are read once more, older ones would stay.
     let count = count(store).await?;
     Ok((store.reads.fetch(READ, vec![]).await?, count))
@@ -91,20 +94,25 @@ impl Vault for ApiKeys {
         Box::pin(self.with(|store| Box::pin(count(store))))
     }
 
-    fn read(&self) -> BoxFuture<'_, Result<(Vec<Entry>, u64), KeysError>> {
+    fn read(&self) -> BoxFuture<'_, Result<Held, KeysError>> {
         Box::pin(async {
             let (rows, count) = self.with(|store| Box::pin(read(store))).await?;
-            let mut entries = Vec::with_capacity(rows.len());
-            for (text, used) in rows {
-                let mut entry: Entry =
-                    serde_json::from_str(&text).map_err(|error| KeysError::Malformed {
-                        line: error.line(),
-                        column: error.column(),
-                    })?;
-                entry.last_used_at = Timestamp::from_second(used).ok();
-                entries.push(entry);
+            let mut held = Held {
+                count,
+                ..Held::default()
+            };
+            for (id, text, used) in rows {
+                // One that cannot be read must not keep the others from being read: they may be new, or revoked.
+                let entry = serde_json::from_str::<Entry>(&text).ok();
+                match entry.filter(|entry| entry.id.as_str() == id) {
+                    Some(mut entry) => {
+                        entry.last_used_at = Timestamp::from_second(used).ok();
+                        held.entries.push(entry);
+                    }
+                    None => drop(held.unreadable.insert(id)),
+                }
             }
-            Ok((entries, count))
+            Ok(held)
         })
     }
 

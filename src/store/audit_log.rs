@@ -1,5 +1,6 @@
 //! The audit in a store: one row for each event, for all gateways that share it, any of which can read all of it.
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ADD: &str = "INSERT INTO audit (at, action, actor, target, status, request, line) \
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
+/// The place that a page begins behind is one bound of the index, so that a late page costs no more than the first one.
 const READ: &str = "SELECT id, at, action, actor, target, status, request, line FROM audit \
-    WHERE at >= $1 AND at < $2 AND at <= $3 AND (at, id) < ($3, $4) AND ($5 IS NULL OR actor = $5) \
-    AND ($6 IS NULL OR action = $6) AND ($7 IS NULL OR target = $7) ORDER BY at DESC, id DESC LIMIT $8";
+    WHERE at >= $1 AND at <= $2 AND (at < $2 OR id < $3)";
+const NEWEST: &str = " ORDER BY at DESC, id DESC LIMIT $4";
 
 /// A row as it is read.
 type Row = (
@@ -60,26 +62,43 @@ impl AuditLog {
     }
 
     async fn rows(&self, wanted: Wanted) -> Result<Vec<Row>, StoreError> {
-        let before = wanted.before.unwrap_or(Place {
-            at: i64::MAX,
-            id: i64::MAX,
-        });
-        let since = wanted.since.map_or(i64::MIN, Timestamp::as_microsecond);
-        let until = wanted.until.map_or(i64::MAX, Timestamp::as_microsecond);
-        let values = vec![
-            Value::Number(Some(since)),
-            Value::Number(Some(until)),
-            Value::Number(Some(before.at)),
-            Value::Number(Some(before.id)),
-            Value::Text(wanted.actor),
-            Value::Text(wanted.action.map(|action| action.as_str().to_owned())),
-            Value::Text(wanted.target),
-            Value::count(wanted.most),
-        ];
+        let (sql, values) = statement(wanted);
         let store = self.durable.store()?;
-        // A filter that few events pass may look at all of them.
-        within(PATIENCE, store.reads.fetch(READ, values)).await
+        within(PATIENCE, store.reads.fetch(sql, values)).await
     }
+}
+
+/// The statement for what is wanted, which names no filter but those that there are: each has an index. SQLite, which knows no
+/// numbers, prefers the narrowest one that fits, so that of the action alone is the widest.
+pub(super) fn statement(wanted: Wanted) -> (String, Vec<Value>) {
+    let since = wanted.since.map_or(i64::MIN, Timestamp::as_microsecond);
+    let until = wanted.until.map_or(i64::MAX, Timestamp::as_microsecond);
+    // Before a time is behind the last place of the one before it.
+    let until = Place {
+        at: until.saturating_sub(1),
+        id: i64::MAX,
+    };
+    let before = wanted.before.map_or(until, |before| before.min(until));
+    let mut sql = READ.to_owned();
+    let mut values = vec![
+        Value::Number(Some(since)),
+        Value::Number(Some(before.at)),
+        Value::Number(Some(before.id)),
+        Value::count(wanted.most),
+    ];
+    let action = wanted.action.map(|action| action.as_str().to_owned());
+    for (column, value) in [
+        ("actor", wanted.actor),
+        ("action", action),
+        ("target", wanted.target),
+    ] {
+        if value.is_some() {
+            values.push(Value::Text(value));
+            // Writing to a string cannot fail.
+            let _ = write!(sql, " AND {column} = ${}", values.len());
+        }
+    }
+    (sql + NEWEST, values)
 }
 
 fn kept((id, at, action, actor, target, status, request_id, line): Row) -> Kept {

@@ -62,6 +62,12 @@ const STEPS: &[(i64, &str, &str, &str)] = &[
         include_str!("sqlite/0006_replicas.sql"),
         include_str!("postgres/0006_replicas.sql"),
     ),
+    (
+        7,
+        "audit_index",
+        include_str!("sqlite/0007_audit_index.sql"),
+        include_str!("postgres/0007_audit_index.sql"),
+    ),
 ];
 
 /// Connections of a gateway that shares its store: one for what is published, one for its leases, one to hear of the others.

@@ -125,12 +125,14 @@ impl Pool {
     /// Reads rows.
     pub(super) async fn fetch<T>(
         &self,
-        sql: &'static str,
+        sql: impl Into<Cow<'static, str>>,
         values: Vec<Value>,
     ) -> Result<Vec<T>, StoreError>
     where
         T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
+        // No value is ever part of a text.
+        let sql = AssertSqlSafe(sql.into());
         Ok(match self {
             Self::Sqlite(pool) => {
                 let query = bound!(sqlx::query_as::<Sqlite, T>(sql), values);

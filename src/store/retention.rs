@@ -36,7 +36,7 @@ const CLUSTERS: &str = "DELETE FROM cluster WHERE (source, id) IN (SELECT source
 const GONE: &str = "DELETE FROM unseen WHERE source = $1";
 const OLD_OPERATIONS: &str = "DELETE FROM operation WHERE id IN \
     (SELECT id FROM operation WHERE at < $1 ORDER BY at LIMIT $2)";
-const OLD_AUDIT: &str = "DELETE FROM audit WHERE id IN \
+pub(super) const OLD_AUDIT: &str = "DELETE FROM audit WHERE id IN \
     (SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)";
 const OLD_CLAIMS: &str = "DELETE FROM claim WHERE key IN \
     (SELECT key FROM claim WHERE since < $1 ORDER BY since LIMIT $2)";

@@ -102,6 +102,7 @@ pub(super) const TABLES: &[Table] = &[
             ("failure_at", Number),
             ("failure_status", Number),
             ("failure_code", Text),
+            ("gone_at", Number),
         ],
     ),
     table(

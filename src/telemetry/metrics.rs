@@ -44,6 +44,8 @@ pub mod name {
     pub const AUDIT_LOST: &str = "clustergate_audit_events_lost";
     /// Changes of the keys file that could not be used; absent without one.
     pub const KEYS_REFUSED: &str = "clustergate_keys_file_reloads_refused";
+    /// Keys of the store that cannot be read; absent where keys are not in the store.
+    pub const KEYS_UNREADABLE: &str = "clustergate_keys_unreadable";
     /// Changes of the certificate's files, by whether they could be used.
     pub const TLS_RELOADS: &str = "clustergate_tls_certificate_reloads";
     /// Always 1; the version is a label.
@@ -147,6 +149,7 @@ pub struct Metrics {
     tls_reloads: Family<ReloadLabels, Counter>,
     audit_lost: Family<NoLabels, Counter>,
     keys_refused: Family<NoLabels, Counter>,
+    keys_unreadable: Family<NoLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -164,6 +167,7 @@ impl Default for Metrics {
         let tls_reloads = Family::default();
         let audit_lost = Family::default();
         let keys_refused = Family::default();
+        let keys_unreadable = Family::default();
         registry.register(
             name::AUDIT_LOST,
             "Events that could not be written to the audit",
@@ -173,6 +177,11 @@ impl Default for Metrics {
             name::KEYS_REFUSED,
             "Changes of the keys file that could not be used",
             keys_refused.clone(),
+        );
+        registry.register(
+            name::KEYS_UNREADABLE,
+            "Keys of the store that cannot be read and open nothing here",
+            keys_unreadable.clone(),
         );
         registry.register(name::HTTP_REQUESTS, "Requests answered", requests.clone());
         registry.register(
@@ -231,6 +240,7 @@ impl Default for Metrics {
             tls_reloads,
             audit_lost,
             keys_refused,
+            keys_unreadable,
         }
     }
 }
@@ -260,6 +270,12 @@ impl Metrics {
     pub fn keys_were_refused(&self, times: u64) {
         let refused: &Counter = &self.keys_refused.get_or_create(&[]);
         refused.inner().store(times, Ordering::Relaxed);
+    }
+
+    /// Takes note of how many keys of the store cannot be read.
+    pub fn keys_are_unreadable(&self, keys: u64) {
+        let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+        self.keys_unreadable.get_or_create(&[]).set(keys);
     }
 
     /// The handles for one route; `template` is a route's pattern, never a path.

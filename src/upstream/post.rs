@@ -17,7 +17,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, redirect};
+use reqwest::{Client, Response, redirect};
 use tokio::time::timeout;
 use url::{Host, Url};
 
@@ -27,6 +27,8 @@ use super::transport::{bundled, certificates};
 
 /// Bytes of an answer that are read, so that its connection can be used again; they are thrown away.
 const READ: usize = 16 << 10;
+/// How long they are waited for; then the connection goes.
+const DRAINING: Duration = Duration::from_millis(500);
 
 /// Finds addresses of a name.
 pub trait Lookup: Send + Sync + 'static {
@@ -55,7 +57,7 @@ pub struct PostSettings {
     pub url: Url,
     /// Addresses that may be called.
     pub admitted: Admitted,
-    /// Time for one request, from the name to the end of the answer.
+    /// Time for one request, from the name to the status of the answer.
     pub timeout: Duration,
     /// Connections that are kept open between requests.
     pub max_idle: usize,
@@ -176,31 +178,35 @@ impl Poster {
         if literal.is_some_and(|address| !self.settings.admitted.admits(address)) {
             return Err(PostError::NotAllowed);
         }
-        let exchange = self.exchange(headers, body);
-        let posted = timeout(self.settings.timeout, exchange).await;
-        posted.unwrap_or(Err(PostError::Timeout))
+        let asked = timeout(self.settings.timeout, self.ask(headers, body)).await;
+        let mut response = asked.unwrap_or(Err(PostError::Timeout))?;
+        let posted = Posted {
+            status: response.status(),
+            retry_after: retry_after(response.headers(), Timestamp::now()),
+        };
+        // The status has said what counts, however the rest ends: who keeps it back, or drips it, has taken the event all the same.
+        let _ = timeout(DRAINING, drain(&mut response)).await;
+        Ok(posted)
     }
 
-    async fn exchange(&self, headers: HeaderMap, body: Bytes) -> Result<Posted, PostError> {
+    async fn ask(&self, headers: HeaderMap, body: Bytes) -> Result<Response, PostError> {
         let json = HeaderValue::from_static("application/json");
         let request = (self.client.post(self.settings.url.clone()))
             .headers(headers)
             .header(CONTENT_TYPE, json)
             .body(body);
-        let mut response = request.send().await.map_err(|error| failure(&error))?;
-        let posted = Posted {
-            status: response.status(),
-            retry_after: retry_after(response.headers(), Timestamp::now()),
-        };
-        let mut left = READ;
-        // The status has said what counts, however the rest ends.
-        while let Ok(Some(chunk)) = response.chunk().await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                break;
-            }
+        request.send().await.map_err(|error| failure(&error))
+    }
+}
+
+/// Reads what is left of an answer, as far as that is worth it: a connection of which something is left to be read is closed.
+async fn drain(response: &mut Response) {
+    let mut left = READ;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            return;
         }
-        Ok(posted)
     }
 }
 

@@ -2,10 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use clustergate::adapters::CATALOG;
 use clustergate::config::{Config, Overrides, parse};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::support::PATIENCE;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/deploy")
@@ -114,6 +121,65 @@ fn the_compose_file_runs_three_replicas_over_one_database() {
     assert!(read("nginx.conf").contains(&format!("proxy_pass {service};")));
 }
 
+async fn message(socket: &mut TcpStream) -> Vec<u8> {
+    let length = usize::try_from(socket.read_u32().await.unwrap()).unwrap();
+    let mut rest = vec![0; length - 4];
+    socket.read_exact(&mut rest).await.unwrap();
+    rest
+}
+
+/// Asks who connects for its password, as PostgreSQL does, and takes none.
+async fn asked_for_its_password(listener: &TcpListener) -> Vec<u8> {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let start = message(&mut socket).await;
+    let start = String::from_utf8_lossy(&start);
+    assert!(start.contains("user\0clustergate\0"), "{start:?}");
+    // In clear.
+    let ask = b"R\0\0\0\x08\0\0\0\x03";
+    socket.write_all(ask).await.unwrap();
+    assert_eq!(socket.read_u8().await.unwrap(), b'p');
+    let password = message(&mut socket).await;
+    let refused = b"SFATAL\0C28P01\0Mno\0\0";
+    let length = u32::try_from(refused.len() + 4).unwrap().to_be_bytes();
+    let answer = [&b"E"[..], &length, refused].concat();
+    socket.write_all(&answer).await.unwrap();
+    password
+}
+
+#[tokio::test]
+async fn the_password_of_the_compose_file_may_have_any_character() {
+    const PASSWORD: &str = "p@ss/w:rd#?%41 ${HOME}\\'\"&=é";
+    let compose: Value = serde_saphyr::from_str(&read("compose.yaml")).unwrap();
+    let variables = texts(&compose["services"]["clustergate"]["environment"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = format!("@{}/", listener.local_addr().unwrap());
+    let (address, password) = (
+        &variables["CLUSTERGATE_STORE_URL"],
+        &variables["PGPASSWORD"],
+    );
+    assert!(address.contains("@database/") && !address.contains('$'));
+    assert!(password.starts_with("${POSTGRES_PASSWORD:?"));
+    let child = Command::new(env!("CARGO_BIN_EXE_clustergate"))
+        .args(["store", "check", "--config"])
+        .arg(folder().join("clustergate.toml"))
+        .env_clear()
+        .env(
+            "CLUSTERGATE_STORE_URL",
+            address.replace("@database/", &here),
+        )
+        .env("PGPASSWORD", PASSWORD)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let shown = timeout(PATIENCE, asked_for_its_password(&listener)).await;
+    assert_eq!(shown.unwrap(), format!("{PASSWORD}\0").as_bytes());
+    let ended = spawn_blocking(|| child.wait_with_output());
+    let output = timeout(PATIENCE, ended).await.unwrap().unwrap().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("p@ss"), "{said}");
+}
+
 #[test]
 fn the_manifests_run_three_replicas_over_one_database() {
     let text = read("kubernetes.yaml");
@@ -141,6 +207,29 @@ fn the_manifests_run_three_replicas_over_one_database() {
     let variables = texts(&find("Secret", "clustergate")["stringData"]);
     is_shared(&meaning(config, &variables));
     are_known(&manifests.iter().cloned().collect(), config);
+    // The database is who it says it is, by a certificate that is there.
+    let address = &variables["CLUSTERGATE_STORE_URL"];
+    let (_, query) = address.split_once('?').unwrap();
+    let query: BTreeMap<&str, &str> = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap())
+        .collect();
+    assert_eq!(query["sslmode"], "verify-full");
+    let authority = Path::new(query["sslrootcert"]);
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = mounts
+        .iter()
+        .find(|mount| authority.parent() == mount["mountPath"].as_str().map(Path::new));
+    let volumes = pod["volumes"].as_array().unwrap();
+    let mut volume = volumes
+        .iter()
+        .filter(|volume| volume["name"] == mount.unwrap()["name"]);
+    let name = volume.next().unwrap()["configMap"]["name"]
+        .as_str()
+        .unwrap();
+    let file = authority.file_name().unwrap().to_str().unwrap();
+    assert!(find("ConfigMap", name)["data"][file].is_string());
+    assert!(!variables["PGPASSWORD"].is_empty() && !address.contains(":password"));
     // What is mounted is there.
     for volume in pod["volumes"].as_array().unwrap() {
         if let Some(name) = volume["secret"]["secretName"].as_str() {

@@ -87,6 +87,8 @@ pub enum Action {
     KubeconfigRead,
     /// A refresh was asked for.
     Refresh,
+    /// A page of this audit was to be read.
+    AuditRead,
     /// Somebody could not show who it is.
     AuthenticationFailed,
     /// Somebody may not do what it wanted to.
@@ -97,10 +99,11 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Write,
         Self::KubeconfigRead,
         Self::Refresh,
+        Self::AuditRead,
         Self::AuthenticationFailed,
         Self::Forbidden,
         Self::EventsLost,
@@ -112,6 +115,7 @@ impl Action {
             Self::Write => "write",
             Self::KubeconfigRead => "kubeconfig_read",
             Self::Refresh => "refresh",
+            Self::AuditRead => "audit_read",
             Self::AuthenticationFailed => "authentication_failed",
             Self::Forbidden => "forbidden",
             Self::EventsLost => "events_lost",

@@ -34,7 +34,7 @@ struct AuditItem {
     id: String,
     /// When it was answered, to the microsecond.
     at: Timestamp,
-    /// What happened: `write`, `kubeconfig_read`, `refresh`, `authentication_failed`, `forbidden` or `events_lost`; the list may grow.
+    /// What happened: `write`, `kubeconfig_read`, `refresh`, `audit_read`, `authentication_failed`, `forbidden` or `events_lost`; the list may grow.
     #[schema(example = "write")]
     action: String,
     /// The id of the key, or the subject of the token; null where it is not known who asked.
@@ -84,7 +84,8 @@ impl From<Kept> for AuditItem {
 /// Lists who did what, the newest first
 ///
 /// What was to be changed, every kubeconfig that was to be read, and everybody who was not let in, at all gateways that share the
-/// store. An event is here shortly after its request was answered, and as long as `store.keep_audit` says.
+/// store. An event is here shortly after its request was answered, and as long as `store.keep_audit` says. Each page that is read here
+/// is an event as well.
 #[utoipa::path(
     get,
     path = "/audit",

@@ -25,10 +25,13 @@ use crate::domain::{Reach, SourceName};
 struct Memory {
     kept: Mutex<Vec<Kept>>,
     is_away: AtomicBool,
+    /// What it was told while it was read.
+    told: Mutex<Vec<Event>>,
 }
 
 impl Shelf for Memory {
-    fn keep(&self, _: &[Event]) -> io::Result<()> {
+    fn keep(&self, events: &[Event]) -> io::Result<()> {
+        self.told.lock().unwrap().extend_from_slice(events);
         Ok(())
     }
 
@@ -92,6 +95,10 @@ fn one(second: i64, id: i64) -> Kept {
 }
 
 fn over(audit: Option<Destination>, shelf: &Arc<Memory>) -> Router {
+    router(guarded(access(audit, shelf)))
+}
+
+fn access(audit: Option<Destination>, shelf: &Arc<Memory>) -> Option<Arc<Access>> {
     let settings = Settings {
         audit,
         ..Settings::default()
@@ -100,9 +107,7 @@ fn over(audit: Option<Destination>, shelf: &Arc<Memory>) -> Router {
         audit: Some(Arc::clone(shelf) as Arc<dyn Shelf>),
         ..Shared::default()
     };
-    router(guarded(
-        Access::sharing(&settings, shared, &Handle::current()).unwrap(),
-    ))
+    Access::sharing(&settings, shared, &Handle::current()).unwrap()
 }
 
 fn app() -> (Router, Arc<Memory>) {
@@ -257,4 +262,31 @@ async fn where_it_is_kept_elsewhere_that_is_said() {
         assert!(detail.contains(word), "{detail}");
         assert!(!detail.contains(path.to_str().unwrap()), "{detail}");
     }
+}
+
+#[tokio::test]
+async fn each_page_that_is_read_is_an_event_of_its_own() {
+    let shelf = Arc::new(Memory {
+        kept: Mutex::new(kept()),
+        ..Memory::default()
+    });
+    let access = access(Some(Destination::Store), &shelf);
+    let app = router(guarded(access.clone()));
+    let body = json(send(&app, "GET", "/audit?limit=4").await).await;
+    let cursor = body["next_cursor"].as_str().unwrap();
+    send(&app, "GET", &format!("/audit?limit=4&cursor={cursor}")).await;
+    send(&app, "GET", "/audit?until=never").await;
+    access.unwrap().stop(Duration::from_secs(10)).await;
+    let told = shelf.told.lock().unwrap();
+    let told: Vec<_> = (told.iter())
+        .map(|event| {
+            (
+                event.action,
+                event.route,
+                event.outcome.map(|end| end.status),
+            )
+        })
+        .collect();
+    let read = |status| (Action::AuditRead, "/audit", Some(status));
+    assert_eq!(told, [read(200), read(200), read(400)]);
 }

@@ -43,7 +43,7 @@ fn sent(event: EventKind) -> Value {
     let word = event.as_str();
     json!({
         "summary": summary,
-        "description": "Signed by [Standard Webhooks](https://www.standardwebhooks.com/). Sent at least once, each time with the same id and body; `data.generation` tells the order of changes. Any 2xx takes the event; 410 ends the sending; 429 and 503 may say when to come back with `Retry-After`; everything else is tried again, less and less often. Redirects are not followed.",
+        "description": "Signed by [Standard Webhooks](https://www.standardwebhooks.com/). Sent at least once, each time with the same id and body; `data.generation` tells the order of changes. Any 2xx takes the event; 410 ends the sending until somebody asks for a test or a delivery; 429 and 503 may say when to come back with `Retry-After`; everything else is tried again, less and less often. Redirects are not followed.",
         "operationId": format!("receive_{}", word.replace('.', "_")),
         "tags": ["webhooks"],
         // The signature is what opens a receiver: no key of a caller is sent.
@@ -67,7 +67,7 @@ fn sent(event: EventKind) -> Value {
         },
         "responses": {
             "2XX": { "description": "The event was taken" },
-            "410": { "description": "Nothing more is to be sent" },
+            "410": { "description": "Nothing more is to be sent until somebody asks for it" },
         },
     })
 }

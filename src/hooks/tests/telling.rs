@@ -155,3 +155,20 @@ async fn a_log_that_cannot_be_read_is_read_later() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_of_which_nothing_is_told_is_seen_all_the_same() {
+    let mut field = Field::new();
+    let server = Server::new(Vec::new());
+    let name = HookName::new("ops").unwrap();
+    field.list("a", 1);
+    let _webhooks = field.start(vec![(webhook("ops"), &server)]);
+    field.begun(&["ops"]).await;
+    for days in [1, 3] {
+        sleep(Duration::from_hours(days * 24)).await;
+        let seen = field.outbox.seen_at(&name).unwrap();
+        let ago = (field.clock)().duration_since(seen);
+        assert!(ago.as_secs() <= 66, "{ago:?}");
+    }
+    assert!(server.sent().is_empty());
+}

@@ -2,35 +2,46 @@
 
 use jiff::Timestamp;
 
-use super::{StoreError, at, count, time};
-use crate::hooks::{Claimed, Claims, DeliveryState, HookName, Settled};
+use super::{StoreError, at, count, overflow, time};
+use crate::hooks::{Asked, Claimed, Claims, DeliveryState, HookName, Settled};
 use crate::store::open::Store;
-use crate::store::pool::{Pool, Value};
+use crate::store::pool::{Pool, Transaction, Value};
 
 /// Nobody else has a file open, so what others claimed was claimed by the dead.
 const FREE: &str = "UPDATE delivery SET claimed_by = NULL, claimed_until = 0 \
     WHERE state = 'pending' AND claimed_until > 0 AND claimed_by <> $1";
-/// An earlier one about the same that is due, or under way, goes first; one that waits to be tried again does not.
-const DUE: &str = "SELECT number, id, attempts, created_at, give_up_at, body FROM delivery AS one \
-    WHERE hook = $1 AND state = 'pending' AND next_at <= $2 AND claimed_until <= $2 AND NOT EXISTS \
-    (SELECT 1 FROM delivery AS other WHERE other.hook = one.hook AND other.subject = one.subject \
+/// Whether nothing is to be sent to it.
+pub(super) const GONE: &str = "SELECT name FROM hook WHERE name = $1 AND gone_at IS NOT NULL";
+/// Those that became due first, of which one that waits for an earlier one about the same goes later: one that is due, or under
+/// way; not one that waits to be tried again. Only so many are looked at, so that a cluster of which much is to be told costs little.
+pub(super) const DUE: &str = "SELECT one.number FROM (SELECT number, subject, next_at FROM delivery \
+    WHERE hook = $1 AND state = 'pending' AND next_at <= $2 AND claimed_until <= $2 ORDER BY next_at, number LIMIT $4) AS one \
+    WHERE NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.hook = $1 AND other.subject = one.subject \
     AND other.state = 'pending' AND other.number < one.number AND (other.next_at <= $2 OR other.claimed_until > $2)) \
-    ORDER BY number LIMIT $3";
-const CLAIM: &str = "UPDATE delivery SET claimed_by = $1, claimed_until = $2 \
-    WHERE hook = $5 AND number = $3 AND state = 'pending' AND next_at <= $4 AND claimed_until <= $4";
-const NEXT: &str = "SELECT MIN(next_at) FROM delivery \
-    WHERE hook = $1 AND state = 'pending' AND next_at > $2 AND claimed_until <= $2";
-const SETTLE: &str = "UPDATE delivery SET state = $3, attempts = attempts + 1, next_at = $4, last_at = $5, status = $6, \
+    ORDER BY one.next_at, one.number LIMIT $3";
+pub(super) const CLAIM: &str = "UPDATE delivery SET claimed_by = $1, claimed_until = $2 \
+    WHERE hook = $5 AND number = $3 AND state = 'pending' AND next_at <= $4 AND claimed_until <= $4 \
+    RETURNING id, attempts, created_at, give_up_at, body";
+pub(super) const NEXT: &str = "SELECT next_at FROM delivery WHERE hook = $1 AND state = 'pending' AND next_at > $2 AND claimed_until <= $2 \
+    ORDER BY next_at LIMIT 1";
+pub(super) const SETTLE: &str = "UPDATE delivery SET state = $3, attempts = attempts + 1, next_at = $4, last_at = $5, status = $6, \
     code = $7, ended_at = $8, claimed_by = NULL, claimed_until = 0 \
     WHERE hook = $9 AND number = $1 AND claimed_by = $2 AND state = 'pending'";
 const WELL: &str = "UPDATE hook SET success_at = $2 WHERE name = $1";
 const BADLY: &str =
     "UPDATE hook SET failure_at = $2, failure_status = $3, failure_code = $4 WHERE name = $1";
-const AGAIN: &str = "UPDATE delivery SET state = 'pending', attempts = 0, next_at = $3, give_up_at = $4, ended_at = NULL, \
+/// Its server said that it is gone.
+const END: &str = "UPDATE hook SET gone_at = $2 WHERE name = $1 AND gone_at IS NULL";
+/// Somebody asked for a delivery.
+const REVIVE: &str = "UPDATE hook SET gone_at = NULL WHERE name = $1 AND gone_at IS NOT NULL";
+pub(super) const AGAIN: &str = "UPDATE delivery SET state = 'pending', attempts = 0, next_at = $3, give_up_at = $4, ended_at = NULL, \
     claimed_by = NULL, claimed_until = 0 \
-    WHERE hook = $1 AND id = $2 AND (state <> 'pending' OR claimed_until <= $3)";
+    WHERE hook = $1 AND id = $2 AND (state <> 'pending' OR claimed_until <= $3) RETURNING number";
 
-type Due = (i64, String, i64, i64, i64, Vec<u8>);
+/// Deliveries that are looked at for some that may be sent.
+pub(super) const LOOKED_AT: usize = 1_000;
+
+type Taken = (String, i64, i64, i64, Vec<u8>);
 
 pub(super) async fn begin(store: &Store, owner: &str) -> Result<(), StoreError> {
     if matches!(store.pool, Pool::Sqlite(_)) {
@@ -47,37 +58,57 @@ pub(super) async fn claim(
     until: Timestamp,
     now: Timestamp,
 ) -> Result<Claims, StoreError> {
-    let values = vec![Value::text(hook.as_str()), time(now), Value::count(most)];
-    let due: Vec<Due> = store.reads.fetch(DUE, values).await?;
+    let name = || Value::text(hook.as_str());
+    let gone: Vec<(String,)> = store.reads.fetch(GONE, vec![name()]).await?;
+    if !gone.is_empty() {
+        return Ok(Claims {
+            is_gone: true,
+            ..Claims::default()
+        });
+    }
+    let values = vec![
+        name(),
+        time(now),
+        Value::count(most),
+        Value::count(LOOKED_AT),
+    ];
+    let mut due: Vec<(i64,)> = store.reads.fetch(DUE, values).await?;
+    // Two gateways that want the same ones must not wait for each other.
+    due.sort_unstable();
     let mut taken = Vec::with_capacity(due.len());
     if !due.is_empty() {
         let mut transaction = store.pool.begin().await?;
-        for (number, id, attempts, created_at, give_up_at, body) in due {
+        for (number,) in due {
             let values = vec![
                 Value::text(owner),
                 time(until),
                 Value::Number(Some(number)),
                 time(now),
-                Value::text(hook.as_str()),
+                name(),
             ];
             // Another gateway may have been faster.
-            if transaction.execute(CLAIM, values).await? == 1 {
-                taken.push(Claimed {
-                    number,
-                    id,
-                    attempts: count(attempts),
-                    created_at: at(created_at),
-                    give_up_at: at(give_up_at),
-                    body,
-                });
-            }
+            let rows: Vec<Taken> = transaction.fetch(CLAIM, values).await?;
+            taken.extend(
+                rows.into_iter()
+                    .map(|(id, attempts, created_at, give_up_at, body)| Claimed {
+                        number,
+                        id,
+                        attempts: count(attempts),
+                        created_at: at(created_at),
+                        give_up_at: at(give_up_at),
+                        body,
+                    }),
+            );
         }
         transaction.commit().await?;
     }
-    let values = vec![Value::text(hook.as_str()), time(now)];
-    let next: Vec<(Option<i64>,)> = store.reads.fetch(NEXT, values).await?;
-    let next = next.first().and_then(|row| row.0).map(at);
-    Ok(Claims { taken, next })
+    let next: Vec<(i64,)> = store.reads.fetch(NEXT, vec![name(), time(now)]).await?;
+    let next = next.first().map(|row| at(row.0));
+    Ok(Claims {
+        taken,
+        next,
+        is_gone: false,
+    })
 }
 
 pub(super) async fn settle(
@@ -113,22 +144,49 @@ pub(super) async fn settle(
         BADLY
     };
     transaction.execute(sql, values).await?;
+    if settled.ended.is_gone() {
+        let values = vec![Value::text(hook.as_str()), time(now)];
+        transaction.execute(END, values).await?;
+    }
     transaction.commit().await?;
     Ok(is_held)
 }
 
+/// Has a delivery be tried anew, in the place of the oldest one where too many wait.
 pub(super) async fn again(
     store: &Store,
     hook: &HookName,
     id: &str,
-    give_up_at: Timestamp,
-    now: Timestamp,
+    asked: Asked,
 ) -> Result<(), StoreError> {
     let values = vec![
         Value::text(hook.as_str()),
         Value::text(id),
-        time(now),
-        time(give_up_at),
+        time(asked.now),
+        time(asked.give_up_at),
     ];
-    store.pool.execute(AGAIN, values).await.map(|_| ())
+    let mut transaction = store.pool.begin().await?;
+    let rows: Vec<(i64,)> = transaction.fetch(AGAIN, values).await?;
+    // There is none of this id, or it is under way.
+    for (number,) in rows {
+        overflow(
+            &mut transaction,
+            hook,
+            asked.max_pending,
+            Some(number),
+            asked.now,
+        )
+        .await?;
+        revive(&mut transaction, hook).await?;
+    }
+    transaction.commit().await
+}
+
+/// Has events be sent to a server again that said that it is gone.
+pub(super) async fn revive(
+    transaction: &mut Transaction,
+    hook: &HookName,
+) -> Result<(), StoreError> {
+    let values = vec![Value::text(hook.as_str())];
+    transaction.execute(REVIVE, values).await.map(drop)
 }

@@ -5,17 +5,19 @@ mod tell;
 mod tidy;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::StoreError;
 use super::durable::Durable;
+use super::error::within;
 use super::open::Store;
 use super::pool::{Transaction, Value};
 use super::recorder::Recorder;
 use super::write::{Insert, Rows};
 use crate::hooks::{
-    Account, Claims, HookName, Listed, NewEvent, Outbox, OutboxError, Page, Put, Settled,
+    Account, Asked, Claims, HookName, Listed, NewEvent, Outbox, OutboxError, Page, Put, Settled,
 };
 use crate::inventory::Mark;
 use futures_util::future::BoxFuture;
@@ -25,9 +27,13 @@ const PLACE: &str = "SELECT place FROM hook WHERE name = $1";
 const FIRST: &str =
     "INSERT INTO hook (name, place, seen_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
 const MOVE: &str = "UPDATE hook SET place = $3, seen_at = $4 WHERE name = $1 AND place = $2";
+const SEEN: &str = "UPDATE hook SET seen_at = $2 WHERE name = $1 AND seen_at < $2";
 const OVERFLOW: &str = "UPDATE delivery SET state = 'dead', code = $4, ended_at = $2 \
     WHERE hook = $1 AND claimed_until <= $2 AND number IN (SELECT number FROM delivery \
-    WHERE hook = $1 AND state = 'pending' ORDER BY number DESC LIMIT $5 OFFSET $3)";
+    WHERE hook = $1 AND state = 'pending' AND number <> $6 ORDER BY number DESC LIMIT $5 OFFSET $3)";
+
+/// How long one thing may take: a database that says nothing any more must not stop what could go on without it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const DELIVERIES: Insert = Insert {
     head: "INSERT INTO delivery (hook, number, id, kind, subject, generation, state, attempts, created_at, give_up_at, next_at, \
@@ -73,7 +79,7 @@ impl Deliveries {
     {
         Box::pin(async move {
             let store = self.0.store().map_err(|error| OutboxError(error.code()))?;
-            ask(store).await.map_err(|error| {
+            within(PATIENCE, ask(store)).await.map_err(|error| {
                 tracing::debug!(error.code = error.code(), error = %error.told(), "the outbox cannot be used");
                 OutboxError(error.code())
             })
@@ -126,21 +132,58 @@ async fn put(store: &Store, hook: &HookName, put: &Put) -> Result<bool, StoreErr
         return Ok(false);
     }
     insert(&mut transaction, hook, &put.events, put.give_up_at, put.now).await?;
-    let values = vec![
-        Value::text(hook.as_str()),
-        time(put.now),
-        Value::count(put.max_pending),
-        Value::text(crate::hooks::OVERFLOW),
-        Value::Number(Some(i64::MAX)),
-    ];
     if !put.events.is_empty() {
-        let dead = transaction.execute(OVERFLOW, values).await?;
-        if dead > 0 {
-            tracing::warn!(webhook.name = %hook, events.dead = dead, "too many events wait for the server of a webhook; the oldest are dead letters");
-        }
+        overflow(&mut transaction, hook, put.max_pending, None, put.now).await?;
     }
     transaction.commit().await?;
     Ok(true)
+}
+
+async fn add(
+    store: &Store,
+    hook: &HookName,
+    event: &NewEvent,
+    asked: Asked,
+) -> Result<Listed, StoreError> {
+    let Asked {
+        max_pending,
+        give_up_at,
+        now,
+    } = asked;
+    let mut transaction = store.pool.begin().await?;
+    // First, as whoever moves the place of the webhook begins there as well.
+    claim::revive(&mut transaction, hook).await?;
+    let events = std::slice::from_ref(event);
+    insert(&mut transaction, hook, events, give_up_at, now).await?;
+    overflow(&mut transaction, hook, max_pending, Some(event.number), now).await?;
+    transaction.commit().await?;
+    let found = tell::find(store, hook, &event.id).await?;
+    found.ok_or(StoreError::Late)
+}
+
+/// Makes dead letters of the oldest that wait where there are too many; one of them stays, whatever its place is.
+async fn overflow(
+    transaction: &mut Transaction,
+    hook: &HookName,
+    max_pending: u64,
+    stays: Option<i64>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let others = max_pending.saturating_sub(u64::from(stays.is_some()));
+    let values = vec![
+        Value::text(hook.as_str()),
+        time(now),
+        Value::count(others),
+        Value::text(crate::hooks::OVERFLOW),
+        Value::Number(Some(i64::MAX)),
+        // No delivery has this place.
+        Value::Number(Some(stays.unwrap_or(i64::MIN))),
+    ];
+    let dead = transaction.execute(OVERFLOW, values).await?;
+    if dead > 0 {
+        tracing::warn!(webhook.name = %hook, events.dead = dead, "too many events wait for the server of a webhook; the oldest are dead letters");
+    }
+    Ok(())
 }
 
 async fn insert(
@@ -198,21 +241,24 @@ impl Outbox for Deliveries {
         self.ask(async move |store| put(&store, hook, wanted).await)
     }
 
+    fn seen<'a>(
+        &'a self,
+        hook: &'a HookName,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), OutboxError>> {
+        self.ask(async move |store| {
+            let values = vec![Value::text(hook.as_str()), time(now)];
+            store.pool.execute(SEEN, values).await.map(drop)
+        })
+    }
+
     fn add<'a>(
         &'a self,
         hook: &'a HookName,
         event: &'a NewEvent,
-        give_up_at: Timestamp,
-        now: Timestamp,
+        asked: Asked,
     ) -> BoxFuture<'a, Result<Listed, OutboxError>> {
-        self.ask(async move |store| {
-            let mut transaction = store.pool.begin().await?;
-            let events = std::slice::from_ref(event);
-            insert(&mut transaction, hook, events, give_up_at, now).await?;
-            transaction.commit().await?;
-            let found = tell::find(&store, hook, &event.id).await?;
-            found.ok_or(StoreError::Late)
-        })
+        self.ask(async move |store| add(&store, hook, event, asked).await)
     }
 
     fn claim<'a>(
@@ -260,12 +306,14 @@ impl Outbox for Deliveries {
         &'a self,
         hook: &'a HookName,
         id: &'a str,
-        give_up_at: Timestamp,
-        now: Timestamp,
+        asked: Asked,
     ) -> BoxFuture<'a, Result<Option<Listed>, OutboxError>> {
         self.ask(async move |store| {
-            claim::again(&store, hook, id, give_up_at, now).await?;
+            claim::again(&store, hook, id, asked).await?;
             tell::find(&store, hook, id).await
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

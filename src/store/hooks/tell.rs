@@ -6,10 +6,11 @@ use crate::inventory::Mark;
 use crate::store::open::Store;
 use crate::store::pool::Value;
 
-const HOOK: &str =
-    "SELECT place, success_at, failure_at, failure_status, failure_code FROM hook WHERE name = $1";
+const HOOK: &str = "SELECT place, success_at, failure_at, failure_status, failure_code, gone_at FROM hook WHERE name = $1";
 const COUNTS: &str = "SELECT state, COUNT(*) FROM delivery WHERE hook = $1 GROUP BY state";
-const OLDEST: &str = "SELECT MIN(created_at) FROM delivery WHERE hook = $1 AND state = 'pending'";
+/// Their order is the one in which they were added.
+pub(super) const OLDEST: &str =
+    "SELECT created_at FROM delivery WHERE hook = $1 AND state = 'pending' ORDER BY number LIMIT 1";
 const ALL: &str = "SELECT number, id, kind, subject, generation, state, attempts, created_at, next_at, last_at, status, code, \
     ended_at FROM delivery WHERE hook = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
 const OF_STATE: &str = "SELECT number, id, kind, subject, generation, state, attempts, created_at, next_at, last_at, status, \
@@ -23,6 +24,7 @@ type HookRow = (
     Option<i64>,
     Option<i64>,
     Option<String>,
+    Option<i64>,
 );
 type Row = (
     i64,
@@ -43,13 +45,13 @@ type Row = (
 pub(super) async fn account(store: &Store, hook: &HookName) -> Result<Option<Account>, StoreError> {
     let name = || vec![Value::text(hook.as_str())];
     let rows: Vec<HookRow> = store.reads.fetch(HOOK, name()).await?;
-    let Some((place, success_at, failure_at, failure_status, failure_code)) =
+    let Some((place, success_at, failure_at, failure_status, failure_code, gone_at)) =
         rows.into_iter().next()
     else {
         return Ok(None);
     };
     let counts: Vec<(String, i64)> = store.reads.fetch(COUNTS, name()).await?;
-    let oldest: Vec<(Option<i64>,)> = store.reads.fetch(OLDEST, name()).await?;
+    let oldest: Vec<(i64,)> = store.reads.fetch(OLDEST, name()).await?;
     let of = |state: DeliveryState| {
         let found = counts.iter().find(|(word, _)| word == state.as_str());
         found.map_or(0, |(_, number)| count(*number))
@@ -59,11 +61,12 @@ pub(super) async fn account(store: &Store, hook: &HookName) -> Result<Option<Acc
         pending: of(DeliveryState::Pending),
         delivered: of(DeliveryState::Delivered),
         dead: of(DeliveryState::Dead),
-        oldest_pending: oldest.first().and_then(|row| row.0).map(at),
+        oldest_pending: oldest.first().map(|row| at(row.0)),
         success_at: success_at.map(at),
         failure_at: failure_at.map(at),
         failure_status: failure_status.map(count),
         failure_code,
+        gone_at: gone_at.map(at),
     }))
 }
 

@@ -12,12 +12,12 @@ use crate::store::pool::Value;
 /// Rows that are changed at once.
 const ROWS: u64 = 500;
 
-const EXPIRE: &str = "UPDATE delivery SET state = 'dead', code = COALESCE(code, $2), ended_at = $1 WHERE (hook, number) IN \
+pub(super) const EXPIRE: &str = "UPDATE delivery SET state = 'dead', code = COALESCE(code, $2), ended_at = $1 WHERE (hook, number) IN \
     (SELECT hook, number FROM delivery WHERE state = 'pending' AND give_up_at <= $1 AND claimed_until <= $1 LIMIT $3)";
-const OLD: &str = "DELETE FROM delivery WHERE (hook, number) IN \
+pub(super) const OLD: &str = "DELETE FROM delivery WHERE (hook, number) IN \
     (SELECT hook, number FROM delivery WHERE state = $1 AND ended_at IS NOT NULL AND ended_at <= $2 LIMIT $3)";
 const HOOKS: &str = "SELECT name FROM hook";
-const EXCESS: &str = "DELETE FROM delivery WHERE hook = $1 AND number IN (SELECT number FROM delivery \
+pub(super) const EXCESS: &str = "DELETE FROM delivery WHERE hook = $1 AND number IN (SELECT number FROM delivery \
     WHERE hook = $1 AND state = $2 ORDER BY number DESC LIMIT $3 OFFSET $4)";
 const UNSEEN: &str = "DELETE FROM hook WHERE seen_at <= $1";
 

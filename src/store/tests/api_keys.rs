@@ -16,6 +16,7 @@ use crate::access::{
 };
 use crate::store::api_keys::ApiKeys;
 use crate::store::durable::Durable;
+use crate::store::pool::Value;
 use crate::store::{Address, Settings};
 
 fn wish(name: &str) -> NewKey {
@@ -85,7 +86,7 @@ async fn keys_are_shared(settings: &Settings) -> Vec<Made> {
     let unread = keys.create(wish("unread"), Timestamp::now()).await.unwrap();
     keys.take_back(&unread).await.unwrap();
     assert_eq!(shown(&first, &unread).await, invalid("unknown key"));
-    assert_eq!(keys.list().await.unwrap().len(), 1);
+    assert_eq!(keys.list().await.unwrap().entries.len(), 1);
 
     // What was used is noted, and is no change that anybody reads keys for.
     let vault = ApiKeys::of(Arc::clone(&durable));
@@ -94,7 +95,10 @@ async fn keys_are_shared(settings: &Settings) -> Vec<Made> {
     vault.note_used(&used).await.unwrap();
     assert_eq!(vault.count().await.unwrap(), count);
     let listed = keys.list().await.unwrap();
-    assert_eq!(listed[0].last_used_at, Timestamp::from_second(77).ok());
+    assert_eq!(
+        listed.entries[0].last_used_at,
+        Timestamp::from_second(77).ok()
+    );
 
     // The keys of a file are taken over once.
     let folder = tempfile::tempdir().unwrap();
@@ -141,5 +145,56 @@ async fn gateways_share_keys_and_no_key_is_in_their_store() {
             }
         }
         assert!(looked_at > 10_000, "{looked_at}");
+    }
+}
+
+/// Damages a key as nobody does who counts changes.
+const DAMAGE: &str = "UPDATE api_key SET entry = REPLACE(entry, $2, $3) WHERE id = $1";
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_keeps_no_other_from_being_made_or_revoked() {
+    for place in places("api_keys_unreadable").await {
+        let settings = Settings::at(place.address.clone());
+        let durable = Arc::new(Durable::new(settings));
+        assert!(durable.restore(&[]).await.error.is_none());
+        let access = gateway(&durable);
+        let keys = SharedKeys::over(Arc::new(ApiKeys::of(Arc::clone(&durable))));
+        let mut made = Vec::new();
+        for name in ["torn", "newer", "swapped", "good", "revoked"] {
+            let key = keys.create(wish(name), Timestamp::now()).await.unwrap();
+            assert_eq!(shown(&access, &key).await, Ok(name.to_owned()));
+            made.push(key);
+        }
+        assert_eq!(access.unreadable_keys(), Some(0));
+        let [torn, newer, swapped, good, revoked] = &made[..] else {
+            panic!("not all keys were made");
+        };
+        // Whoever did this counted no change.
+        let store = durable.store().unwrap();
+        for (key, from, to) in [
+            (torn, "\"scopes\"", "\"sco"),
+            (newer, "\"scopes\"", "\"limits\":7,\"scopes\""),
+            (swapped, swapped.entry.id.as_str(), good.entry.id.as_str()),
+        ] {
+            let values = [key.entry.id.as_str(), from, to].map(Value::text).into();
+            assert_eq!(store.pool.execute(DAMAGE, values).await.unwrap(), 1);
+        }
+        let id = &revoked.entry.id;
+        keys.revoke(id, Timestamp::now()).await.unwrap();
+        let added = keys.create(wish("added"), Timestamp::now()).await.unwrap();
+
+        let invalid = |reason| Err((DeniedKind::Invalid, reason));
+        assert_eq!(shown(&access, revoked).await, invalid("revoked key"));
+        assert_eq!(shown(&access, &added).await, Ok("added".to_owned()));
+        assert_eq!(shown(&access, good).await, Ok("good".to_owned()));
+        for key in [torn, newer, swapped] {
+            assert_eq!(shown(&access, key).await, invalid("unreadable key"));
+            let refused = keys.revoke(&key.entry.id, Timestamp::now()).await;
+            assert!(matches!(refused, Err(KeysError::Unreadable(_))));
+        }
+        assert_eq!(access.unreadable_keys(), Some(3));
+        let listed = keys.list().await.unwrap();
+        assert_eq!((listed.entries.len(), listed.unreadable.len()), (3, 3));
+        durable.close().await;
     }
 }

@@ -8,13 +8,16 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::files::places;
+use super::steps::{Steps, plan};
 use crate::access::Principal;
 use crate::access::audit::{
     Action, Actor, Audit, Destination, Event, Outcome, Shelf, Unreadable, Wanted, Whereabouts,
 };
-use crate::store::Settings;
-use crate::store::audit_log::AuditLog;
+use crate::store::audit_log::{AuditLog, statement};
 use crate::store::durable::Durable;
+use crate::store::pool::Value;
+use crate::store::retention::OLD_AUDIT;
+use crate::store::{Address, Settings, Store};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -183,5 +186,99 @@ async fn the_audit_is_read_back_page_by_page() {
             ("refresh", Some(202))
         );
         durable.close().await;
+    }
+}
+
+const MANY: &str = "INSERT INTO audit (at, action, actor, target, status, request, line) WITH RECURSIVE counted(i) AS \
+    (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < $1) SELECT $2 + i, $3, $4, $5, 200, 'r', 'a line' FROM counted";
+
+/// Adds so many events that are alike.
+async fn add(store: &Store, count: usize, at: i64, [action, actor, target]: [&str; 3]) {
+    let values = vec![
+        Value::count(count),
+        Value::Number(Some(at)),
+        Value::text(action),
+        Value::text(actor),
+        Value::text(target),
+    ];
+    store.pool.execute(MANY, values).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_rare_is_found_by_an_index_among_all_else() {
+    for place in places("audit_index").await {
+        let store = place.open().await;
+        add(&store, 3, 0, ["write", "rare", "common"]).await;
+        add(&store, 3, 10, ["forbidden", "busy", "common"]).await;
+        add(&store, 3, 20, ["write", "busy", "rare"]).await;
+        add(&store, 30_000, 100, ["write", "busy", "common"]).await;
+        let steps = match place.address {
+            Address::File(_) => Some(Steps::of(&store).await),
+            Address::Server(_) => {
+                // What a server does by itself; nobody does it for a file.
+                store.pool.execute("ANALYZE audit", vec![]).await.unwrap();
+                None
+            }
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let wanted = |actor, action, target| Wanted {
+            actor,
+            action,
+            target,
+            most: 100,
+            ..Wanted::default()
+        };
+        let (rare, busy, common) = (|| text("rare"), || text("busy"), || text("common"));
+        let forbidden = Some(Action::Forbidden);
+        let last = Some(crate::access::audit::Place { at: 150, id: 60 });
+        let late = Wanted {
+            before: last,
+            ..wanted(None, None, None)
+        };
+        let early = Wanted {
+            until: Timestamp::from_microsecond(30).ok(),
+            ..wanted(busy(), None, None)
+        };
+        for (wanted, index, count) in [
+            (wanted(rare(), None, None), "audit_actor", 3),
+            (wanted(None, forbidden, None), "audit_action", 3),
+            (wanted(None, None, rare()), "audit_target", 3),
+            (wanted(busy(), None, rare()), "audit_target", 3),
+            (wanted(rare(), Some(Action::Write), None), "audit_actor", 3),
+            (wanted(busy(), forbidden, None), "audit_a", 3),
+            (wanted(busy(), forbidden, common()), "audit_", 3),
+            (wanted(None, None, None), "audit_time", 100),
+            (late, "audit_time", 59),
+            (early, "audit_", 6),
+        ] {
+            let shown = format!("{wanted:?}");
+            let (sql, values) = statement(wanted);
+            let plan = plan(&store, &sql, values.clone()).await;
+            assert!(plan.contains(index), "{shown}\n{plan}");
+            for costly in ["SCAN audit", "Seq Scan", "TEMP B-TREE"] {
+                assert!(!plan.contains(costly), "{shown}\n{plan}");
+            }
+            if let Some(steps) = &steps {
+                steps.take();
+            }
+            let sql = format!("SELECT COUNT(*) FROM ({sql}) AS page");
+            let found: Vec<(i64,)> = store.reads.fetch(sql, values).await.unwrap();
+            assert_eq!(found[0].0, count, "{shown}");
+            if let Some(steps) = &steps {
+                let taken = steps.take();
+                // What is rare of a busy one is looked for in its part of the index, which has the action as well.
+                let most = if shown.contains("Forbidden") && shown.contains("busy") {
+                    300_000
+                } else {
+                    6_000
+                };
+                assert!(taken < most, "{taken} {shown}\n{plan}");
+            }
+        }
+        // What is old goes by the index as well; nothing is old here.
+        let values = vec![Value::Number(Some(0)), Value::count(500)];
+        let plan = plan(&store, OLD_AUDIT, values).await;
+        assert!(plan.contains("audit_time"), "{plan}");
+        store.close().await;
     }
 }

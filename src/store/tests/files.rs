@@ -19,7 +19,7 @@ async fn open(folder: &Path) -> Store {
 }
 
 /// A new store of each engine that there is to test with.
-pub(super) async fn places(name: &str) -> Vec<Place> {
+pub(in crate::store) async fn places(name: &str) -> Vec<Place> {
     let mut places = vec![Place::file()];
     if let Some(address) = database(name).await {
         places.push(Place {
@@ -30,8 +30,8 @@ pub(super) async fn places(name: &str) -> Vec<Place> {
     places
 }
 
-pub(super) struct Place {
-    pub(super) address: Address,
+pub(in crate::store) struct Place {
+    pub(in crate::store) address: Address,
     _folder: Option<TempDir>,
 }
 
@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// A new file.
-    pub(super) fn file() -> Self {
+    pub(in crate::store) fn file() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
             address: Address::within(folder.path()),
@@ -53,7 +53,7 @@ impl Place {
         }
     }
 
-    pub(super) async fn open(&self) -> Store {
+    pub(in crate::store) async fn open(&self) -> Store {
         Store::open(&self.address).await.unwrap()
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::files::{Place, places};
 use crate::hooks::{
-    DeliveryState, Ended, EventKind, HookName, NewEvent, Outbox, Page, Put, Settled,
+    Asked, DeliveryState, Ended, EventKind, HookName, NewEvent, Outbox, Page, Put, Settled,
 };
 use crate::inventory::{ChangeKind, Mark};
 use crate::store::{Recorder, Settings};
@@ -62,6 +62,14 @@ fn badly(again_at: Option<Timestamp>) -> Settled {
             code: Some("SERVER_ERROR"),
         },
         again_at,
+    }
+}
+
+fn asked(now: Timestamp) -> Asked {
+    Asked {
+        max_pending: 100,
+        give_up_at: now + SignedDuration::from_hours(24),
+        now,
     }
 }
 
@@ -231,19 +239,19 @@ async fn a_claim_is_one_owners_until_it_lapses() {
             (Some(500), Some(at(35)))
         );
         let again = outbox
-            .redeliver(&name(), "evt_1", at(99), at(40))
+            .redeliver(&name(), "evt_1", asked(at(40)))
             .await
             .unwrap();
         let again = again.unwrap();
         assert_eq!((again.state, again.attempts), (DeliveryState::Pending, 0));
         assert_eq!(
-            outbox.redeliver(&name(), "evt_2", at(99), at(40)).await,
+            outbox.redeliver(&name(), "evt_2", asked(at(40))).await,
             Ok(None)
         );
         assert_eq!(claim(outbox.as_ref(), "me", 9, at(40)).await.len(), 1);
         // What is under way is left as it is.
         outbox
-            .redeliver(&name(), "evt_1", at(99), at(41))
+            .redeliver(&name(), "evt_1", asked(at(41)))
             .await
             .unwrap();
         assert!(claim(outbox.as_ref(), "me", 9, at(42)).await.is_empty());
@@ -340,6 +348,94 @@ async fn what_is_kept_long_enough_goes() {
             outbox.account(&name()).await.unwrap().is_none(),
             "nobody has it any more"
         );
+        recorder.stop(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_asks_for_takes_the_place_of_the_oldest() {
+    for place in places("hooks_asked").await {
+        let (recorder, outbox) = open(&place).await;
+        let outbox = outbox.as_ref();
+        outbox.cursor(&name(), Mark::after(0), at(0)).await.unwrap();
+        let many = (1..=101).map(|number| event(number, &number.to_string()));
+        let many = put(0, 1, many.collect(), at(1));
+        outbox.put(&name(), &many).await.unwrap();
+        let dead = async || all(outbox, Some(DeliveryState::Dead)).await;
+        assert_eq!(dead().await, ["evt_1"]);
+        let added = outbox.add(&name(), &event(7_000, "-"), asked(at(2))).await;
+        assert_eq!(added.unwrap().state, DeliveryState::Pending);
+        assert_eq!(dead().await, ["evt_2", "evt_1"]);
+        // It is the oldest of all, and stays all the same.
+        let again = outbox.redeliver(&name(), "evt_1", asked(at(3))).await;
+        assert_eq!(again.unwrap().unwrap().state, DeliveryState::Pending);
+        assert_eq!(dead().await, ["evt_3", "evt_2"]);
+        let account = outbox.account(&name()).await.unwrap().unwrap();
+        assert_eq!(account.pending, 100);
+        recorder.stop(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn that_a_server_is_gone_outlives_the_process_until_somebody_asks() {
+    for place in places("hooks_gone").await {
+        let (recorder, outbox) = open(&place).await;
+        outbox.cursor(&name(), Mark::after(0), at(0)).await.unwrap();
+        let events = (1..=3).map(|number| event(number, &number.to_string()));
+        let events = put(0, 1, events.collect(), at(0));
+        outbox.put(&name(), &events).await.unwrap();
+        let gone = Settled {
+            ended: Ended {
+                status: Some(410),
+                code: Some("GONE"),
+            },
+            again_at: Some(at(10)),
+        };
+        let settle = async |outbox: &dyn Outbox, now| {
+            let (number, _) = claim(outbox, "me", 1, now).await.remove(0);
+            let settled = outbox.settle(&name(), number, "me", &gone, now).await;
+            assert!(settled.unwrap());
+        };
+        settle(outbox.as_ref(), at(2)).await;
+        recorder.stop(GRACE).await;
+
+        let (recorder, outbox) = open(&place).await;
+        let outbox = outbox.as_ref();
+        let gone_at = async || outbox.account(&name()).await.unwrap().unwrap().gone_at;
+        let until = at(60);
+        let claims = outbox.claim(&name(), "other", 9, until, at(20)).await;
+        let claims = claims.unwrap();
+        assert!(claims.is_gone && claims.taken.is_empty() && claims.next.is_none());
+        assert_eq!(gone_at().await, Some(at(2)));
+        // Nobody is meant by that.
+        let none = outbox.redeliver(&name(), "evt_none", asked(at(20))).await;
+        assert_eq!((none, gone_at().await), (Ok(None), Some(at(2))));
+        let again = outbox.redeliver(&name(), "evt_3", asked(at(20))).await;
+        assert!(again.unwrap().is_some());
+        assert_eq!(gone_at().await, None);
+        settle(outbox, at(21)).await;
+        assert_eq!(gone_at().await, Some(at(21)));
+        let added = outbox.add(&name(), &event(9, "-"), asked(at(22))).await;
+        assert!(added.is_ok());
+        assert_eq!(claim(outbox, "me", 9, at(30)).await.len(), 4);
+        recorder.stop(GRACE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_looked_at_keeps_its_place_though_nothing_changes() {
+    for place in places("hooks_seen").await {
+        let (recorder, outbox) = open(&place).await;
+        outbox.cursor(&name(), Mark::after(7), at(0)).await.unwrap();
+        let days = |days: i64| at(days * 24 * 60 * 60);
+        outbox.seen(&name(), days(29)).await.unwrap();
+        // A clock that is behind takes nothing back.
+        outbox.seen(&name(), days(1)).await.unwrap();
+        outbox.tidy(days(58)).await.unwrap();
+        let account = outbox.account(&name()).await.unwrap();
+        assert_eq!(account.unwrap().cursor, Mark::after(7));
+        outbox.tidy(days(60)).await.unwrap();
+        assert!(outbox.account(&name()).await.unwrap().is_none());
         recorder.stop(GRACE).await;
     }
 }

@@ -10,8 +10,11 @@ mod owned;
 mod past;
 mod recorder;
 mod scripted;
+mod steps;
 
 use crate::domain::SourceName;
+pub(super) use files::{Place, places};
+pub(super) use steps::{Steps, plan};
 
 fn source(name: &str) -> SourceName {
     SourceName::new(name).unwrap()

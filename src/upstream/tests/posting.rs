@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{interval, timeout};
 
 use crate::upstream::{Admitted, Lookup, PostError, PostSettings, Posted, Poster};
 
@@ -178,6 +179,55 @@ async fn of_an_answer_its_status_counts() {
         ] {
             assert!(request.contains(part), "{request}");
         }
+    }
+}
+
+/// A server that answers with a status and then with these parts, one each tenth of a second, for as long as somebody reads them;
+/// says so when the connection was closed at the other end.
+async fn dripping(head: &'static str, part: &'static str) -> (u16, oneshot::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, closed) = oneshot::channel();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4_096];
+        assert!(socket.read(&mut request).await.unwrap() > 0);
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut beats = interval(Duration::from_millis(100));
+        loop {
+            tokio::select! {
+                read = socket.read(&mut request) => if matches!(read, Ok(0) | Err(_)) {
+                    sender.send(()).unwrap();
+                    return;
+                },
+                _ = beats.tick() => drop(socket.write_all(part.as_bytes()).await),
+            }
+        }
+    });
+    (port, closed)
+}
+
+#[tokio::test]
+async fn who_keeps_back_the_rest_of_an_answer_has_answered_all_the_same() {
+    for (head, part, expected) in [
+        ("HTTP/1.1 200 x\r\ncontent-length: 5\r\n\r\n", "", 200),
+        ("HTTP/1.1 200 x\r\n\r\n", "", 200),
+        (
+            "HTTP/1.1 202 x\r\ntransfer-encoding: chunked\r\n\r\n",
+            "1\r\nx\r\n",
+            202,
+        ),
+        ("HTTP/1.1 500 x\r\n\r\n", "x", 500),
+    ] {
+        let (port, closed) = dripping(head, part).await;
+        let url = format!("http://127.0.0.1:{port}/");
+        let poster = Poster::new(settings(&url, Admitted::Private)).unwrap();
+        assert_eq!(post(&poster).await, Ok(expected), "{head}");
+        // It is not kept for the next request.
+        timeout(Duration::from_secs(30), closed)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 

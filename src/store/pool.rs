@@ -196,6 +196,20 @@ impl Transaction {
         })
     }
 
+    /// Waits until nobody else is in a transaction that has the same turn, on a server; whoever writes a file is alone anyway.
+    pub(super) async fn turn(&mut self, of: i64) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(transaction) => {
+                sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                    .bind(of)
+                    .execute(&mut **transaction)
+                    .await?;
+                Ok(())
+            }
+        }
+    }
+
     /// Reads rows, also those that a statement gives back.
     pub(super) async fn fetch<T>(
         &mut self,

@@ -8,7 +8,9 @@
 //! found ([`WriteFailure::Unknown`]). What a call has shown of a cluster is told to a [`Ledger`] before the call is answered.
 //!
 //! Where something outlives the process ([`Keep`], [`Keys`]), a write is kept there before its vendor is asked. What a process leaves
-//! that ends in the middle is looked for by another one, and never sent again.
+//! that ends in the middle is looked for by another one, and never sent again. That a write is sent under a key is kept together
+//! with the write ([`Intended`]), so that no two processes send it, and what is known of a write and cannot be kept is told again
+//! until it is.
 
 mod book;
 mod evidence;

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::StoreError;
 use super::open::Store;
@@ -269,9 +270,15 @@ impl Keys for Owned {
             {
                 let word = Word { print, answer };
                 // It waits before anybody here can begin anew.
-                self.wait(mark, word);
+                let waits = self.wait(mark, word.clone());
                 self.memory.end(key, outcome).await;
-                self.tell(&mark).await;
+                if waits {
+                    self.tell(&mark).await;
+                } else if self.answer(mark, word).await.is_none() {
+                    warn!(
+                        "too many answers wait for the store; one is known to this process alone"
+                    );
+                }
             } else {
                 self.memory.end(key, outcome).await;
             }

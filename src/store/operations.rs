@@ -150,17 +150,18 @@ impl Intending {
         Ok(Intended::Kept)
     }
 
-    /// Whether somebody else is sending a write of the same thing. Until the transaction ends nobody else finds out the same.
+    /// Whether somebody else is sending a write of the same thing. Until the transaction ends nobody else finds that nobody is.
     async fn is_being_written(&self, transaction: &mut Transaction) -> Result<bool, StoreError> {
         let Some(subject) = &self.subject else {
             return Ok(false);
         };
         let hash = blake3::hash(subject.as_bytes());
-        let turn = hash
-            .as_bytes()
-            .first_chunk()
-            .map(|part| i64::from_le_bytes(*part));
-        transaction.turn(turn.unwrap_or_default()).await?;
+        let turn = hash.as_bytes().first_chunk();
+        let turn = turn.map(|part| i64::from_le_bytes(*part));
+        // Who has it is about to send, and is not waited for: it may have been stopped.
+        if !transaction.turn(turn.unwrap_or_default()).await? {
+            return Ok(true);
+        }
         let values = vec![
             Value::text(self.source.clone()),
             Value::Text(self.cluster.clone()),
@@ -308,9 +309,12 @@ impl Keep for Owned {
     fn find<'a>(&'a self, id: &'a OperationId) -> BoxFuture<'a, Result<Option<Record>, Away>> {
         Box::pin(async move {
             let id = id.as_str().to_owned();
-            self.with(|store| Box::pin(async move { find(store, &id).await }))
-                .await
-                .ok_or(Away)
+            self.surely(|store| {
+                let id = id.clone();
+                Box::pin(async move { find(store, &id).await })
+            })
+            .await
+            .ok_or(Away)
         })
     }
 
@@ -331,7 +335,7 @@ impl Keep for Owned {
                 Value::count(most),
             ];
             let rows: Vec<(String, i64, String)> = self
-                .with(|store| Box::pin(async move { store.reads.fetch(LIST, values).await }))
+                .surely(|store| Box::pin(store.reads.fetch(LIST, values.clone())))
                 .await
                 .ok_or(Away)?;
             let records = rows.iter().filter_map(|row| read(&row.0, row.1, true));

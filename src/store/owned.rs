@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::StoreError;
 use super::durable::Durable;
@@ -233,18 +233,14 @@ impl Owned {
         self.state().taken.remove(key)
     }
 
-    /// Has what became of a key wait for the store, unless too much waits.
-    pub(super) fn wait(&self, key: Mark, word: Word) {
+    /// Has what became of a key wait for the store; `false` where too much waits already.
+    pub(super) fn wait(&self, key: Mark, word: Word) -> bool {
         let mut state = self.state();
-        if state.waiting.len() < MOST_WAITING {
+        let has_room = state.waiting.len() < MOST_WAITING;
+        if has_room {
             state.waiting.insert(key, word);
-            return;
         }
-        drop(state);
-        warn!(
-            waiting.count = MOST_WAITING,
-            "too many answers wait for the store; one is known to this process alone"
-        );
+        has_room
     }
 
     /// Waits until the store may be asked again.

@@ -196,16 +196,16 @@ impl Transaction {
         })
     }
 
-    /// Waits until nobody else is in a transaction that has the same turn, on a server; whoever writes a file is alone anyway.
-    pub(super) async fn turn(&mut self, of: i64) -> Result<(), StoreError> {
+    /// Takes a turn until the end of the transaction; says whether nobody else has it, on a server: who writes a file is alone.
+    pub(super) async fn turn(&mut self, of: i64) -> Result<bool, StoreError> {
         match self {
-            Self::Sqlite(_) => Ok(()),
+            Self::Sqlite(_) => Ok(true),
             Self::Postgres(transaction) => {
-                sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                let taken: (bool,) = sqlx::query_as("SELECT pg_try_advisory_xact_lock($1)")
                     .bind(of)
-                    .execute(&mut **transaction)
+                    .fetch_one(&mut **transaction)
                     .await?;
-                Ok(())
+                Ok(taken.0)
             }
         }
     }

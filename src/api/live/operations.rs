@@ -144,7 +144,10 @@ impl OperationItem {
         ("limit" = Option<u64>, Query, description = "Operations on a page; more than 1000 is taken as 1000", minimum = 1, example = 100),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "A page", body = OperationList))
+    responses(
+        (status = 200, description = "A page", body = OperationList),
+        (status = 503, description = "OPERATIONS_UNAVAILABLE: what is kept cannot be read, and a list without it would not be whole", body = Document, content_type = "application/problem+json"),
+    )
 )]
 pub(in super::super) async fn list_operations(
     State(api): State<ApiState>,

@@ -42,8 +42,8 @@ pub(super) const PARTS: usize = 20;
 pub(super) async fn tend(live: Weak<Inner>, ended: CancellationToken) {
     let (said, heard) = watch::channel(());
     join(
-        beat(live.clone(), ended.clone(), said),
-        do_chores(live.clone(), ended, heard),
+        beat(Weak::clone(&live), ended.clone(), said),
+        do_chores(Weak::clone(&live), ended, heard),
     )
     .await;
     if let Some(inner) = live.upgrade() {

@@ -35,6 +35,9 @@ struct Claim {
     answer: Option<Outcome>,
 }
 
+/// What a key is for, and what it came to.
+type Unasked = (Print, Option<Outcome>);
+
 /// One process.
 #[derive(Clone)]
 pub(crate) struct Process {
@@ -49,7 +52,7 @@ pub(crate) struct Process {
     /// How often it said that it is alive.
     pub(crate) beats: Arc<Mutex<usize>>,
     /// Keys that were begun while everything failed, and what they came to.
-    unasked: Arc<Mutex<HashMap<Key, (Print, Option<Outcome>)>>>,
+    unasked: Arc<Mutex<HashMap<Key, Unasked>>>,
 }
 
 impl Process {

@@ -227,9 +227,8 @@ impl Owned {
             .await;
         let hold = match &begun {
             Some(Begun::New | Begun::Left(_)) => Hold::Yes,
-            Some(_) => Hold::No,
             None if told.load(Ordering::Relaxed) => Hold::Perhaps,
-            None => Hold::No,
+            Some(_) | None => Hold::No,
         };
         self.take(mark, Taken { print, hold });
         begun

@@ -146,6 +146,7 @@ impl OperationItem {
     ),
     responses(
         (status = 200, description = "A page", body = OperationList),
+        (status = 410, description = "CURSOR_EXPIRED", body = Document, content_type = "application/problem+json"),
         (status = 503, description = "OPERATIONS_UNAVAILABLE: what is kept cannot be read, and a list without it would not be whole", body = Document, content_type = "application/problem+json"),
     )
 )]

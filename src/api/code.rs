@@ -93,6 +93,8 @@ pub enum Code {
     IdempotencyKeyReused,
     /// The same request is still running.
     IdempotencyInProgress,
+    /// That something is sent under the idempotency key cannot be kept.
+    IdempotencyUnavailable,
     /// Another write of the cluster is running.
     ClusterBusy,
     /// The cluster is not as `If-Match` says.
@@ -137,7 +139,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 63] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -180,6 +182,7 @@ impl Code {
         Self::IdempotencyKeyRequired,
         Self::IdempotencyKeyReused,
         Self::IdempotencyInProgress,
+        Self::IdempotencyUnavailable,
         Self::ClusterBusy,
         Self::PreconditionFailed,
         Self::InfrastructureMayExist,
@@ -297,7 +300,7 @@ impl Code {
                 "OPERATIONS_UNAVAILABLE",
                 "Operations cannot be read",
                 StatusCode::SERVICE_UNAVAILABLE,
-                "What keeps operations cannot be read now, and this server does not know the operation by itself. Ask again after `Retry-After`.",
+                "What keeps operations cannot be read now, and this server does not know by itself what is asked for. Ask again after `Retry-After`.",
             ),
             Self::GenerationNotReached => (
                 "GENERATION_NOT_REACHED",
@@ -496,6 +499,12 @@ impl Code {
                 "The same write is running",
                 StatusCode::CONFLICT,
                 "A request with this `Idempotency-Key` is still running. Ask again after `Retry-After`: its answer will be given then.",
+            ),
+            Self::IdempotencyUnavailable => (
+                "IDEMPOTENCY_UNAVAILABLE",
+                "Idempotency key cannot be kept",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "That something is sent under the `Idempotency-Key` could not be kept, and without that another server might send it again. Nothing was sent to the vendor; ask again after `Retry-After` under the same key, or under another one that was never used.",
             ),
             Self::ClusterBusy => (
                 "CLUSTER_BUSY",

@@ -48,7 +48,7 @@ pub struct Known {
 impl Known {
     /// Its place in lists.
     pub fn place(&self) -> Place {
-        (self.since.as_millisecond(), self.id.clone())
+        (self.since.as_millisecond(), self.id.as_str().to_owned())
     }
 
     /// Whether it is one of these.
@@ -82,8 +82,9 @@ pub struct Selection {
     pub limit: usize,
 }
 
-/// The place of an operation in lists, the newest first: its time in milliseconds, and its id where times are the same.
-pub type Place = (i64, OperationId);
+/// A place in lists, the newest first: a time in milliseconds, and where times are the same an id, or the empty text, which comes after
+/// every id.
+pub type Place = (i64, String);
 
 /// How old what is kept of a running operation may become while nothing but its age changes.
 const KEPT_FOR: SignedDuration = SignedDuration::from_secs(10);

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::book::{Known, Origin};
 use super::evidence::Lookback;
-use super::keep::{Record, Stage, Task};
+use super::keep::{Intended, Record, Stage, Task};
 use super::lookback::Since;
+use super::owed::Word;
 use super::write::{Done, Write, WriteFailure};
 use super::{Connected, Failure, Key, Live};
 use crate::domain::{Operation, OperationError, OperationId, OperationState, SourceName};
@@ -22,8 +23,8 @@ pub(super) struct Intent {
     /// The vendor's part of its id, should the vendor tell no operation.
     pub(super) native_id: String,
     record: Record,
-    /// Whether it is durable.
-    is_kept: bool,
+    /// Whether it is durable, as far as is known.
+    may_be_kept: bool,
 }
 
 impl Intent {
@@ -36,25 +37,30 @@ impl Intent {
         Self {
             native_id: record.known.operation.native_id.clone(),
             record,
-            is_kept: true,
+            may_be_kept: true,
         }
     }
 }
 
 impl Live {
     /// Keeps a write before it is sent. Where nothing can be kept it is sent all the same, since who must act in an outage has
-    /// to be able to; then its operation says so.
+    /// to be able to; then its operation says so. What others know as not sent under its key is not.
     pub(super) async fn intend(
         &self,
         connected: &Connected,
         write: &Write,
         since: &Since,
         key: Option<&Key>,
-    ) -> Result<Option<Intent>, Failure> {
+    ) -> Result<Option<Intent>, WriteFailure> {
         let mut name = [0; 16];
-        // Without randomness there is no name, and what has no name cannot be followed.
+        // Without randomness there is no name, and what has no name can neither be kept nor followed.
         if getrandom::fill(&mut name).is_err() {
-            return Ok(None);
+            let is_kept = key.is_some() && self.0.keep.standing().is_some();
+            return if is_kept {
+                Err(WriteFailure::Unkept)
+            } else {
+                Ok(None)
+            };
         }
         let native_id = format!("{OWN}{:032x}", u128::from_be_bytes(name));
         let known = Known {
@@ -80,22 +86,27 @@ impl Live {
             task: Some(Box::new(Task::of(write, since))),
             is_shown: false,
         };
-        let is_kept = match self.0.keep.intend(&record, key).await {
-            Ok(true) => self.0.keep.standing().is_some(),
-            // Another process has the key by now, and answers for it.
-            Ok(false) => return Err(Failure::Busy),
-            Err(_) => false,
+        let may_be_kept = match self.0.keep.intend(&record, key).await {
+            Intended::Kept => self.0.keep.standing().is_some(),
+            Intended::Away { may_be_kept } => may_be_kept,
+            Intended::Unsafe => {
+                // Whether it is kept is not known; that nothing was sent is.
+                self.tell(&record.known.id, Word::Withdrawn).await;
+                return Err(WriteFailure::Unkept);
+            }
+            Intended::Taken => return Err(WriteFailure::Taken),
+            Intended::Busy => return Err(WriteFailure::Busy),
         };
         Ok(Some(Intent {
             native_id,
             record,
-            is_kept,
+            may_be_kept,
         }))
     }
 
     /// Keeps that the vendor has said yes, before anything else is asked of it.
     pub(super) async fn accepted(&self, intent: Option<&mut Intent>, written: &Written) {
-        let Some(intent) = intent.filter(|intent| intent.is_kept) else {
+        let Some(intent) = intent.filter(|intent| intent.may_be_kept) else {
             return;
         };
         intent.record.stage = Stage::Accepted {
@@ -103,7 +114,8 @@ impl Live {
             is_pending: written.is_pending,
         };
         // What came of it is kept in a moment; until then it would be looked at as if there had been no answer.
-        let _ = self.0.keep.put(&intent.record).await;
+        let word = Word::Accepted(Box::new(intent.record.clone()));
+        self.tell(intent.id(), word).await;
     }
 
     /// Keeps what came of a write, before it is answered.
@@ -123,7 +135,12 @@ impl Live {
                 is_shown: false,
             }
         };
-        let is_kept = self.0.keep.settle(intent.id(), &record).await.is_ok()
+        // Of what ended at once and was never kept there is nothing to tell.
+        let is_told = intent.may_be_kept || record.is_shown;
+        let is_kept = is_told
+            && self
+                .tell(intent.id(), Word::Settled(Box::new(record)))
+                .await
             && self.0.keep.standing().is_some();
         if let Some(known) = &mut done.operation {
             known.durable = is_kept;
@@ -133,9 +150,8 @@ impl Live {
 
     /// Keeps that nothing was carried out.
     pub(super) async fn withdrawn(&self, intent: Option<Intent>) {
-        if let Some(intent) = intent {
-            // What stays is looked at by whoever adopts it, in vain.
-            let _ = self.0.keep.withdraw(intent.id()).await;
+        if let Some(intent) = intent.filter(|intent| intent.may_be_kept) {
+            self.tell(intent.id(), Word::Withdrawn).await;
         }
     }
 
@@ -162,8 +178,9 @@ impl Live {
             task: None,
             is_shown,
         };
-        // Kept as well as can be: an intent that stays is looked at again by whoever adopts it.
-        let _ = self.0.keep.settle(&id, &record).await;
+        if intent.may_be_kept {
+            self.tell(&id, Word::Settled(Box::new(record))).await;
+        }
     }
 
     /// What is to be kept of an operation that is in the book.
@@ -177,15 +194,17 @@ impl Live {
         }
     }
 
-    /// Keeps what is new of an operation that was begun here.
-    pub(super) async fn keep_up(&self, id: &OperationId) {
+    /// Keeps what is new of an operation that was begun here; says whether nothing is left to keep.
+    pub(super) async fn keep_up(&self, id: &OperationId) -> bool {
         let Some(known) = self.0.book.due(id) else {
-            return;
+            return true;
         };
         let record = self.record_of(&known);
-        if self.0.keep.put(&record).await.is_ok() {
+        let is_kept = self.0.keep.put(&record).await.is_ok();
+        if is_kept {
             self.0.book.kept(&known);
         }
+        is_kept
     }
 
     /// What is kept of an operation, as far as this process does not know better.

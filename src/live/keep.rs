@@ -138,6 +138,42 @@ impl Task {
     }
 }
 
+impl Record {
+    /// What no second write may touch while this one is sent; `None` where it is about nothing that is known.
+    pub fn subject(&self) -> Option<String> {
+        let task = self.task.as_ref()?;
+        let write = task.write(&self.known.source)?;
+        Some(write.subject())
+    }
+}
+
+/// Whether a write may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intended {
+    /// It is kept, and may be sent.
+    Kept,
+    /// It cannot be kept now, and may be sent: nobody else knows of its key.
+    Away {
+        /// Whether it may be kept all the same.
+        may_be_kept: bool,
+    },
+    /// It cannot be kept now, and must not be sent: others know its key as one under which nothing was.
+    Unsafe,
+    /// It must not be sent: its key is no longer this process's.
+    Taken,
+    /// It must not be sent: another process is sending a write of the same thing.
+    Busy,
+}
+
+/// A part of what is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The operations that can be read.
+    pub known: Vec<Known>,
+    /// Where it ends; `None` where nothing comes after it.
+    pub until: Option<Place>,
+}
+
 /// What keeps operations cannot be reached now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("what keeps operations cannot be reached")]
@@ -154,13 +190,8 @@ pub struct Standing {
 
 /// Where operations outlive the process. Each process that shares one has a name of its own there.
 pub trait Keep: Send + Sync {
-    /// Keeps a write that is about to be sent; done when it is durable. `false` where the key that it is sent under is no longer
-    /// this process's: then it must not be sent.
-    fn intend<'a>(
-        &'a self,
-        intent: &'a Record,
-        key: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<bool, Away>>;
+    /// Keeps a write that is about to be sent, together with that something is sent under its key; done when it is durable.
+    fn intend<'a>(&'a self, intent: &'a Record, key: Option<&'a Key>) -> BoxFuture<'a, Intended>;
 
     /// Keeps what is known of an operation, unless it is known to have ended.
     fn put<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<(), Away>>;
@@ -178,16 +209,19 @@ pub trait Keep: Send + Sync {
     /// What is kept under an id, or under what it became.
     fn find<'a>(&'a self, id: &'a OperationId) -> BoxFuture<'a, Result<Option<Record>, Away>>;
 
-    /// What is shown of a source and a cluster, the newest first from a place on, at most so many. Fewer mean that there are no more.
+    /// What is shown of a source and a cluster, the newest first from a place on, at most so many.
     fn list<'a>(
         &'a self,
         selection: &'a Selection,
         after: Option<&'a Place>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Known>, Away>>;
+    ) -> BoxFuture<'a, Result<Part, Away>>;
 
     /// Says that this process is alive.
     fn beat(&self) -> BoxFuture<'_, Result<(), Away>>;
+
+    /// Keeps answers that could not be kept before.
+    fn catch_up(&self) -> BoxFuture<'_, Result<(), Away>>;
 
     /// Takes over what goes on at these sources and whose owner is no more, at most so many.
     fn adopt<'a>(
@@ -211,12 +245,8 @@ pub trait Keep: Send + Sync {
 pub struct Forgetful;
 
 impl Keep for Forgetful {
-    fn intend<'a>(
-        &'a self,
-        _: &'a Record,
-        _: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<bool, Away>> {
-        Box::pin(ready(Ok(true)))
+    fn intend<'a>(&'a self, _: &'a Record, _: Option<&'a Key>) -> BoxFuture<'a, Intended> {
+        Box::pin(ready(Intended::Kept))
     }
 
     fn put<'a>(&'a self, _: &'a Record) -> BoxFuture<'a, Result<(), Away>> {
@@ -240,11 +270,18 @@ impl Keep for Forgetful {
         _: &'a Selection,
         _: Option<&'a Place>,
         _: usize,
-    ) -> BoxFuture<'a, Result<Vec<Known>, Away>> {
-        Box::pin(ready(Ok(Vec::new())))
+    ) -> BoxFuture<'a, Result<Part, Away>> {
+        Box::pin(ready(Ok(Part {
+            known: Vec::new(),
+            until: None,
+        })))
     }
 
     fn beat(&self) -> BoxFuture<'_, Result<(), Away>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn catch_up(&self) -> BoxFuture<'_, Result<(), Away>> {
         Box::pin(ready(Ok(())))
     }
 

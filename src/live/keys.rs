@@ -56,8 +56,26 @@ pub struct Outcome {
 pub struct Finished {
     /// Its answer.
     pub outcome: Outcome,
-    /// Whether the answer stays what it is, however often it is asked for.
-    pub is_final: bool,
+    /// What that means for its key.
+    pub ending: Ending,
+}
+
+/// What the end of a write means for its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The answer stays what it is, however often it is asked for.
+    Final,
+    /// Nothing was sent, or it may go better the next time: the key is free.
+    Free,
+    /// Nothing was sent, since the key belongs to another request: what is told of that one is the answer, where it is told.
+    Taken,
+}
+
+impl Finished {
+    /// What is kept under its key.
+    fn kept(&self) -> Option<Outcome> {
+        (self.ending == Ending::Final).then(|| self.outcome.clone())
+    }
 }
 
 /// What beginning under a key meets.
@@ -198,30 +216,40 @@ where
             is_replayed: false,
         });
     };
-    match keys.begin(key.clone(), print).await {
-        Begun::New => {
-            // Work that breaks leaves its key taken: what became of the write is not known.
-            let Finished { outcome, is_final } = work.await;
-            keys.end(key, is_final.then(|| outcome.clone())).await;
-            Ok(Once {
-                outcome,
-                is_replayed: false,
-            })
+    let mut begun = keys.begin(key.clone(), print).await;
+    if begun == Begun::New {
+        // Work that breaks leaves its key taken: what became of the write is not known.
+        let finished = work.await;
+        keys.end(key.clone(), finished.kept()).await;
+        let own = Once {
+            outcome: finished.outcome,
+            is_replayed: false,
+        };
+        if finished.ending != Ending::Taken {
+            return Ok(own);
         }
+        begun = keys.begin(key.clone(), print).await;
+        if begun == Begun::New {
+            // Nobody has it any longer, or nobody can be asked. The work is done with, so that the caller is to ask again.
+            keys.end(key, None).await;
+            return Ok(own);
+        }
+    }
+    match begun {
         Begun::Ended(outcome) => Ok(Once {
             outcome,
             is_replayed: true,
         }),
         Begun::Left(record) => {
             let (source, provider) = (record.known.source.clone(), record.known.provider.clone());
-            let Finished { outcome, is_final } = recall(outcome(*record), &source, &provider);
-            keys.end(key, is_final.then(|| outcome.clone())).await;
+            let finished = recall(outcome(*record), &source, &provider);
+            keys.end(key, finished.kept()).await;
             Ok(Once {
-                outcome,
+                outcome: finished.outcome,
                 is_replayed: true,
             })
         }
-        Begun::Running => Err(Refusal::Running),
+        Begun::New | Begun::Running => Err(Refusal::Running),
         Begun::OtherRequest => Err(Refusal::OtherRequest),
         Begun::Full => Err(Refusal::Full),
     }

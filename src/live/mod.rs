@@ -8,7 +8,9 @@
 //! found ([`WriteFailure::Unknown`]). What a call has shown of a cluster is told to a [`Ledger`] before the call is answered.
 //!
 //! Where something outlives the process ([`Keep`], [`Keys`]), a write is kept there before its vendor is asked. What a process leaves
-//! that ends in the middle is looked for by another one, and never sent again.
+//! that ends in the middle is looked for by another one, and never sent again. That a write is sent under a key is kept together
+//! with the write ([`Intended`]), so that no two processes send it, and what is known of a write and cannot be kept is told again
+//! until it is.
 
 mod book;
 mod evidence;
@@ -18,6 +20,7 @@ mod intent;
 mod keep;
 mod keys;
 mod lookback;
+mod owed;
 mod read;
 mod tend;
 mod weigh;
@@ -45,12 +48,15 @@ use crate::provider::{Described, ErrorKind, Listed, Locator, Provider, ProviderE
 pub use book::{Known, Origin, Place, Selection};
 pub use evidence::Lookback;
 pub use flight::Answer;
-pub use keep::{Away, Forgetful, Keep, Record, Stage, Standing, Subject, Task};
-pub use keys::{Begun, Finished, InMemory, Key, Keys, MOST_OF_ONE, Once, Outcome, Print, Refusal};
+pub use keep::{Away, Forgetful, Intended, Keep, Part, Record, Stage, Standing, Subject, Task};
+pub use keys::{
+    Begun, Ending, Finished, InMemory, Key, Keys, MOST_OF_ONE, Once, Outcome, Print, Refusal,
+};
 pub use write::{Done, Write, WriteFailure};
 
 use book::Book;
 use flight::Flights;
+use owed::Owed;
 
 /// One source whose vendor can be asked.
 #[derive(Clone)]
@@ -223,6 +229,7 @@ struct Inner {
     of_cluster: Arc<Flights<ClusterId, Vec<Operation>>>,
     operations: Arc<Flights<OperationId, Operation>>,
     book: Book,
+    owed: Owed,
     /// Clusters, and names of clusters to be, that are being written.
     written: write::UnderWay,
     /// When clusters were last written: what was read of them before is old, however late it comes.
@@ -279,6 +286,7 @@ impl Live {
             of_cluster: Flights::new(bounds),
             operations: Flights::new(bounds),
             book: Book::new(bounds.operations),
+            owed: Owed::default(),
             written: Arc::default(),
             changed: Mutex::default(),
             running: keys::Running::default(),
@@ -300,7 +308,7 @@ impl Live {
     /// How what keeps operations is; `None` where a restart forgets them.
     pub fn standing(&self) -> Option<Standing> {
         let mut standing = self.0.keep.standing()?;
-        standing.unkept += self.0.book.unkept();
+        standing.unkept += self.0.book.unkept() + self.0.owed.unseen();
         Some(standing)
     }
 

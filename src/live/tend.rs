@@ -1,19 +1,25 @@
 //! What is done for operations beside answering: saying that this process is alive, adopting what another one left, looking how
 //! far they are, and keeping what could not be kept before.
+//!
+//! This process says that it is alive in time, whatever else there is to do: who is silent for too long is taken for dead, and its
+//! writes are looked for by another one while they are being sent.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::future::join;
 use jiff::SignedDuration;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::book::{Known, Origin, Place, Selection};
 use super::follow::Follow;
 use super::intent::Intent;
-use super::keep::{Record, Stage};
+use super::keep::{Part, Record, Stage};
 use super::lookback::{Sent, Since};
+use super::owed::Word;
 use super::write::WriteFailure;
 use super::{Failure, Inner, Live};
 use crate::domain::{ClusterId, OperationId, OperationState};
@@ -28,34 +34,65 @@ const LOOKED_AT: usize = 2;
 /// How long what became of a write is looked for where nothing can be read.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 /// What is read at once for a list.
-const PART: usize = 500;
+pub(super) const PART: usize = 500;
 /// Parts of one list, at most: a page may be shorter than wanted, and has one after it then.
-const PARTS: usize = 20;
+pub(super) const PARTS: usize = 20;
 
 /// Tends operations until their calls have ended, and leaves them to others then.
 pub(super) async fn tend(live: Weak<Inner>, ended: CancellationToken) {
+    let (said, heard) = watch::channel(());
+    join(
+        beat(Weak::clone(&live), ended.clone(), said),
+        do_chores(Weak::clone(&live), ended, heard),
+    )
+    .await;
+    if let Some(inner) = live.upgrade() {
+        let live = Live(inner);
+        // Nobody here tells it later.
+        live.tell_owed().await;
+        live.0.keep.release().await;
+    }
+}
+
+/// Says again and again that this process is alive, and each time that it could be said.
+async fn beat(live: Weak<Inner>, ended: CancellationToken, said: watch::Sender<()>) {
+    let mut beats = interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let Some(inner) = live.upgrade() else { return };
-        Live(inner).tend_once().await;
         tokio::select! {
-            () = ended.cancelled() => break,
-            () = sleep(BEAT) => {}
+            () = ended.cancelled() => return,
+            _ = beats.tick() => {}
+        }
+        let Some(inner) = live.upgrade() else { return };
+        if inner.keep.beat().await.is_ok() {
+            said.send_replace(());
         }
     }
-    if let Some(inner) = live.upgrade() {
-        inner.keep.release().await;
+}
+
+/// Does what there is to do after each beat. Whoever cannot say that it is alive learns of nobody else.
+async fn do_chores(live: Weak<Inner>, ended: CancellationToken, mut heard: watch::Receiver<()>) {
+    while heard.changed().await.is_ok() {
+        let Some(inner) = live.upgrade() else { return };
+        let live = Live(inner);
+        tokio::select! {
+            // What is left is told at the end.
+            () = ended.cancelled() => return,
+            () = live.tend_once() => {}
+        }
     }
 }
 
 impl Live {
     async fn tend_once(&self) {
-        // Whoever cannot say that it is alive learns of nobody else.
-        if self.0.keep.beat().await.is_err() {
-            return;
-        }
+        self.tell_owed().await;
+        // What failed is told again; the rest can wait until the next time.
+        let _ = self.0.keep.catch_up().await;
         let (due, running) = self.0.book.chores();
         for id in due {
-            self.keep_up(&id).await;
+            if !self.keep_up(&id).await {
+                break;
+            }
         }
         if self.0.stop.is_cancelled() {
             return;
@@ -162,7 +199,7 @@ impl Live {
                 let age = super::now().duration_since(since.at);
                 if !lookback.was_read && age < PATIENCE {
                     // Nobody has it in the meantime, so that it is adopted again.
-                    let _ = self.0.keep.abandon(intent.id()).await;
+                    self.tell(intent.id(), Word::Abandoned).await;
                     return;
                 }
                 self.unknown(Some(intent), &lookback, true).await;
@@ -179,8 +216,12 @@ impl Live {
         );
     }
 
-    /// Operations that were started or seen by a process of this gateway, as far as they are seen, and the place after the last
-    /// where there are more.
+    /// Operations that were started or seen by a process of this gateway, as far as they are seen, and the place after which there
+    /// may be more. No place names an operation that is not seen: at most it tells of a time at which something was not.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Away`] where what is kept cannot be read: a list that leaves it out would look like a whole one.
     pub async fn known_operations(
         &self,
         selection: &Selection,
@@ -191,23 +232,23 @@ impl Live {
         let mut after = selection.after.clone();
         // Where what is kept was read to, if not to its end.
         let mut until = None;
-        for part in 0..PARTS {
+        let (mut parts, mut count) = (0, 0);
+        loop {
             let kept = self.0.keep.list(selection, after.as_ref(), PART).await;
-            let Ok(kept) = kept else {
-                // What is in memory is what is known now.
-                break;
-            };
-            let is_end = kept.len() < PART;
-            after = kept.last().map(Known::place).or(after);
-            let mut count = 0;
-            for one in kept {
+            let Part { known, until: end } = kept.map_err(|_| Failure::Away)?;
+            parts += 1;
+            for one in known {
                 count += usize::from(self.join(&mut found, one, selection, sees));
             }
-            if is_end {
-                break;
+            let Some(end) = end else { break };
+            after = Some(end.clone());
+            if count < wanted && parts < PARTS {
+                continue;
             }
-            if count >= wanted || part + 1 == PARTS {
-                until.clone_from(&after);
+            let place = told(&end, &found);
+            // However much there is of one moment, a page comes further than the one before.
+            if selection.after.as_ref().is_none_or(|begun| place < *begun) {
+                until = Some(place);
                 break;
             }
         }
@@ -250,11 +291,20 @@ impl Live {
         };
         // Where it cannot be read, what is known here is what is known.
         let kept = self.0.keep.list(&selection, None, PART).await;
-        for one in kept.unwrap_or_default() {
+        for one in kept.map(|part| part.known).unwrap_or_default() {
             let is_here = known.iter().any(|here| here.id == one.id);
             if !is_here {
                 known.push(one);
             }
         }
     }
+}
+
+/// What to say of the place up to which was read: what comes after it, and maybe a little before, is not among what was found.
+fn told(end: &Place, found: &[Known]) -> Place {
+    let places = found.iter().map(Known::place);
+    let last = places
+        .filter(|place| place >= end && place.0 == end.0)
+        .min();
+    last.unwrap_or_else(|| (end.0.saturating_add(1), String::new()))
 }

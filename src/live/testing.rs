@@ -2,12 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
 
-use super::keep::{Away, Keep, Record, Stage, Standing};
+use super::keep::{Away, Intended, Keep, Part, Record, Stage, Standing};
 use super::{Begun, Key, Keys, Known, Outcome, Place, Print, Selection};
 use crate::domain::{OperationId, SourceName};
+
+/// The vendor's id of an operation that nobody can read.
+pub(crate) const UNREADABLE: &str = "unreadable";
 
 /// What several processes share.
 #[derive(Default)]
@@ -31,6 +35,9 @@ struct Claim {
     answer: Option<Outcome>,
 }
 
+/// What a key is for, and what it came to.
+type Unasked = (Print, Option<Outcome>);
+
 /// One process.
 #[derive(Clone)]
 pub(crate) struct Process {
@@ -38,6 +45,14 @@ pub(crate) struct Process {
     owner: usize,
     /// Whether everything fails.
     pub(crate) is_away: Arc<Mutex<bool>>,
+    /// How many words are refused though the rest goes well.
+    pub(crate) refuses: Arc<Mutex<usize>>,
+    /// How long it takes to keep what is new of an operation.
+    pub(crate) slow: Arc<Mutex<Duration>>,
+    /// How often it said that it is alive.
+    pub(crate) beats: Arc<Mutex<usize>>,
+    /// Keys that were begun while everything failed, and what they came to.
+    unasked: Arc<Mutex<HashMap<Key, Unasked>>>,
 }
 
 impl Process {
@@ -48,6 +63,10 @@ impl Process {
             table: Arc::clone(table),
             owner,
             is_away: Arc::default(),
+            refuses: Arc::default(),
+            slow: Arc::default(),
+            beats: Arc::default(),
+            unasked: Arc::default(),
         }
     }
 
@@ -65,6 +84,16 @@ impl Process {
             return Err(Away);
         }
         Ok(self.table())
+    }
+
+    /// The same, for words of writes.
+    fn heard(&self) -> Result<MutexGuard<'_, Table>, Away> {
+        let mut refuses = self.refuses.lock().unwrap();
+        if *refuses > 0 {
+            *refuses -= 1;
+            return Err(Away);
+        }
+        self.reached()
     }
 
     fn put_into(&self, table: &mut Table, record: &Record, is_settled: bool) {
@@ -114,30 +143,55 @@ fn found(table: &Table, id: &OperationId) -> Option<Record> {
 }
 
 impl Keep for Process {
-    fn intend<'a>(
-        &'a self,
-        intent: &'a Record,
-        key: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<bool, Away>> {
-        now(self.reached().map(|mut table| {
-            if let Some(key) = key {
-                let claim = table.claims.get_mut(key);
-                match claim.filter(|claim| claim.owner == self.owner && claim.answer.is_none()) {
-                    Some(claim) => claim.asked = true,
-                    None => return false,
-                }
-            }
-            self.put_into(&mut table, intent, false);
-            let row = table.rows.get_mut(&intent.known.id).unwrap();
-            row.key = key.cloned();
-            true
-        }))
+    fn intend<'a>(&'a self, intent: &'a Record, key: Option<&'a Key>) -> BoxFuture<'a, Intended> {
+        let is_away = *self.is_away.lock().unwrap();
+        let mut table = self.table();
+        let claim = key.and_then(|key| table.claims.get(key));
+        let is_own = |claim: &Claim| claim.owner == self.owner && claim.answer.is_none();
+        if is_away {
+            return now(match claim.filter(|claim| is_own(claim)) {
+                Some(_) => Intended::Unsafe,
+                None => Intended::Away { may_be_kept: false },
+            });
+        }
+        if claim.is_some_and(|claim| !is_own(claim)) {
+            return now(Intended::Taken);
+        }
+        let is_sent = |row: &Row| {
+            row.owner != self.owner
+                && table.alive.contains(&row.owner)
+                && !row.record.is_shown
+                && !row.record.known.operation.done
+                && row.record.subject() == intent.subject()
+        };
+        if table.rows.values().any(is_sent) {
+            return now(Intended::Busy);
+        }
+        if let Some(key) = key {
+            let unasked = self.unasked.lock().unwrap();
+            let print = unasked.get(key).map(|unasked| unasked.0);
+            let claim = table.claims.entry(key.clone()).or_insert(Claim {
+                print: print.unwrap_or_default(),
+                owner: self.owner,
+                asked: true,
+                answer: None,
+            });
+            claim.asked = true;
+        }
+        self.put_into(&mut table, intent, false);
+        let row = table.rows.get_mut(&intent.known.id).unwrap();
+        row.key = key.cloned();
+        now(Intended::Kept)
     }
 
     fn put<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<(), Away>> {
-        now(self
-            .reached()
-            .map(|mut table| self.put_into(&mut table, record, false)))
+        let slow = *self.slow.lock().unwrap();
+        Box::pin(async move {
+            tokio::time::sleep(slow).await;
+            let mut table = self.heard()?;
+            self.put_into(&mut table, record, false);
+            Ok(())
+        })
     }
 
     fn settle<'a>(
@@ -145,7 +199,7 @@ impl Keep for Process {
         intent: &'a OperationId,
         record: &'a Record,
     ) -> BoxFuture<'a, Result<(), Away>> {
-        now(self.reached().map(|mut table| {
+        now(self.heard().map(|mut table| {
             self.put_into(&mut table, record, true);
             if *intent != record.known.id
                 && let Some(row) = table.rows.get_mut(intent)
@@ -158,7 +212,7 @@ impl Keep for Process {
     }
 
     fn withdraw<'a>(&'a self, intent: &'a OperationId) -> BoxFuture<'a, Result<(), Away>> {
-        now(self.reached().map(|mut table| {
+        now(self.heard().map(|mut table| {
             let row = table.rows.remove(intent);
             if let Some(key) = row.and_then(|row| row.key)
                 && let Some(claim) = table.claims.get_mut(&key)
@@ -177,7 +231,7 @@ impl Keep for Process {
         selection: &'a Selection,
         after: Option<&'a Place>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Known>, Away>> {
+    ) -> BoxFuture<'a, Result<Part, Away>> {
         now(self.reached().map(|table| {
             let wanted = Selection {
                 states: Vec::new(),
@@ -192,13 +246,34 @@ impl Keep for Process {
             for known in &mut found {
                 known.durable = true;
             }
-            found
+            let last = found.last().filter(|_| found.len() == most);
+            let until = last.map(Known::place);
+            // Some cannot be read by anybody.
+            found.retain(|known| known.operation.native_id != UNREADABLE);
+            Part {
+                known: found,
+                until,
+            }
         }))
     }
 
     fn beat(&self) -> BoxFuture<'_, Result<(), Away>> {
         now(self.reached().map(|mut table| {
+            *self.beats.lock().unwrap() += 1;
             table.alive.insert(self.owner);
+        }))
+    }
+
+    fn catch_up(&self) -> BoxFuture<'_, Result<(), Away>> {
+        now(self.reached().map(|mut table| {
+            for (key, (print, answer)) in self.unasked.lock().unwrap().drain() {
+                table.claims.entry(key).or_insert(Claim {
+                    print,
+                    owner: self.owner,
+                    asked: true,
+                    answer,
+                });
+            }
         }))
     }
 
@@ -226,7 +301,7 @@ impl Keep for Process {
     }
 
     fn abandon<'a>(&'a self, id: &'a OperationId) -> BoxFuture<'a, Result<(), Away>> {
-        now(self.reached().map(|mut table| {
+        now(self.heard().map(|mut table| {
             if let Some(row) = table.rows.get_mut(id) {
                 row.owner = usize::MAX;
             }
@@ -248,6 +323,18 @@ impl Keep for Process {
 
 impl Keys for Process {
     fn begin(&self, key: Key, print: Print) -> BoxFuture<'_, Begun> {
+        if *self.is_away.lock().unwrap() {
+            let mut unasked = self.unasked.lock().unwrap();
+            return now(match unasked.get(&key) {
+                None => {
+                    unasked.insert(key, (print, None));
+                    Begun::New
+                }
+                Some((other, _)) if *other != print => Begun::OtherRequest,
+                Some((_, None)) => Begun::Running,
+                Some((_, Some(answer))) => Begun::Ended(answer.clone()),
+            });
+        }
         let mut table = self.table();
         let Some(claim) = table.claims.get(&key) else {
             let claim = Claim {
@@ -287,11 +374,19 @@ impl Keys for Process {
     }
 
     fn end(&self, key: Key, outcome: Option<Outcome>) -> BoxFuture<'_, ()> {
+        let mut unasked = self.unasked.lock().unwrap();
+        if outcome.is_none() {
+            unasked.remove(&key);
+        } else if let Some(unasked) = unasked.get_mut(&key) {
+            unasked.1.clone_from(&outcome);
+        }
         let mut table = self.table();
+        let is_own = |claim: &Claim| claim.owner == self.owner && claim.answer.is_none();
         match outcome {
-            None => {
+            None if table.claims.get(&key).is_some_and(is_own) => {
                 table.claims.remove(&key);
             }
+            None => {}
             Some(outcome) => {
                 if let Some(claim) = table.claims.get_mut(&key) {
                     claim.answer.get_or_insert(outcome);

@@ -91,6 +91,12 @@ pub enum WriteFailure {
     /// Another write of this cluster is running.
     #[error("another write is running")]
     Busy,
+    /// Its key belongs to another request by now, whose answer is this one's as well. Nothing was sent.
+    #[error("the key is taken")]
+    Taken,
+    /// That something is sent under its key cannot be kept, so that nothing was.
+    #[error("its key cannot be kept")]
+    Unkept,
     /// The cluster is no longer as it was wanted to be.
     #[error("the cluster has changed since")]
     Changed,
@@ -161,7 +167,7 @@ impl Write {
     }
 
     /// What no second write may touch meanwhile. A slash is in no id, so no cluster has the name of one to be.
-    fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> String {
         match self {
             // Who makes one in another project must not be told of this one.
             Self::Create { source, spec, .. } => {
@@ -248,8 +254,7 @@ impl Live {
             mark: self.0.book.mark(),
             earlier: (self.0.book).earlier(write.target().map(|target| &target.id)),
         };
-        let intent = self.intend(connected, &write, &since, key).await;
-        let mut intent = intent.map_err(WriteFailure::Refused)?;
+        let mut intent = self.intend(connected, &write, &since, key).await?;
         let native_id = intent.as_ref().map(|intent| intent.native_id.clone());
         let sent = Sent {
             connected,

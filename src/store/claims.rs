@@ -2,26 +2,56 @@
 //!
 //! Kept are hashes of keys and requests, and the answer as it was given. What a process that is no more had taken is freed where
 //! nothing was sent, and answered by what came of it where something may have been.
+//!
+//! # What holds
+//!
+//! A claim says whether its write was `asked`: whether its intent is kept, in one transaction with that word. So of two gateways
+//! over one store that are given the same key, at once or after each other, one sends the write, and whoever dies where leaves this:
+//!
+//! | dies | is kept | the other one |
+//! | --- | --- | --- |
+//! | before the claim is kept | nothing | takes the key and sends |
+//! | before the intent is kept | a claim, not asked | takes the claim over once the dead one's time is over, and sends: nothing was |
+//! | before the vendor answers, or before its yes is kept | an intent | refuses as running until somebody has looked at the vendor, then tells what was found; never sends |
+//! | after the yes is kept | an accepted intent | the same, and goes on from the vendor's yes |
+//! | after what came of it is kept | a settled operation | makes the answer from it |
+//! | after the answer is kept | the answer | gives it |
+//! | after a refusal is withdrawn | a claim, not asked | takes the claim over, and sends: nothing was carried out |
+//!
+//! A gateway that is not dead but slow has lost its claim by the time its intent would be kept, and sends nothing.
+//!
+//! A store that does not answer is asked twice, with a rest between. Where it is away for longer, two things differ:
+//!
+//! - It has no claim of this process for sure: the write is sent from memory, and what is answered is kept once that can be done. Who
+//!   shows the key to another gateway meanwhile, or after a death, is not recognised. This is the price of acting in an outage.
+//! - It has one, or may have one since it was lost sight of while that was written: then the intent has to be kept as well, or
+//!   nothing is sent. A claim that is not asked promises to others that they may send. The caller is told to ask again, which is
+//!   better than a claim that is asked from the start: that would leave a key of which nobody ever knows whenever a
+//!   process dies before it has sent anything.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::StoreError;
 use super::open::Store;
 use super::operations::find;
-use super::owned::{Mark, Owned};
-use super::pool::Value;
+use super::owned::{Hold, Mark, Owned, Taken, Word};
+use super::pool::{Transaction, Value};
 use crate::live::{Begun, Key, Keys, Outcome, Print, Stage};
 
 /// How long an answer is kept.
 pub(super) const CLAIMED: Duration = Duration::from_hours(24);
 
-/// Takes a key that nobody has, or that is old.
-const CLAIM: &str = "INSERT INTO claim (key, print, since, owner, asked) SELECT $1, $2, ms, $3, 0 FROM live_clock WHERE true \
-    ON CONFLICT (key) DO UPDATE SET print = excluded.print, since = excluded.since, owner = excluded.owner, asked = 0, answer = NULL \
-    WHERE claim.since < excluded.since - $4";
+/// Takes a key that nobody has, that is old, or that its owner has and never used.
+const CLAIM: &str = "INSERT INTO claim (key, print, since, owner, asked) SELECT $1, $2, ms, $3, $4 FROM live_clock WHERE true \
+    ON CONFLICT (key) DO UPDATE SET print = excluded.print, since = excluded.since, owner = excluded.owner, asked = excluded.asked, \
+    answer = NULL WHERE claim.since < excluded.since - $5 \
+    OR (claim.owner = excluded.owner AND claim.asked = 0 AND claim.answer IS NULL)";
 /// What was sent under a key when it was last taken is nothing to who takes it now.
 const UNTIE: &str = "UPDATE operation SET claim = NULL WHERE claim = $1";
 const FIND: &str = "SELECT print, owner, asked, answer, \
@@ -31,8 +61,9 @@ const LEFT: &str = "SELECT id FROM operation WHERE claim = $1";
 /// Takes a key over from one who is no more; where something was sent under it by then, that is looked at first.
 const TAKE_OVER: &str =
     "UPDATE claim SET owner = $1 WHERE key = $2 AND owner = $3 AND asked = $4 AND answer IS NULL";
-const ANSWER: &str =
-    "UPDATE claim SET answer = $1 WHERE key = $2 AND owner = $3 AND answer IS NULL";
+/// Keeps an answer, also one to what was sent while the key could not be taken.
+const ANSWER: &str = "INSERT INTO claim (key, print, since, owner, asked, answer) SELECT $1, $2, ms, $3, 1, $4 FROM live_clock WHERE true \
+    ON CONFLICT (key) DO UPDATE SET answer = excluded.answer WHERE claim.owner = excluded.owner AND claim.answer IS NULL";
 const FREE: &str = "DELETE FROM claim WHERE key = $1 AND owner = $2 AND answer IS NULL";
 
 type Row = (Vec<u8>, String, i64, Option<String>, i64);
@@ -76,22 +107,41 @@ fn read(text: &str) -> Option<Outcome> {
     })
 }
 
+/// Takes a key; says whether it is its owner's now. `asked` where something is sent under it from now on.
+pub(super) async fn claim(
+    transaction: &mut Transaction,
+    owner: &str,
+    mark: Mark,
+    print: Print,
+    asked: bool,
+) -> Result<bool, StoreError> {
+    let key = || Value::Bytes(Some(mark.to_vec()));
+    let values = vec![
+        key(),
+        Value::Bytes(Some(print.to_vec())),
+        Value::text(owner),
+        Value::Number(Some(i64::from(asked))),
+        Value::count(CLAIMED.as_millis()),
+    ];
+    if transaction.execute(CLAIM, values).await? == 0 {
+        return Ok(false);
+    }
+    transaction.execute(UNTIE, vec![key()]).await?;
+    Ok(true)
+}
+
+/// Takes a key, or says what it is taken for; `told` once it may be this process's whether or not it is heard of again.
 async fn begin(
     store: &Store,
     owner: String,
     mark: Mark,
     print: Print,
+    told: &AtomicBool,
 ) -> Result<Begun, StoreError> {
     let key = || Value::Bytes(Some(mark.to_vec()));
     let mut transaction = store.pool.begin_shared().await?;
-    let values = vec![
-        key(),
-        Value::Bytes(Some(print.to_vec())),
-        Value::text(owner.clone()),
-        Value::count(CLAIMED.as_millis()),
-    ];
-    if transaction.execute(CLAIM, values).await? == 1 {
-        transaction.execute(UNTIE, vec![key()]).await?;
+    if claim(&mut transaction, &owner, mark, print, false).await? {
+        told.store(true, Ordering::Relaxed);
         transaction.commit().await?;
         return Ok(Begun::New);
     }
@@ -130,6 +180,7 @@ async fn begin(
         Value::text(holder),
         Value::Number(Some(asked)),
     ];
+    told.store(true, Ordering::Relaxed);
     if store.pool.execute_shared(TAKE_OVER, values).await? == 0 {
         return Ok(Begun::Running);
     }
@@ -137,27 +188,50 @@ async fn begin(
 }
 
 impl Owned {
-    /// Keeps an answer under a key that this process has, or frees the key.
-    pub(super) async fn answer(&self, mark: Mark, answer: Option<String>) -> Option<()> {
-        let (owner, key) = (self.owner.clone(), Value::Bytes(Some(mark.to_vec())));
-        self.with(|store| {
-            Box::pin(async move {
-                match answer {
-                    Some(answer) => {
-                        let values = vec![Value::text(answer), key, Value::text(owner)];
-                        store.pool.execute_shared(ANSWER, values).await
-                    }
-                    None => {
-                        store
-                            .pool
-                            .execute(FREE, vec![key, Value::text(owner)])
-                            .await
-                    }
-                }
+    /// Keeps what became of a key that this process has.
+    pub(super) async fn answer(&self, mark: Mark, word: Word) -> Option<()> {
+        let key = Value::Bytes(Some(mark.to_vec()));
+        let owner = Value::text(self.owner.clone());
+        let (sql, values) = match word.answer {
+            Some(answer) => {
+                let print = Value::Bytes(Some(word.print.to_vec()));
+                (ANSWER, vec![key, print, owner, Value::text(answer)])
+            }
+            None => (FREE, vec![key, owner]),
+        };
+        self.with(|store| Box::pin(async move { store.pool.execute_shared(sql, values).await }))
+            .await
+            .map(|_| ())
+    }
+
+    /// Takes a key in the store, or says what it is taken for there; `None` where it cannot be asked.
+    async fn begin_kept(&self, mark: Mark, print: Print) -> Option<Begun> {
+        // What an earlier request has left undone under the key is done first.
+        let mut is_free = self.tell(&mark).await;
+        if !is_free {
+            self.rested().await;
+            is_free = self.tell(&mark).await;
+        }
+        let hold = if is_free { Hold::No } else { Hold::Perhaps };
+        self.take(mark, Taken { print, hold });
+        if !is_free {
+            return None;
+        }
+        self.live().await?;
+        let told = Arc::new(AtomicBool::new(false));
+        let begun = self
+            .surely(|store| {
+                let (owner, told) = (self.owner.clone(), Arc::clone(&told));
+                Box::pin(async move { begin(store, owner, mark, print, &told).await })
             })
-        })
-        .await
-        .map(|_| ())
+            .await;
+        let hold = match &begun {
+            Some(Begun::New | Begun::Left(_)) => Hold::Yes,
+            None if told.load(Ordering::Relaxed) => Hold::Perhaps,
+            Some(_) | None => Hold::No,
+        };
+        self.take(mark, Taken { print, hold });
+        begun
     }
 }
 
@@ -168,27 +242,16 @@ impl Keys for Owned {
             if here != Begun::New {
                 return here;
             }
-            let (owner, mark) = (self.owner.clone(), mark(&key));
-            let alive = self.live().await;
-            let asked = match alive {
-                Some(()) => {
-                    self.with(|store| Box::pin(begin(store, owner, mark, print)))
-                        .await
-                }
-                None => None,
-            };
-            if matches!(asked, Some(Begun::New | Begun::Left(_))) {
-                self.claim(mark, true);
-            }
+            let mark = mark(&key);
             // Without the store this process answers for its own keys alone.
-            let begun = asked.unwrap_or(Begun::New);
-            match &begun {
-                Begun::New | Begun::Left(_) => {}
-                Begun::Ended(outcome) => self.memory.end(key, Some(outcome.clone())).await,
-                Begun::Running | Begun::OtherRequest | Begun::Full => {
-                    self.memory.end(key, None).await;
-                }
-            }
+            let begun = self.begin_kept(mark, print).await.unwrap_or(Begun::New);
+            let met = match &begun {
+                Begun::New | Begun::Left(_) => return begun,
+                Begun::Ended(outcome) => Some(outcome.clone()),
+                Begun::Running | Begun::OtherRequest | Begun::Full => None,
+            };
+            self.let_go(&mark);
+            self.memory.end(key, met).await;
             begun
         })
     }
@@ -197,11 +260,26 @@ impl Keys for Owned {
         Box::pin(async move {
             let mark = mark(&key);
             let answer = outcome.as_ref().and_then(write);
-            self.memory.end(key, outcome).await;
-            let must_be_kept = self.has_claimed(&mark);
-            self.claim(mark, false);
-            if self.answer(mark, answer.clone()).await.is_none() && must_be_kept {
-                self.wait(mark, answer);
+            // What cannot be written is made again from its operation by whoever asks elsewhere.
+            let is_told = answer.is_some() || outcome.is_none();
+            let taken = self.let_go(&mark);
+            if let Some(Taken { print, hold }) = taken
+                && is_told
+                && (answer.is_some() || hold != Hold::No)
+            {
+                let word = Word { print, answer };
+                // It waits before anybody here can begin anew.
+                let waits = self.wait(mark, word.clone());
+                self.memory.end(key, outcome).await;
+                if waits {
+                    self.tell(&mark).await;
+                } else if self.answer(mark, word).await.is_none() {
+                    warn!(
+                        "too many answers wait for the store; one is known to this process alone"
+                    );
+                }
+            } else {
+                self.memory.end(key, outcome).await;
             }
         })
     }

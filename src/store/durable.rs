@@ -1,6 +1,7 @@
 //! A store that may be away, and is opened again where it is.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(super) struct Durable {
     store: Mutex<Option<Arc<Store>>>,
     /// The same, for who must not wait for a commit.
     open: ArcSwapOption<Store>,
+    is_closed: AtomicBool,
 }
 
 /// How a store was found at the start.
@@ -70,6 +72,7 @@ impl Durable {
             sources: OnceLock::new(),
             store: Mutex::new(None),
             open: ArcSwapOption::empty(),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -97,6 +100,16 @@ impl Durable {
         self.open.store(Some(Arc::clone(&store)));
         info!("the store is open");
         Ok(store)
+    }
+
+    /// The store; one that was in use and is away is opened, as the next commit would do.
+    pub(super) async fn reach(&self) -> Result<Arc<Store>, StoreError> {
+        // What was not read back yet, or is given up, is opened by nobody who only passes by.
+        let is_begun = self.settings.shared.is_some() || self.sources.get().is_some();
+        if !is_begun || self.is_closed.load(Ordering::Relaxed) {
+            return self.store();
+        }
+        self.connect().await
     }
 
     /// Has a store that failed be opened anew by whoever needs it next.
@@ -219,6 +232,7 @@ impl Durable {
 
     /// Lets go of the store.
     pub(super) async fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
         let mut place = self.store.lock().await;
         if let Some(store) = self.take(&mut place) {
             store.close().await;

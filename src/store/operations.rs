@@ -1,21 +1,30 @@
 //! Operations in a store: written before a vendor is asked, and followed by one gateway at a time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tracing::warn;
 
 use super::StoreError;
-use super::claims::mark;
+use super::claims::{claim, mark};
 use super::open::Store;
-use super::owned::Owned;
-use super::pool::Value;
+use super::owned::{Hold, Mark, Owned, Taken};
+use super::pool::{Transaction, Value};
 use crate::domain::{ClusterId, OperationId, SourceName};
-use crate::live::{Away, Keep, Key, Known, Place, Record, Selection, Standing};
+use crate::live::{Away, Intended, Keep, Key, Part, Place, Record, Selection, Standing};
 
 /// Operations that are looked through for one to adopt.
 const LOOKED_THROUGH: i64 = 200;
 
-const ASKED: &str = "UPDATE claim SET asked = 1 WHERE key = $1 AND owner = $2 AND answer IS NULL";
+/// Whether an intent is kept that was not heard of again.
+const IS_KEPT: &str = "SELECT done FROM operation WHERE id = $1 AND owner = $2";
+/// Writes that others are sending to the same cluster, or creations that they are sending to the same source. What a vendor works
+/// on is no longer being sent: then lists show it, or it has ended.
+const SENDING: &str = "SELECT body, created FROM operation WHERE done = 0 AND shown = 0 AND source = $1 \
+    AND cluster IS NOT DISTINCT FROM CAST($2 AS TEXT) AND owner IN \
+    (SELECT live_owner.id FROM live_owner, live_clock WHERE live_owner.until > live_clock.ms AND live_owner.id <> $3)";
 const NOT_ASKED: &str = "UPDATE claim SET asked = 0 WHERE answer IS NULL AND key IN \
     (SELECT claim FROM operation WHERE id = $1 AND done = 0)";
 const INTENT: &str = "INSERT INTO operation (id, source, cluster, created, at, done, shown, owner, body, claim) \
@@ -31,7 +40,7 @@ const SETTLED: &str = "INSERT INTO operation (id, source, cluster, created, at, 
 const BECAME: &str = "UPDATE operation SET became = $2, done = 1, shown = 0 WHERE id = $1";
 const WITHDRAWN: &str = "DELETE FROM operation WHERE id = $1 AND done = 0";
 const FIND: &str = "SELECT body, created, shown, became FROM operation WHERE id = $1";
-const LIST: &str = "SELECT body, created FROM operation WHERE shown = 1 \
+const LIST: &str = "SELECT body, created, id FROM operation WHERE shown = 1 \
     AND (CAST($1 AS TEXT) IS NULL OR source = $1) AND (CAST($2 AS TEXT) IS NULL OR cluster = $2) \
     AND (created < $3 OR (created = $3 AND id < $4)) ORDER BY created DESC, id DESC LIMIT $5";
 const LEFT: &str = "SELECT id, source, owner FROM operation WHERE done = 0 AND owner <> $1 AND NOT EXISTS \
@@ -99,8 +108,73 @@ pub(super) async fn find(store: &Store, id: &str) -> Result<Option<Record>, Stor
     Ok(None)
 }
 
+/// A write that is about to be sent, and what must be so for that.
+#[derive(Clone)]
+struct Intending {
+    owner: String,
+    id: String,
+    source: String,
+    cluster: Option<String>,
+    /// What no second write may touch meanwhile; none where nobody else can have the store.
+    subject: Option<String>,
+    claim: Option<(Mark, Taken)>,
+    values: Vec<Value>,
+    /// Set once it may be kept whether or not it is heard of again.
+    told: Arc<AtomicBool>,
+}
+
+impl Intending {
+    async fn keep(self, store: &Store) -> Result<Intended, StoreError> {
+        let mut transaction = store.pool.begin_shared().await?;
+        if self.told.load(Ordering::Relaxed) {
+            let values = vec![
+                Value::text(self.id.clone()),
+                Value::text(self.owner.clone()),
+            ];
+            let kept: Vec<(i64,)> = transaction.fetch(IS_KEPT, values).await?;
+            if !kept.is_empty() {
+                return Ok(Intended::Kept);
+            }
+        }
+        if self.is_being_written(&mut transaction).await? {
+            return Ok(Intended::Busy);
+        }
+        if let Some((mark, taken)) = self.claim
+            && !claim(&mut transaction, &self.owner, mark, taken.print, true).await?
+        {
+            return Ok(Intended::Taken);
+        }
+        transaction.execute(INTENT, self.values).await?;
+        self.told.store(true, Ordering::Relaxed);
+        transaction.commit().await?;
+        Ok(Intended::Kept)
+    }
+
+    /// Whether somebody else is sending a write of the same thing. Until the transaction ends nobody else finds that nobody is.
+    async fn is_being_written(&self, transaction: &mut Transaction) -> Result<bool, StoreError> {
+        let Some(subject) = &self.subject else {
+            return Ok(false);
+        };
+        let hash = blake3::hash(subject.as_bytes());
+        let turn = hash.as_bytes().first_chunk();
+        let turn = turn.map(|part| i64::from_le_bytes(*part));
+        // Who has it is about to send, and is not waited for: it may have been stopped.
+        if !transaction.turn(turn.unwrap_or_default()).await? {
+            return Ok(true);
+        }
+        let values = vec![
+            Value::text(self.source.clone()),
+            Value::Text(self.cluster.clone()),
+            Value::text(self.owner.clone()),
+        ];
+        let others: Vec<(String, i64)> = transaction.fetch(SENDING, values).await?;
+        let mut others = others.iter().filter_map(|row| read(&row.0, row.1, false));
+        Ok(others.any(|other| other.subject().as_ref() == Some(subject)))
+    }
+}
+
 impl Owned {
-    async fn take(&self, sources: &[SourceName], most: usize) -> Option<Vec<Record>> {
+    async fn take_over(&self, sources: &[SourceName], most: usize) -> Option<Vec<Record>> {
         let owner = self.owner.clone();
         let sources = sources.to_vec();
         self.with(move |store| {
@@ -130,38 +204,49 @@ impl Owned {
 }
 
 impl Keep for Owned {
-    fn intend<'a>(
-        &'a self,
-        intent: &'a Record,
-        key: Option<&'a Key>,
-    ) -> BoxFuture<'a, Result<bool, Away>> {
+    fn intend<'a>(&'a self, intent: &'a Record, key: Option<&'a Key>) -> BoxFuture<'a, Intended> {
         Box::pin(async move {
-            self.live().await.ok_or(Away)?;
-            let body = serde_json::to_string(intent).map_err(|_| Away)?;
+            let mark = key.map(mark);
+            let taken = mark.and_then(|mark| self.taken(&mark));
+            let claim = mark.zip(taken);
+            // What is not asked yet, as far as others know, must not be sent without their knowing.
+            let away = |may_be_kept: bool| match claim {
+                Some((_, taken)) if taken.hold != Hold::No => Intended::Unsafe,
+                _ => Intended::Away { may_be_kept },
+            };
+            if let Some(mark) = &mark
+                && !self.tell(mark).await
+            {
+                return Intended::Unsafe;
+            }
+            let body = serde_json::to_string(intent);
+            let (Ok(body), Some(())) = (body, self.live().await) else {
+                return away(false);
+            };
             let mut values = values(intent, &self.owner, body);
-            let claimed = key.map(mark);
-            let must_be_ours = claimed.is_some_and(|mark| self.has_claimed(&mark));
-            let claimed = claimed.map(|mark| (mark, Value::text(self.owner.clone())));
-            let mark = claimed.as_ref().map(|(mark, _)| mark.to_vec());
-            values.push(Value::Bytes(mark));
-            self.with(|store| {
-                Box::pin(async move {
-                    let mut transaction = store.pool.begin_shared().await?;
-                    if let Some((mark, owner)) = claimed {
-                        let values = vec![Value::Bytes(Some(mark.to_vec())), owner];
-                        // Where the store did not answer in time it may have given the key, or not.
-                        let is_ours = transaction.execute(ASKED, values).await? > 0;
-                        if must_be_ours && !is_ours {
-                            return Ok(false);
-                        }
-                    }
-                    transaction.execute(INTENT, values).await?;
-                    transaction.commit().await?;
-                    Ok(true)
-                })
-            })
-            .await
-            .ok_or(Away)
+            values.push(Value::Bytes(mark.map(|mark| mark.to_vec())));
+            let told = Arc::new(AtomicBool::new(false));
+            let intending = Intending {
+                owner: self.owner.clone(),
+                id: intent.known.id.as_str().to_owned(),
+                source: intent.known.source.as_str().to_owned(),
+                cluster: (intent.known.cluster.as_ref()).map(|id| id.as_str().to_owned()),
+                subject: intent.subject().filter(|_| !self.is_alone),
+                claim,
+                values,
+                told: Arc::clone(&told),
+            };
+            let intended = self
+                .surely(|store| Box::pin(intending.clone().keep(store)))
+                .await;
+            let may_be_kept = told.load(Ordering::Relaxed);
+            if let Some((mark, taken)) = claim
+                && (intended == Some(Intended::Kept) || may_be_kept)
+            {
+                let hold = Hold::Yes;
+                self.take(mark, Taken { hold, ..taken });
+            }
+            intended.unwrap_or_else(|| away(may_be_kept))
         })
     }
 
@@ -224,9 +309,12 @@ impl Keep for Owned {
     fn find<'a>(&'a self, id: &'a OperationId) -> BoxFuture<'a, Result<Option<Record>, Away>> {
         Box::pin(async move {
             let id = id.as_str().to_owned();
-            self.with(|store| Box::pin(async move { find(store, &id).await }))
-                .await
-                .ok_or(Away)
+            self.surely(|store| {
+                let id = id.clone();
+                Box::pin(async move { find(store, &id).await })
+            })
+            .await
+            .ok_or(Away)
         })
     }
 
@@ -235,7 +323,7 @@ impl Keep for Owned {
         selection: &'a Selection,
         after: Option<&'a Place>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<Known>, Away>> {
+    ) -> BoxFuture<'a, Result<Part, Away>> {
         Box::pin(async move {
             let text = |text: Option<&str>| Value::Text(text.map(str::to_owned));
             let (created, id) = after.map_or((i64::MAX, ""), |(at, id)| (*at, id.as_str()));
@@ -246,12 +334,16 @@ impl Keep for Owned {
                 Value::text(id),
                 Value::count(most),
             ];
-            let rows: Vec<(String, i64)> = self
-                .with(|store| Box::pin(async move { store.reads.fetch(LIST, values).await }))
+            let rows: Vec<(String, i64, String)> = self
+                .surely(|store| Box::pin(store.reads.fetch(LIST, values.clone())))
                 .await
                 .ok_or(Away)?;
             let records = rows.iter().filter_map(|row| read(&row.0, row.1, true));
-            Ok(records.map(|record| record.known).collect())
+            let known = records.map(|record| record.known).collect();
+            // Also where the last one is none that anybody can read.
+            let last = rows.last().filter(|_| rows.len() == most);
+            let until = last.map(|row| (row.1, row.2.clone()));
+            Ok(Part { known, until })
         })
     }
 
@@ -259,12 +351,16 @@ impl Keep for Owned {
         Box::pin(async move { self.say_alive().await.ok_or(Away) })
     }
 
+    fn catch_up(&self) -> BoxFuture<'_, Result<(), Away>> {
+        Box::pin(async move { self.tell_all().await.ok_or(Away) })
+    }
+
     fn adopt<'a>(
         &'a self,
         sources: &'a [SourceName],
         most: usize,
     ) -> BoxFuture<'a, Result<Vec<Record>, Away>> {
-        Box::pin(async move { self.take(sources, most).await.ok_or(Away) })
+        Box::pin(async move { self.take_over(sources, most).await.ok_or(Away) })
     }
 
     fn abandon<'a>(&'a self, id: &'a OperationId) -> BoxFuture<'a, Result<(), Away>> {

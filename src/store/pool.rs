@@ -198,6 +198,20 @@ impl Transaction {
         })
     }
 
+    /// Takes a turn until the end of the transaction; says whether nobody else has it, on a server: who writes a file is alone.
+    pub(super) async fn turn(&mut self, of: i64) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(true),
+            Self::Postgres(transaction) => {
+                let taken: (bool,) = sqlx::query_as("SELECT pg_try_advisory_xact_lock($1)")
+                    .bind(of)
+                    .fetch_one(&mut **transaction)
+                    .await?;
+                Ok(taken.0)
+            }
+        }
+    }
+
     /// Reads rows, also those that a statement gives back.
     pub(super) async fn fetch<T>(
         &mut self,

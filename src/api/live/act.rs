@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::access::Principal;
 use crate::domain::{ClusterId, ClusterPatch, Kind, OperationKind, SourceName};
 use crate::inventory::View;
-use crate::live::{Done, Finished, Key, Write, WriteFailure};
+use crate::live::{Done, Ending, Finished, Key, Write, WriteFailure};
 use crate::provider::Capability;
 
 use super::super::clusters::X_INVENTORY_GENERATION;
@@ -95,12 +95,12 @@ pub(super) async fn carry_out(
         match act(&given, &parts, asked, under.as_ref()).await {
             Ok(finished) => finished,
             // What is refused before a write is sent does not bind its key.
-            Err(problem) => keys::refusal(&problem, false),
+            Err(problem) => keys::refusal(&problem, Ending::Free),
         }
     });
     // What broke in the middle of a write must not be tried again under its key.
     let work = AssertUnwindSafe(work).catch_unwind().map(move |finished| {
-        let broken = || keys::refusal(&Problem::new(Code::Internal), true);
+        let broken = || keys::refusal(&Problem::new(Code::Internal), Ending::Final);
         let mut finished = finished.unwrap_or_else(|_| broken());
         finished.outcome.reach = reach;
         finished
@@ -275,7 +275,7 @@ fn finish(
         Ok(done) => done,
         Err(failed) => {
             let problem = failure::of_write(&failed, source, provider);
-            return keys::refusal(&problem, failure::is_final(&failed));
+            return keys::refusal(&problem, failure::ending(&failed));
         }
     };
     let mut headers = vec![(CACHE_CONTROL.to_string(), respond::NO_STORE.to_owned())];
@@ -321,7 +321,7 @@ fn finish(
         Ok(body) => keys::success(status, headers, body),
         Err(error) => {
             tracing::error!(%error, "the answer to a write could not be written");
-            keys::refusal(&Problem::new(Code::Internal), true)
+            keys::refusal(&Problem::new(Code::Internal), Ending::Final)
         }
     }
 }

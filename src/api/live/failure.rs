@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{Kind, SourceName};
-use crate::live::{Failure, WriteFailure};
+use crate::live::{Ending, Failure, WriteFailure};
 use crate::provider::{ErrorKind, ProviderError};
 use crate::upstream::FailureKind;
 
@@ -11,7 +11,7 @@ use super::super::code::Code;
 use super::super::problem::{Problem, status_of};
 
 /// When to ask again where nobody says.
-const SHORTLY: Duration = Duration::from_secs(2);
+pub(super) const SHORTLY: Duration = Duration::from_secs(2);
 
 const TIMEOUT: ErrorKind = ErrorKind::Call(FailureKind::Timeout);
 
@@ -99,6 +99,10 @@ pub(super) fn of_write(failure: &WriteFailure, source: &SourceName, provider: &K
         WriteFailure::Busy => Problem::new(Code::ClusterBusy)
             .with_retry_after(SHORTLY)
             .with_source(source, provider),
+        WriteFailure::Taken => Problem::new(Code::IdempotencyInProgress).with_retry_after(SHORTLY),
+        WriteFailure::Unkept => Problem::new(Code::IdempotencyUnavailable)
+            .with_retry_after(SHORTLY)
+            .with_source(source, provider),
         WriteFailure::Changed => Problem::new(Code::PreconditionFailed).with_source(source, provider),
         WriteFailure::Refused(failure) => problem(failure, source, provider),
         WriteFailure::Unread(failure) => problem(failure, source, provider).with_detail(
@@ -127,18 +131,22 @@ pub(super) fn of_write(failure: &WriteFailure, source: &SourceName, provider: &K
     }
 }
 
-/// Whether the answer to a write stays what it is: nothing was sent, or it may go better the next time, otherwise.
-pub(super) fn is_final(failure: &WriteFailure) -> bool {
+/// What a failure means for the key of its write.
+pub(super) fn ending(failure: &WriteFailure) -> Ending {
     match failure {
-        WriteFailure::Unknown(_) => true,
-        WriteFailure::Refused(Failure::Provider(error)) => {
-            error.source.as_ref().is_some_and(|call| call.attempts > 0)
-                && !error.kind.is_retryable()
+        WriteFailure::Unknown(_) => Ending::Final,
+        WriteFailure::Taken => Ending::Taken,
+        WriteFailure::Refused(Failure::Provider(error))
+            if error.source.as_ref().is_some_and(|call| call.attempts > 0)
+                && !error.kind.is_retryable() =>
+        {
+            Ending::Final
         }
         WriteFailure::Refused(_)
         | WriteFailure::Busy
+        | WriteFailure::Unkept
         | WriteFailure::Changed
         | WriteFailure::InfrastructureMayExist(_)
-        | WriteFailure::Unread(_) => false,
+        | WriteFailure::Unread(_) => Ending::Free,
     }
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
-use crate::live::{Finished, Key, MOST_OF_ONE, Once, Outcome, Print, Refusal};
+use crate::live::{Ending, Finished, Key, MOST_OF_ONE, Once, Outcome, Print, Refusal};
 
 use super::super::code::Code;
 use super::super::problem::Problem;
@@ -92,12 +92,12 @@ pub(super) fn success(
             body,
             reach: 0,
         },
-        is_final: true,
+        ending: Ending::Final,
     }
 }
 
 /// The end of a write that did not.
-pub(super) fn refusal(problem: &Problem, is_final: bool) -> Finished {
+pub(super) fn refusal(problem: &Problem, ending: Ending) -> Finished {
     Finished {
         outcome: Outcome {
             status: problem.status().as_u16(),
@@ -105,7 +105,7 @@ pub(super) fn refusal(problem: &Problem, is_final: bool) -> Finished {
             body: problem.to_kept(),
             reach: 0,
         },
-        is_final,
+        ending,
     }
 }
 

@@ -2,8 +2,6 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Uri};
 use jiff::Timestamp;
@@ -15,6 +13,7 @@ use crate::live::{Failure, Known, Origin, Place, Selection};
 use crate::provider::{Capability, ErrorKind};
 
 use super::super::code::Code;
+use super::super::paging::Paging;
 use super::super::params;
 use super::super::path::Segments;
 use super::super::problem::{Document, Problem};
@@ -145,7 +144,11 @@ impl OperationItem {
         ("limit" = Option<u64>, Query, description = "Operations on a page; more than 1000 is taken as 1000", minimum = 1, example = 100),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "A page", body = OperationList))
+    responses(
+        (status = 200, description = "A page", body = OperationList),
+        (status = 410, description = "CURSOR_EXPIRED", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "OPERATIONS_UNAVAILABLE: what is kept cannot be read, and a list without it would not be whole", body = Document, content_type = "application/problem+json"),
+    )
 )]
 pub(in super::super) async fn list_operations(
     State(api): State<ApiState>,
@@ -180,25 +183,22 @@ pub(in super::super) async fn list_operations(
             .ok_or_else(|| Problem::not_one_of("state", word, &STATES.map(|(name, _)| name)))?;
         selection.states.push(*state);
     }
-    if let Some(cursor) = params.one("cursor")? {
-        let place = decode(cursor).ok_or_else(|| {
-            Problem::new(Code::InvalidCursor).with_field(
-                "cursor",
-                "is not a cursor of this API",
-                None,
-            )
-        })?;
-        selection.after = Some(place);
-    }
+    let paging = Paging {
+        most: selection.limit,
+        canonical: canonical(&selection),
+    };
+    selection.after = paging.place(&params, read)?;
     let sees = |known: &Known| viewer.sees_operation(&snapshot, known);
     let found = api.live.known_operations(&selection, &sees).await;
-    let (found, next) = found.map_err(|_| Problem::new(Code::OperationsUnavailable))?;
+    let (found, next) = found.map_err(|_| {
+        Problem::new(Code::OperationsUnavailable).with_retry_after(failure::SHORTLY)
+    })?;
     let list = OperationList {
         items: found
             .iter()
             .map(|known| OperationItem::new(known, None))
             .collect(),
-        next_cursor: next.as_ref().map(encode),
+        next_cursor: next.map(|place| paging.token(text(&place))),
     };
     super::super::respond::json(&list, AT_ONCE)
 }
@@ -336,18 +336,23 @@ pub(in super::super) async fn list_cluster_operations(
     super::answer(&list, read.at, AT_ONCE)
 }
 
-/// The place after an operation as a cursor.
-fn encode((time, id): &Place) -> String {
-    let mut bytes = time.to_be_bytes().to_vec();
-    bytes.extend(id.as_str().as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
+/// What a walk through operations is bound to.
+fn canonical(selection: &Selection) -> String {
+    let source = selection.source.as_ref().map(SourceName::as_str);
+    let cluster = selection.cluster.as_ref().map(ClusterId::as_str);
+    let is_wanted = |state: &OperationState| selection.states.contains(state);
+    let states = STATES.iter().filter(|(_, state)| is_wanted(state));
+    let states: Vec<&str> = states.map(|(name, _)| *name).collect();
+    format!("operations {source:?} {cluster:?} {states:?}")
 }
 
-fn decode(cursor: &str) -> Option<Place> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (time, id) = bytes.split_at_checked(8)?;
-    let id = OperationId::parse(std::str::from_utf8(id).ok()?)?;
-    Some((i64::from_be_bytes(time.try_into().ok()?), id))
+fn text((time, id): &Place) -> String {
+    format!("{time} {id}")
+}
+
+fn read(text: &str) -> Option<Place> {
+    let (time, id) = text.split_once(' ')?;
+    Some((time.parse().ok()?, id.to_owned()))
 }
 
 #[cfg(test)]
@@ -355,13 +360,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_and_nothing_else_is_one() {
-        for (time, id) in [(0, "a:1"), (-1, "b:gw-0"), (i64::MAX, "c:%2F")] {
-            let place = (time, OperationId::parse(id).unwrap());
-            assert_eq!(decode(&encode(&place)), Some(place));
+    fn a_place_comes_back_and_nothing_else_is_one() {
+        for (time, id) in [(0, "a:1"), (-1, "b:gw-0"), (i64::MAX, "c:%2F"), (7, "")] {
+            let place = (time, id.to_owned());
+            assert_eq!(read(&text(&place)), Some(place));
         }
-        for text in ["", "x", "AAAA", "*", &"A".repeat(23), &"A".repeat(11)] {
-            assert_eq!(decode(text), None, "{text}");
+        for text in ["", "x", "1", "x a:1", "1.5 a:1"] {
+            assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_walk_is_bound_to_what_it_selects() {
+        let all = Selection::default();
+        let mut one = Selection {
+            states: vec![OperationState::Failed, OperationState::Running],
+            ..Selection::default()
+        };
+        let words = canonical(&one);
+        assert_ne!(words, canonical(&all));
+        one.states.reverse();
+        one.after = Some((1, String::new()));
+        assert_eq!(words, canonical(&one));
+        one.source = Some(SourceName::new("s").unwrap());
+        assert_ne!(words, canonical(&one));
     }
 }

@@ -124,7 +124,7 @@ impl NewCluster {
         (status = 422, description = "INVALID_VALUES, IDEMPOTENCY_KEY_REUSED or UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
         (status = 501, description = "CAPABILITY_NOT_SUPPORTED: `providers` names those that have it", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "IDEMPOTENCY_UNAVAILABLE, UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -180,7 +180,7 @@ pub(in super::super) async fn create_cluster(
         (status = 422, description = "INVALID_VALUES, IDEMPOTENCY_KEY_REUSED or UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
         (status = 501, description = "CAPABILITY_NOT_SUPPORTED: `providers` names those that have it", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "IDEMPOTENCY_UNAVAILABLE, UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -236,7 +236,7 @@ pub(in super::super) async fn update_cluster(
         (status = 422, description = "INVALID_VALUES, IDEMPOTENCY_KEY_REUSED or UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
         (status = 501, description = "CAPABILITY_NOT_SUPPORTED: `providers` names those that have it", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "IDEMPOTENCY_UNAVAILABLE, UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -286,7 +286,7 @@ pub(in super::super) async fn provision_cluster(
         (status = 422, description = "NAME_MISMATCH, INVALID_VALUES, IDEMPOTENCY_KEY_REUSED or UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
         (status = 501, description = "CAPABILITY_NOT_SUPPORTED: `providers` names those that have it", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "IDEMPOTENCY_UNAVAILABLE, UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
     )
 )]
@@ -336,7 +336,7 @@ pub(in super::super) async fn destroy_cluster(
         (status = 422, description = "INVALID_VALUES, IDEMPOTENCY_KEY_REUSED or UPSTREAM_REFUSED", body = Document, content_type = "application/problem+json"),
         (status = 501, description = "CAPABILITY_NOT_SUPPORTED: `providers` names those that have it", body = Document, content_type = "application/problem+json"),
         (status = 502, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
-        (status = 503, description = "UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "IDEMPOTENCY_UNAVAILABLE, UPSTREAM_FAILED, OVERLOADED or SHUTTING_DOWN: not carried out", body = Document, content_type = "application/problem+json"),
         (status = 504, description = "UPSTREAM_FAILED: not carried out; WRITE_OUTCOME_UNKNOWN: it may have been", body = Document, content_type = "application/problem+json"),
     )
 )]

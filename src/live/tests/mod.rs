@@ -2,6 +2,7 @@
 
 mod lookback;
 mod operations;
+mod outages;
 mod reads;
 mod restarts;
 mod writes;

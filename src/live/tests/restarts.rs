@@ -10,14 +10,14 @@ use crate::live::tend::BEAT;
 use crate::live::testing::{Process, Table};
 
 /// A gateway over what others share.
-struct Shared {
-    live: Live,
-    process: Process,
+pub(super) struct Shared {
+    pub(super) live: Live,
+    pub(super) process: Process,
     script: Arc<Script>,
     notes: Arc<Notes>,
 }
 
-fn shared(table: &Arc<Mutex<Table>>, number: usize, script: &Arc<Script>) -> Shared {
+pub(super) fn shared(table: &Arc<Mutex<Table>>, number: usize, script: &Arc<Script>) -> Shared {
     let process = Process::new(table, number);
     let notes = Arc::<Notes>::default();
     let source = Source {
@@ -42,14 +42,14 @@ fn shared(table: &Arc<Mutex<Table>>, number: usize, script: &Arc<Script>) -> Sha
 
 impl Shared {
     /// Ends as a process that is killed: what it was about is done by nobody.
-    fn kill(self) {
+    pub(super) fn kill(self) {
         self.process.die();
         *self.process.is_away.lock().unwrap() = true;
         self.live.0.stop.cancel();
         self.live.0.ended.cancel();
     }
 
-    async fn all(&self) -> Vec<(String, OperationState)> {
+    pub(super) async fn all(&self) -> Vec<(String, OperationState)> {
         let all = Selection {
             limit: 10,
             ..Selection::default()
@@ -62,9 +62,22 @@ impl Shared {
     }
 
     /// Sends a write under the one key there is; gives the status of its answer.
-    async fn once(&self, write: Write) -> Result<(u16, bool), Refusal> {
+    pub(super) async fn once(&self, write: Write) -> Result<(u16, bool), Refusal> {
+        self.once_if(write, || ()).await
+    }
+
+    /// The same, where something happens after the key is begun and before the write is kept.
+    pub(super) async fn once_if(
+        &self,
+        write: Write,
+        between: impl FnOnce() + Send + 'static,
+    ) -> Result<(u16, bool), Refusal> {
         let live = self.live.clone();
-        let work = async move { told(&live.write_under(Some(&key()), write, || true).await) };
+        let still = || {
+            between();
+            true
+        };
+        let work = async move { told(&live.write_under(Some(&key()), write, still).await) };
         let recall = |outcome: Result<Done, WriteFailure>, _: &SourceName, _: &Kind| told(&outcome);
         let once = self.live.once("me", Some((key(), [7; 32])), work, recall);
         once.await
@@ -72,7 +85,7 @@ impl Shared {
     }
 }
 
-fn key() -> Key {
+pub(super) fn key() -> Key {
     Key {
         caller: "me".to_owned(),
         target: "it".to_owned(),
@@ -80,12 +93,14 @@ fn key() -> Key {
     }
 }
 
-fn told(outcome: &Result<Done, WriteFailure>) -> Finished {
-    let (status, is_final) = match outcome {
-        Ok(done) if done.is_pending => (202, true),
-        Ok(_) => (200, true),
-        Err(WriteFailure::Unknown(_)) => (502, true),
-        Err(_) => (503, false),
+pub(super) fn told(outcome: &Result<Done, WriteFailure>) -> Finished {
+    let (status, ending) = match outcome {
+        Ok(done) if done.is_pending => (202, Ending::Final),
+        Ok(_) => (200, Ending::Final),
+        Err(WriteFailure::Unknown(_)) => (502, Ending::Final),
+        Err(WriteFailure::Taken) => (409, Ending::Taken),
+        Err(WriteFailure::Busy) => (409, Ending::Free),
+        Err(_) => (503, Ending::Free),
     };
     let outcome = Outcome {
         status,
@@ -93,10 +108,10 @@ fn told(outcome: &Result<Done, WriteFailure>) -> Finished {
         body: Vec::new(),
         reach: 0,
     };
-    Finished { outcome, is_final }
+    Finished { outcome, ending }
 }
 
-fn operation() -> Operation {
+pub(super) fn operation() -> Operation {
     Operation {
         native_id: "op".into(),
         kind: OperationKind::Destroy,
@@ -107,13 +122,13 @@ fn operation() -> Operation {
 }
 
 /// Lets other tasks go on until nothing is left to do but wait.
-async fn beat() {
+pub(super) async fn beat() {
     advance(BEAT).await;
     sleep(Duration::from_secs(8)).await;
 }
 
 /// A vendor that never answers a write; what it did is read as told.
-fn silent(script: Script) -> Arc<Script> {
+pub(super) fn silent(script: Script) -> Arc<Script> {
     Arc::new(Script {
         write: Box::new(|_| pending().boxed()),
         ..script

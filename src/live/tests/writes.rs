@@ -386,7 +386,7 @@ fn keys_end() -> Finished {
             body: Vec::new(),
             reach: 0,
         },
-        is_final: true,
+        ending: Ending::Final,
     }
 }
 
@@ -499,7 +499,11 @@ fn work(count: &Arc<AtomicUsize>, is_final: bool) -> BoxFuture<'static, Finished
                 body: number.to_string().into_bytes(),
                 reach: 0,
             },
-            is_final,
+            ending: if is_final {
+                Ending::Final
+            } else {
+                Ending::Free
+            },
         }
     }
     .boxed()
@@ -616,7 +620,7 @@ async fn a_write_is_read_back_also_while_the_program_stops() {
                     body: Vec::new(),
                     reach: 0,
                 },
-                is_final: true,
+                ending: Ending::Final,
             }
         },
         never,

@@ -6,6 +6,7 @@ mod copies;
 mod files;
 mod hooks;
 mod hours;
+mod outages;
 mod owned;
 mod past;
 mod recorder;

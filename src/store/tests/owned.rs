@@ -13,7 +13,8 @@ use crate::domain::{
 };
 use crate::live::testing::{Process, Table};
 use crate::live::{
-    Begun, Keep, Key, Keys, Known, Origin, Outcome, Record, Selection, Stage, Subject, Task,
+    Begun, Intended, Keep, Key, Keys, Known, Origin, Outcome, Record, Selection, Stage, Subject,
+    Task,
 };
 use crate::store::Settings;
 use crate::store::durable::Durable;
@@ -45,11 +46,11 @@ impl Mortal for Owned {
     }
 }
 
-fn id(native: &str) -> OperationId {
+pub(super) fn id(native: &str) -> OperationId {
     OperationId::new(&source("s"), native)
 }
 
-fn record(native: &str, second: i64, stage: Stage) -> Record {
+pub(super) fn record(native: &str, second: i64, stage: Stage) -> Record {
     let at = Timestamp::from_second(second).unwrap();
     Record {
         known: Known {
@@ -85,7 +86,7 @@ fn record(native: &str, second: i64, stage: Stage) -> Record {
     }
 }
 
-fn shown(native: &str, second: i64) -> Record {
+pub(super) fn shown(native: &str, second: i64) -> Record {
     Record {
         is_shown: true,
         ..record(native, second, Stage::Settled)
@@ -99,7 +100,7 @@ fn ended(native: &str, second: i64, state: OperationState) -> Record {
     record
 }
 
-fn key(text: &str) -> Key {
+pub(super) fn key(text: &str) -> Key {
     Key {
         caller: "me".to_owned(),
         target: "POST /clusters".to_owned(),
@@ -107,7 +108,7 @@ fn key(text: &str) -> Key {
     }
 }
 
-fn outcome(status: u16) -> Outcome {
+pub(super) fn outcome(status: u16) -> Outcome {
     Outcome {
         status,
         headers: vec![("location".to_owned(), "/operations/s:1".to_owned())],
@@ -117,8 +118,8 @@ fn outcome(status: u16) -> Outcome {
 }
 
 async fn listed(keep: &dyn Mortal, selection: &Selection) -> Vec<String> {
-    let known = keep.list(selection, selection.after.as_ref(), 10).await;
-    let known = known.unwrap().into_iter();
+    let part = keep.list(selection, selection.after.as_ref(), 10).await;
+    let known = part.unwrap().known.into_iter();
     known.map(|known| known.operation.native_id).collect()
 }
 
@@ -136,7 +137,7 @@ async fn adopted(keep: &dyn Mortal) -> Vec<String> {
 async fn operations_are_kept(first: &dyn Mortal, second: &dyn Mortal) {
     let all = Selection::default();
     let intent = record("gw-1", 10, Stage::Asked);
-    assert_eq!(first.intend(&intent, None).await, Ok(true));
+    assert_eq!(first.intend(&intent, None).await, Intended::Kept);
     assert_eq!(second.find(&id("gw-1")).await, Ok(Some(intent.clone())));
     assert_eq!(second.find(&id("gw-0")).await, Ok(None));
     assert!(listed(second, &all).await.is_empty());
@@ -165,7 +166,7 @@ async fn operations_are_kept(first: &dyn Mortal, second: &dyn Mortal) {
 
     // Nothing was carried out.
     let refused = record("gw-2", 20, Stage::Asked);
-    assert_eq!(first.intend(&refused, None).await, Ok(true));
+    assert_eq!(first.intend(&refused, None).await, Intended::Kept);
     first.withdraw(&id("gw-2")).await.unwrap();
     assert_eq!(second.find(&id("gw-2")).await, Ok(None));
 
@@ -176,12 +177,12 @@ async fn operations_are_kept(first: &dyn Mortal, second: &dyn Mortal) {
     let mut page = Selection::default();
     let mut names = Vec::new();
     loop {
-        let found = second.list(&page, page.after.as_ref(), 2).await.unwrap();
-        names.extend(found.iter().map(|known| known.operation.native_id.clone()));
-        if found.len() < 2 {
+        let part = second.list(&page, page.after.as_ref(), 2).await.unwrap();
+        names.extend((part.known.iter()).map(|known| known.operation.native_id.clone()));
+        page.after = part.until;
+        if page.after.is_none() {
             break;
         }
-        page.after = found.last().map(Known::place);
     }
     assert_eq!(names, ["c", "b", "a", "op-1"]);
     let elsewhere = Selection {
@@ -192,7 +193,7 @@ async fn operations_are_kept(first: &dyn Mortal, second: &dyn Mortal) {
 
     // What was going on is another one's when its owner is no more, and each of it is one other's.
     let left = record("gw-3", 40, Stage::Asked);
-    assert_eq!(first.intend(&left, None).await, Ok(true));
+    assert_eq!(first.intend(&left, None).await, Intended::Kept);
     first.die().await;
     let foreign: [SourceName; 1] = [source("t")];
     assert!(second.adopt(&foreign, 10).await.unwrap().is_empty());
@@ -236,7 +237,10 @@ async fn keys_are_kept(first: &dyn Mortal, second: &dyn Mortal) {
     }
     for (name, native) in [("sent", "gw-5"), ("ended", "gw-6")] {
         let intent = record(native, 50, Stage::Asked);
-        assert_eq!(first.intend(&intent, Some(&key(name))).await, Ok(true));
+        assert_eq!(
+            first.intend(&intent, Some(&key(name))).await,
+            Intended::Kept
+        );
     }
     let going = shown("op-6", 51);
     first.settle(&id("gw-6"), &going).await.unwrap();
@@ -244,7 +248,10 @@ async fn keys_are_kept(first: &dyn Mortal, second: &dyn Mortal) {
     assert_eq!(second.begin(key("unsent"), same).await, Begun::New);
     // Whose key it is no longer must not send.
     let late = record("gw-7", 52, Stage::Asked);
-    assert_eq!(first.intend(&late, Some(&key("unsent"))).await, Ok(false));
+    assert_eq!(
+        first.intend(&late, Some(&key("unsent"))).await,
+        Intended::Taken
+    );
     let recalled = second.begin(key("ended"), same).await;
     assert_eq!(recalled, Begun::Left(Box::new(going)));
     second.end(key("ended"), Some(outcome(202))).await;
@@ -320,10 +327,8 @@ async fn who_has_the_file_alone_waits_for_nobody_and_who_is_away_says_so() {
     let durable = Arc::new(Durable::new(settings.clone()));
     let early = Owned::over(Arc::clone(&durable));
     let intent = record("gw-1", 10, Stage::Asked);
-    assert!(
-        early.intend(&intent, None).await.is_err(),
-        "nothing is open"
-    );
+    let away = Intended::Away { may_be_kept: false };
+    assert_eq!(early.intend(&intent, None).await, away, "nothing is open");
     assert_eq!(early.begin(key("k"), [1; 32]).await, Begun::New);
     assert_eq!(early.begin(key("k"), [1; 32]).await, Begun::Running);
     let behind = Keep::standing(&early).unwrap().behind.unwrap();
@@ -331,7 +336,7 @@ async fn who_has_the_file_alone_waits_for_nobody_and_who_is_away_says_so() {
 
     assert!(durable.restore(&[]).await.error.is_none());
     let first = Owned::over(Arc::clone(&durable));
-    assert_eq!(first.intend(&intent, None).await, Ok(true));
+    assert_eq!(first.intend(&intent, None).await, Intended::Kept);
     durable.close().await;
     let durable = Arc::new(Durable::new(settings));
     assert!(durable.restore(&[]).await.error.is_none());

@@ -4,6 +4,7 @@ mod failing;
 mod proxy;
 mod sharing;
 mod turns;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -18,7 +18,7 @@ use super::{Effort, Verdicts, milliseconds, runtime};
 /// A database of its own.
 const DATABASE: &str = "clustergate_bench_follower";
 /// How long a generation is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A source of the fleet, of whose clusters one in a hundred changes each time.
 const SOURCE: usize = 1;
 

@@ -1,6 +1,7 @@
 //! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
 
 mod attempt;
+mod census;
 mod hall;
 mod making;
 mod together;

@@ -107,7 +107,7 @@ impl Desk {
     }
 
     /// Whether the source is read from here, and goes on to be.
-    pub(in super::super) fn is_at_work(&self) -> bool {
+    pub fn is_at_work(&self) -> bool {
         self.lease().is_some_and(|lease| !lease.is_closing)
     }
 

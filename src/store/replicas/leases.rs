@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -11,6 +12,7 @@ use tracing::{debug, info};
 
 use super::super::StoreError;
 use super::super::error::within;
+use super::census;
 use super::load::number;
 use super::share::{Seen, decide};
 use super::turns::notify;
@@ -29,9 +31,9 @@ const TIDYING: Duration = Duration::from_mins(10);
 /// How long it is known what is no more, in milliseconds, as generations count.
 const KNOWN_GONE: i64 = 60 * 60 * 1_000;
 
-const BEAT: &str = "INSERT INTO replica (id, until) \
-    VALUES ($1, clock_timestamp() + $2 * interval '1 microsecond') \
-    ON CONFLICT (id) DO UPDATE SET until = excluded.until";
+const BEAT: &str = "INSERT INTO replica (id, until, sources) \
+    VALUES ($1, clock_timestamp() + $2 * interval '1 microsecond', $3) \
+    ON CONFLICT (id) DO UPDATE SET until = excluded.until, sources = excluded.sources";
 const RENEW: &str = "UPDATE lease SET until = clock_timestamp() + $2 * interval '1 microsecond', vitals = told.vitals \
     FROM unnest($3::text[], $4::bigint[], $5::text[]) AS told (source, token, vitals) \
     WHERE lease.source = told.source AND lease.token = told.token AND lease.holder = $1 \
@@ -50,7 +52,7 @@ const ROWS: &str =
 const REPLICAS: &str = "SELECT id FROM replica WHERE until > clock_timestamp() AND id <> $1";
 const WANT: &str = "UPDATE lease SET wanted = TRUE WHERE source = ANY($1)";
 const SERVE: &str = "UPDATE lease SET wanted = FALSE \
-    WHERE holder = $1 AND source = ANY($2) AND wanted RETURNING source";
+    WHERE holder = $1 AND source = ANY($2) AND wanted AND until >= clock_timestamp() RETURNING source";
 const OLD_REPLICAS: &str = "DELETE FROM replica WHERE until < clock_timestamp() - interval '1 day'";
 const OLD_TURNS: &str = "DELETE FROM turn WHERE replica NOT IN (SELECT id FROM replica)";
 const OLD_GONE: &str = "WITH old AS (DELETE FROM gone WHERE generation < $1 RETURNING generation) \
@@ -64,17 +66,6 @@ struct Row {
     holds: bool,
     wanted: bool,
     vitals: Option<String>,
-}
-
-/// Says that a replica takes part.
-pub(super) async fn beat(
-    connection: &mut PgConnection,
-    id: &str,
-    life: Duration,
-) -> Result<(), StoreError> {
-    let query = sqlx::query(BEAT).bind(id).bind(micros(life));
-    query.execute(connection).await?;
-    Ok(())
 }
 
 fn micros(time: Duration) -> i64 {
@@ -93,6 +84,14 @@ impl Replicas {
     /// How long a lease lasts.
     pub(super) fn life(&self) -> Duration {
         self.lease / LIFE
+    }
+
+    /// Says that this gateway takes part, and which sources it has.
+    pub(super) async fn beat(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let query = sqlx::query(BEAT).bind(&self.id).bind(micros(self.life()));
+        let query = query.bind(census::told(&self.sources));
+        query.execute(connection).await?;
+        Ok(())
     }
 
     fn round(&self) -> Duration {
@@ -141,7 +140,7 @@ impl Replicas {
         for generation in walks {
             notify(connection, &format!("{WALK}{generation}")).await?;
         }
-        beat(connection, &self.id, self.life()).await?;
+        self.beat(connection).await?;
         self.renew(connection).await?;
         self.pass_on_wishes(connection).await?;
         let rows: Vec<(String, String, bool, bool, Option<String>)> =
@@ -208,6 +207,10 @@ impl Replicas {
             self.close_one();
         }
         self.give_back(connection).await?;
+        if census::is_due(connection, &self.id, &self.sources).await? {
+            self.is_census_due.store(true, Ordering::Release);
+            self.stir();
+        }
         self.tidy(connection, memory).await
     }
 
@@ -273,9 +276,12 @@ impl Replicas {
         connection: &mut PgConnection,
         rows: &[Row],
     ) -> Result<(), StoreError> {
+        // Who is about to give a source back leaves it to whoever reads it next.
+        let is_at_work = |row: &&Row| self.desk_of(&row.source).is_some_and(|desk| desk.is_at_work());
         let wanted = rows
             .iter()
-            .filter(|row| row.wanted && row.holder == self.id);
+            .filter(|row| row.wanted && row.holds && row.holder == self.id)
+            .filter(is_at_work);
         let names: Vec<&str> = wanted.map(|row| row.source.as_str()).collect();
         if names.is_empty() {
             return Ok(());

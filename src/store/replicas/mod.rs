@@ -6,6 +6,7 @@
 //!   that it stops before anybody else begins. What comes of a lease that was taken over is refused by its token.
 //! - **The others are told** by a notification, and look for themselves every now and then.
 
+mod census;
 mod leases;
 mod load;
 mod news;
@@ -54,6 +55,8 @@ pub(super) struct Replicas {
     /// Stirred where there is something to be done about leases.
     rouse: Arc<Notify>,
     is_joined: AtomicBool,
+    /// Whether there may be something to tell of the sources as such.
+    is_census_due: AtomicBool,
     /// Sources of which the database has what another provider wrote.
     foreign: Mutex<HashSet<SourceName>>,
     told: Mutex<Told>,
@@ -101,6 +104,7 @@ impl Replicas {
             news: watch::Sender::new(0),
             rouse,
             is_joined: AtomicBool::new(false),
+            is_census_due: AtomicBool::new(false),
             foreign: Mutex::default(),
             told: Mutex::new(Told {
                 behind: None,
@@ -239,6 +243,10 @@ impl Commons for Member {
 
     fn newer(&self, applied: u64) -> BoxFuture<'_, Result<Option<Newer>, Away>> {
         Box::pin(async move { self.0.here(self.0.look(applied).await) })
+    }
+
+    fn is_census_due(&self) -> bool {
+        self.0.is_census_due.load(Ordering::Acquire)
     }
 
     fn begin(&self, applied: u64) -> BoxFuture<'_, Result<Begun, Away>> {

@@ -100,7 +100,7 @@ const NOT_WRITTEN: &str = "DELETE FROM cluster WHERE source = $1 AND generation 
 const SOURCE: &str = "INSERT INTO source (name, provider, account, clusters, generation, print) VALUES ($1, $2, $3, $4, $5, $6) \
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider, account = excluded.account, clusters = excluded.clusters, \
     generation = excluded.generation, print = excluded.print";
-const RESTART: &str =
+pub(super) const RESTART: &str =
     "INSERT INTO restart (first, after) VALUES ($1, $2) ON CONFLICT (first) DO NOTHING";
 const UNSEEN: &str = "INSERT INTO unseen (source, since) SELECT name, $1 FROM source WHERE generation < $2 \
     ON CONFLICT (source) DO NOTHING";

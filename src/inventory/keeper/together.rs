@@ -70,6 +70,7 @@ impl Together {
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, stop: CancellationToken) {
+        let _leaving = Leaving(Arc::clone(&self.hall));
         let mut ages = every(Duration::from_secs(1));
         let mut looks = every(LOOK);
         let mut news = self.hall.commons.news();
@@ -257,6 +258,15 @@ impl Together {
             writer.show(Some(&shelves));
             self.local = Some(shelves);
         }
+    }
+}
+
+/// Leaves the sources to others when the writer ends, in whatever way: nobody publishes what is found from then on.
+struct Leaving(Arc<Hall>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.seats.iter().for_each(|seat| seat.desk.abandon());
     }
 }
 

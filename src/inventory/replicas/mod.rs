@@ -140,6 +140,20 @@ pub struct NewerSource {
     pub clusters: Option<usize>,
 }
 
+impl NewerSource {
+    /// A source of which there is nothing.
+    pub const fn nothing(name: SourceName) -> Self {
+        Self {
+            name,
+            account: String::new(),
+            records: Vec::new(),
+            gone: Vec::new(),
+            is_whole: true,
+            clusters: None,
+        }
+    }
+}
+
 /// One cluster as it was written.
 #[derive(Debug)]
 pub struct Record {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -78,6 +78,8 @@ struct Memory {
     /// Since when sources are seen that nobody reads.
     free: HashMap<SourceName, Instant>,
     tidied: Option<Instant>,
+    /// Whether it said that it takes no part any more.
+    has_left: bool,
 }
 
 impl Replicas {
@@ -139,6 +141,9 @@ impl Replicas {
         let walks = std::mem::take(&mut super::lock(&self.walks).own);
         for generation in walks {
             notify(connection, &format!("{WALK}{generation}")).await?;
+        }
+        if self.is_leaving() {
+            return self.finish(connection, memory).await;
         }
         self.beat(connection).await?;
         self.renew(connection).await?;
@@ -277,7 +282,10 @@ impl Replicas {
         rows: &[Row],
     ) -> Result<(), StoreError> {
         // Who is about to give a source back leaves it to whoever reads it next.
-        let is_at_work = |row: &&Row| self.desk_of(&row.source).is_some_and(|desk| desk.is_at_work());
+        let is_at_work = |row: &&Row| {
+            self.desk_of(&row.source)
+                .is_some_and(|desk| desk.is_at_work())
+        };
         let wanted = rows
             .iter()
             .filter(|row| row.wanted && row.holds && row.holder == self.id)
@@ -365,23 +373,53 @@ impl Replicas {
     }
 
     /// Leaves everything to the others.
-    pub(super) async fn leave(&self) {
+    pub(super) async fn leave(&self, deadline: Instant) {
         for desk in self.desks.values() {
             desk.revoke();
         }
+        if !self.is_joined() || self.has_left.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let leaving = async {
-            let store = self.durable.store()?;
+            let store = self.durable.connect().await?;
             let mut connection = super::pool(&store)?.acquire().await?;
-            for sql in [GIVE_ALL, LEAVE] {
-                let query = sqlx::query(sql).bind(&self.id);
-                query.execute(&mut *connection).await?;
-            }
-            notify(&mut connection, "lease").await
+            self.give_all(&mut connection).await
         };
-        let left: Result<Result<(), StoreError>, _> = timeout(self.life(), leaving).await;
+        // Later than that they know by themselves.
+        let deadline = deadline.min(Instant::now() + self.life());
+        let left: Result<Result<(), StoreError>, _> = timeout_at(deadline, leaving).await;
         if !matches!(left, Ok(Ok(()))) {
             debug!("the others were not told that this gateway ends");
         }
+    }
+
+    async fn give_all(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        for sql in [GIVE_ALL, LEAVE] {
+            let query = sqlx::query(sql).bind(&self.id);
+            query.execute(&mut *connection).await?;
+        }
+        notify(connection, "lease").await
+    }
+
+    /// What there is still to be done by one that is about to end.
+    async fn finish(
+        &self,
+        connection: &mut PgConnection,
+        memory: &mut Memory,
+    ) -> Result<(), StoreError> {
+        if memory.has_left {
+            return Ok(());
+        }
+        self.renew(connection).await?;
+        self.pass_on_wishes(connection).await?;
+        // A lease may have been given while it began to end.
+        self.desks.values().for_each(|desk| desk.close());
+        self.give_back(connection).await?;
+        if self.desks.values().all(|desk| desk.lease().is_none()) {
+            self.give_all(connection).await?;
+            memory.has_left = true;
+        }
+        Ok(())
     }
 
     async fn tidy(

@@ -21,8 +21,7 @@ const REMEMBERED: i64 = 2_000;
 pub(super) const LEFT: &str = "left";
 
 const META: &str = "SELECT name, value FROM meta";
-const SOURCES: &str =
-    "SELECT name, provider, account, clusters, print, generation, \
+const SOURCES: &str = "SELECT name, provider, account, clusters, print, generation, \
     EXISTS (SELECT 1 FROM unseen WHERE unseen.source = source.name) FROM source WHERE generation > $1";
 const GONE: &str = "SELECT id, generation FROM gone WHERE source = $1 AND generation > $2";
 const RECORDS: &str =
@@ -39,6 +38,17 @@ pub(super) struct Loaded {
     pub(super) newer: Newer,
     /// Sources of which the database has what another provider or nobody wrote: all of them has to be written.
     pub(super) foreign: HashSet<SourceName>,
+    /// The generation up to which the past is the one that is known here, where it is another one since.
+    pub(super) lost: Option<u64>,
+}
+
+/// The last generation that a gateway has made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Own {
+    /// As it knows itself; 0 where it has made none.
+    pub(super) committed: u64,
+    /// As the database has it.
+    pub(super) kept: Option<u64>,
 }
 
 /// The numbers that belong to no source.
@@ -85,12 +95,14 @@ impl Numbers {
 pub(super) async fn newer(
     connection: &mut PgConnection,
     wanted: &[(SourceName, Kind)],
+    own: Own,
     applied: u64,
 ) -> Result<Loaded, StoreError> {
     let numbers = Numbers::read(connection).await?;
     let generation = numbers.generation();
-    // What was removed before is not known any more, or the database was begun anew.
-    let is_anew = applied == 0 || applied < numbers.number("gone_from") || applied > generation;
+    let lost = lost(&numbers, own, applied);
+    // What was removed before is not known any more, or the database has another past.
+    let is_anew = applied == 0 || applied < numbers.number("gone_from") || lost.is_some();
     let since = if is_anew { 0 } else { number(applied) };
     let rows: Vec<SourceRow> = sqlx::query_as(SOURCES)
         .bind(since)
@@ -103,6 +115,10 @@ pub(super) async fn newer(
         let Some((_, kind, account, count, expected, written, is_unseen)) =
             rows.remove(name.as_str())
         else {
+            if lost.is_some() {
+                left.push(name.clone());
+                sources.push(NewerSource::nothing(name.clone()));
+            }
             continue;
         };
         let count = u64::try_from(count).unwrap_or(0);
@@ -127,6 +143,8 @@ pub(super) async fn newer(
     } else {
         newer_changes(connection, &numbers, since).await?
     };
+    // Who watches knows of what never was.
+    let floor = floor.map(|(floor, at)| (lost.map_or(floor, |_| floor.max(applied)), at));
     let newer = Newer {
         generation,
         previous: numbers.number("previous"),
@@ -136,7 +154,29 @@ pub(super) async fn newer(
         anew: floor,
         left,
     };
-    Ok(Loaded { newer, foreign })
+    Ok(Loaded {
+        newer,
+        foreign,
+        lost,
+    })
+}
+
+/// The generation up to which the past of the database is that of a gateway, where it is another one since: what that gateway has
+/// applied was made durable once and is not there any more.
+fn lost(numbers: &Numbers, own: Own, applied: u64) -> Option<u64> {
+    let (generation, previous) = (numbers.generation(), numbers.number("previous"));
+    if applied == 0 {
+        return None;
+    }
+    if generation < applied {
+        return Some(generation);
+    }
+    // Generations follow each other without a gap.
+    if previous < applied && applied < generation {
+        return Some(previous);
+    }
+    own.kept
+        .filter(|kept| *kept < own.committed && own.committed <= applied)
 }
 
 async fn source(

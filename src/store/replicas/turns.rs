@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::time::Instant;
+use tracing::error;
 
 use super::super::StoreError;
 use super::super::error::within;
@@ -57,7 +58,10 @@ struct Taken {
     counted: Option<Counted>,
 }
 
-pub(super) async fn last(connection: &mut PgConnection, sql: &'static str) -> Result<u64, StoreError> {
+pub(super) async fn last(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<u64, StoreError> {
     let row: Option<(i64,)> = sqlx::query_as(sql).fetch_optional(connection).await?;
     let value = row.map_or(0, |row| row.0);
     Ok(u64::try_from(value).unwrap_or_default())
@@ -124,9 +128,48 @@ impl Replicas {
 
     async fn load(&self, store: &Arc<Store>, applied: u64) -> Result<Loaded, StoreError> {
         let mut transaction = super::pool(store)?.begin_with(STEADY).await?;
-        let loaded = load::newer(&mut transaction, &self.sources, applied).await?;
+        let own = self.own(&mut transaction).await?;
+        let loaded = load::newer(&mut transaction, &self.sources, own, applied).await?;
         transaction.commit().await?;
+        self.say_lost(store, applied, &loaded).await?;
         Ok(loaded)
+    }
+
+    async fn own(&self, connection: &mut PgConnection) -> Result<load::Own, StoreError> {
+        let kept: Option<(i64,)> = sqlx::query_as(OWN)
+            .bind(&self.id)
+            .fetch_optional(connection)
+            .await?;
+        Ok(load::Own {
+            committed: self.committed.load(Ordering::Acquire),
+            kept: kept.map(|row| u64::try_from(row.0).unwrap_or_default()),
+        })
+    }
+
+    /// Says that the database has another past than the one that was shown here, also to those who follow the changes: nobody goes on
+    /// from what never was.
+    async fn say_lost(
+        &self,
+        store: &Arc<Store>,
+        applied: u64,
+        loaded: &Loaded,
+    ) -> Result<(), StoreError> {
+        let Some(known) = loaded.lost else {
+            return Ok(());
+        };
+        error!(
+            inventory.generation = applied,
+            store.generation = loaded.newer.generation,
+            "the shared database was put back, or what was durable in it is lost; everything is taken over from it anew"
+        );
+        self.committed.store(0, Ordering::Release);
+        let mut connection = super::pool(store)?.acquire().await?;
+        sqlx::query(write::RESTART)
+            .bind(number(applied + 1))
+            .bind(number(known))
+            .execute(&mut *connection)
+            .await?;
+        Ok(())
     }
 
     /// What is newer, if anything.
@@ -152,11 +195,8 @@ impl Replicas {
             let mut transaction = super::pool(&store)?.begin().await?;
             Hold::Shared.take(&mut transaction).await?;
             let generation = last(&mut transaction, TURN).await?;
-            let own: Option<(i64,)> = sqlx::query_as(OWN)
-                .bind(&self.id)
-                .fetch_optional(&mut *transaction)
-                .await?;
-            Ok((transaction, generation, own.map_or(0, |own| own.0)))
+            let own = self.own(&mut transaction).await?;
+            Ok((transaction, generation, own))
         };
         let begun = within(BEGIN, beginning).await;
         let (mut transaction, last, own) = self.checked(&store, begun)?;
@@ -166,7 +206,9 @@ impl Replicas {
             let loaded = if last == applied {
                 None
             } else {
-                Some(load::newer(&mut transaction, &self.sources, applied).await?)
+                let loaded = load::newer(&mut transaction, &self.sources, own, applied).await?;
+                self.say_lost(&store, applied, &loaded).await?;
+                Some(loaded)
             };
             let counted = if is_due {
                 census::take(&mut transaction, &self.id, &self.sources, &numbers).await?
@@ -194,12 +236,12 @@ impl Replicas {
             turn: Box::new(turn),
             newer,
             census,
-            own: u64::try_from(own).unwrap_or_default(),
+            own: own.kept.unwrap_or_default(),
         })
     }
 
     fn told(&self, loaded: Loaded) -> Newer {
-        let Loaded { newer, foreign } = loaded;
+        let Loaded { newer, foreign, .. } = loaded;
         let mut known = super::lock(&self.foreign);
         for source in &newer.sources {
             known.remove(&source.name);
@@ -280,9 +322,7 @@ impl Turn for Taken {
                     Ok(())
                 }
                 Err(error) => {
-                    replicas
-                        .is_census_due
-                        .fetch_or(is_census, Ordering::AcqRel);
+                    replicas.is_census_due.fetch_or(is_census, Ordering::AcqRel);
                     Err(replicas.away(&error))
                 }
             }
@@ -310,7 +350,9 @@ impl Replicas {
         let deltas = publication.deltas.iter();
         // Of these the database has nothing, whatever there is here.
         let absent = counted.iter().flat_map(|counted| &counted.absent);
-        let known = deltas.clone().filter(|delta| delta.all().len() > 0);
+        let known = deltas
+            .clone()
+            .filter(|delta| delta.report.fetched_at.is_some() && delta.all().len() > 0);
         let known: HashSet<&SourceName> = known.map(Delta::source).collect();
         whole.extend(absent.filter(|name| known.contains(name)).cloned());
         let sources = deltas.clone().map(|delta| Written {
@@ -338,6 +380,7 @@ impl Replicas {
             foreign.remove(written.delta.source());
         }
         drop(foreign);
+        self.committed.store(commit.generation, Ordering::Release);
         self.tell(|told| told.commits.add(took));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -45,8 +45,6 @@ const TAKE: &str = "INSERT INTO lease AS known (source, holder, token, until) \
     RETURNING token, (SELECT value FROM meta WHERE name = 'generation')";
 const GIVE: &str = "UPDATE lease SET until = '-infinity', vitals = NULL \
     WHERE source = $1 AND holder = $2 AND token = $3";
-const GIVE_ALL: &str = "UPDATE lease SET until = '-infinity', vitals = NULL WHERE holder = $1";
-const LEAVE: &str = "DELETE FROM replica WHERE id = $1";
 const ROWS: &str =
     "SELECT source, holder, until > clock_timestamp() AS holds, wanted, vitals FROM lease";
 const REPLICAS: &str = "SELECT id FROM replica WHERE until > clock_timestamp() AND id <> $1";
@@ -74,12 +72,12 @@ fn micros(time: Duration) -> i64 {
 
 /// What is remembered from round to round.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     /// Since when sources are seen that nobody reads.
     free: HashMap<SourceName, Instant>,
     tidied: Option<Instant>,
     /// Whether it said that it takes no part any more.
-    has_left: bool,
+    pub(super) has_left: bool,
 }
 
 impl Replicas {
@@ -219,7 +217,7 @@ impl Replicas {
         self.tidy(connection, memory).await
     }
 
-    async fn renew(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn renew(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let held: Vec<(&SourceName, &Arc<Desk>, u64)> = (self.desks.iter())
             .filter_map(|(name, desk)| Some((name, desk, desk.lease()?.token)))
             .collect();
@@ -251,7 +249,10 @@ impl Replicas {
     }
 
     /// Tells whoever reads a source that somebody here wants it read.
-    async fn pass_on_wishes(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn pass_on_wishes(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), StoreError> {
         let wanted: Vec<(&SourceName, &Arc<Desk>)> = (self.desks.iter())
             .filter(|(_, desk)| desk.take_wanted())
             .collect();
@@ -347,7 +348,7 @@ impl Replicas {
     }
 
     /// Gives back what is not read any more.
-    async fn give_back(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn give_back(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let mut is_any = false;
         for (name, desk) in &self.desks {
             let Some(lease) = desk.lease().filter(|lease| lease.is_closing) else {
@@ -368,56 +369,6 @@ impl Replicas {
         }
         if is_any {
             notify(connection, "lease").await?;
-        }
-        Ok(())
-    }
-
-    /// Leaves everything to the others.
-    pub(super) async fn leave(&self, deadline: Instant) {
-        for desk in self.desks.values() {
-            desk.revoke();
-        }
-        if !self.is_joined() || self.has_left.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let leaving = async {
-            let store = self.durable.connect().await?;
-            let mut connection = super::pool(&store)?.acquire().await?;
-            self.give_all(&mut connection).await
-        };
-        // Later than that they know by themselves.
-        let deadline = deadline.min(Instant::now() + self.life());
-        let left: Result<Result<(), StoreError>, _> = timeout_at(deadline, leaving).await;
-        if !matches!(left, Ok(Ok(()))) {
-            debug!("the others were not told that this gateway ends");
-        }
-    }
-
-    async fn give_all(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        for sql in [GIVE_ALL, LEAVE] {
-            let query = sqlx::query(sql).bind(&self.id);
-            query.execute(&mut *connection).await?;
-        }
-        notify(connection, "lease").await
-    }
-
-    /// What there is still to be done by one that is about to end.
-    async fn finish(
-        &self,
-        connection: &mut PgConnection,
-        memory: &mut Memory,
-    ) -> Result<(), StoreError> {
-        if memory.has_left {
-            return Ok(());
-        }
-        self.renew(connection).await?;
-        self.pass_on_wishes(connection).await?;
-        // A lease may have been given while it began to end.
-        self.desks.values().for_each(|desk| desk.close());
-        self.give_back(connection).await?;
-        if self.desks.values().all(|desk| desk.lease().is_none()) {
-            self.give_all(connection).await?;
-            memory.has_left = true;
         }
         Ok(())
     }

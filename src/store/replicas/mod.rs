@@ -8,6 +8,7 @@
 
 mod census;
 mod leases;
+mod leaving;
 mod load;
 mod news;
 mod share;

@@ -89,17 +89,17 @@ impl Replicas {
             .fetch_one(&mut *transaction)
             .await?;
         self.beat(&mut transaction).await?;
+        let numbers = Numbers::read(&mut transaction).await?;
         self.is_census_due.store(true, Ordering::Release);
         let mut transaction = Transaction::Postgres(transaction);
-        if others.0 == 0 {
-            // What there is nobody looked at since.
+        if others.0 == 0 || generation == 0 {
+            // What there is nobody looked at since. Readers see that somebody does again by another generation.
+            let at = super::now().max(numbers.published_at());
+            let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
+            let next = millis.max(generation + 1);
             write::meta(&mut transaction, LEFT, generation).await?;
-        }
-        if generation == 0 {
-            let now = super::now();
-            let first = u64::try_from(now.as_millisecond()).unwrap_or(1);
-            self.end(&mut transaction, first, 0, now).await?;
-            write::meta(&mut transaction, "generation", first).await?;
+            self.end(&mut transaction, next, generation, at).await?;
+            write::meta(&mut transaction, "generation", next).await?;
         }
         transaction.commit().await
     }

@@ -15,7 +15,17 @@ const SOURCE: &str = "lakesail";
 /// Every change since a generation.
 async fn changes(rig: &Rig, since: &str) -> Vec<Value> {
     let target = format!("/changes?since={since}&limit=1000");
-    let reply = rig.get(&target).await;
+    // What was published just now may not be in the store yet.
+    let reading = async {
+        loop {
+            let reply = rig.get(&target).await;
+            if reply.status != 503 {
+                return reply;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let reply = timeout(PATIENCE, reading).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text);
     let body = reply.json();
     assert!(body["next_cursor"].is_null());

@@ -59,9 +59,8 @@ async fn until(
             sleep(Duration::from_millis(20)).await;
         }
     };
-    if timeout(PATIENCE, waiting).await.is_err() {
-        panic!("{:?}", told(&changes(rig, since).await));
-    }
+    let is_so = timeout(PATIENCE, waiting).await.is_ok();
+    assert!(is_so, "{:?}", told(&changes(rig, since).await));
 }
 
 async fn generation(rig: &Rig) -> String {

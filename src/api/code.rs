@@ -131,6 +131,8 @@ pub enum Code {
     Overloaded,
     /// The request took longer than allowed.
     Timeout,
+    /// Nothing is published any more.
+    InventoryStopped,
     /// The server is about to stop.
     ShuttingDown,
     /// A fault of this server.
@@ -139,7 +141,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 64] = [
         Self::UnknownParameter,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -201,6 +203,7 @@ impl Code {
         Self::RateLimited,
         Self::Overloaded,
         Self::Timeout,
+        Self::InventoryStopped,
         Self::ShuttingDown,
         Self::Internal,
     ];
@@ -613,6 +616,12 @@ impl Code {
                 "Request took too long",
                 StatusCode::GATEWAY_TIMEOUT,
                 "The request took longer than this server allows.",
+            ),
+            Self::InventoryStopped => (
+                "INVENTORY_STOPPED",
+                "Inventory does not go on",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "A part of the server failed, and what it shows gets older. It has to be started anew.",
             ),
             Self::ShuttingDown => (
                 "SHUTTING_DOWN",

@@ -149,7 +149,7 @@ pub(super) async fn check_liveness(path: Segments) -> Result<Response, Problem> 
 /// Says whether requests should be sent here
 ///
 /// Ready is a server that attempted every source once, or waited ten seconds for it. From then on it stays ready, whatever the
-/// vendors do, until it is told to stop.
+/// vendors do, until it is told to stop, or a part of it fails without which nothing new is shown.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -158,7 +158,7 @@ pub(super) async fn check_liveness(path: Segments) -> Result<Response, Problem> 
     params(("verbose" = Option<bool>, Query, description = "Lists what was looked at")),
     responses(
         (status = 200, description = "Ready", body = Health),
-        (status = 503, description = "NOTHING_KNOWN before the first attempts are over, SHUTTING_DOWN before the end", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "NOTHING_KNOWN before the first attempts are over, INVENTORY_STOPPED where nothing new is shown any more, SHUTTING_DOWN before the end", body = Document, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn check_readiness(
@@ -169,6 +169,9 @@ pub(super) async fn check_readiness(
     let verbose = Params::read_only(path.query(), &["verbose"])?.flag("verbose")?;
     if api.is_draining() {
         return Err(Problem::new(Code::ShuttingDown));
+    }
+    if api.control.has_failed() {
+        return Err(Problem::new(Code::InventoryStopped));
     }
     if !api.is_settled() {
         return Err(Problem::new(Code::NothingKnown)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::access::audit::Shelf;
 use crate::access::{Access, Shared, Vault};
@@ -21,6 +22,9 @@ use crate::inventory::{Control, Detailed, Inventory, Keeper, Schedule, Shown, So
 use crate::live::{self, Bounds, Forgetful as Unkept, InMemory, Keep, Keys, Ledger, Live, Seen};
 use crate::store::{self, Recorder};
 use crate::upstream::Poster;
+
+/// How long each part may take at the end, however late it is.
+const LATE: Duration = Duration::from_millis(300);
 
 /// A running gateway, without a listener.
 pub struct Gateway {
@@ -151,23 +155,41 @@ impl Gateway {
         }
     }
 
-    /// Lets writes end and be accounted for, then stops reading, and waits for each at most so long.
+    /// Leaves to other gateways over the same store what they can read as well, as soon as what is under way of it is done. All
+    /// else goes on.
+    pub fn retire(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.retire();
+        }
+    }
+
+    /// Lets writes end and be accounted for, then stops reading; waits for all of it together at most so long, and a little for each
+    /// that is late.
     pub async fn stop(&self, grace: Duration) {
-        self.live.stop(grace).await;
-        self.state.settle(grace).await;
-        self.keeper.stop(grace).await;
+        let deadline = Instant::now() + grace;
+        let left = || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            left.max(LATE)
+        };
+        self.retire();
+        self.live.stop(left()).await;
+        self.state.settle(left()).await;
+        self.keeper.stop(left()).await;
+        if let Some(recorder) = &self.recorder {
+            recorder.leave(left()).await;
+        }
         if let Some(hours) = &self.hours {
-            hours.stop(grace).await;
+            hours.stop(left()).await;
         }
         if let Some(webhooks) = &self.webhooks {
-            webhooks.stop(grace).await;
+            webhooks.stop(left()).await;
         }
         // What it has left to write down may go into the store.
         if let Some(access) = &self.access {
-            access.stop(grace).await;
+            access.stop(left()).await;
         }
         if let Some(recorder) = &self.recorder {
-            recorder.stop(grace).await;
+            recorder.stop(left()).await;
         }
     }
 }

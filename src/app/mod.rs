@@ -9,11 +9,12 @@ mod stored;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::api::server::{self, CertificateWatch};
@@ -34,6 +35,9 @@ pub use stored::{Stored, StoredError, Verified};
 /// A thread's own queue holds 256 tasks. Where more connections have something to read, the rest waits in the shared one, and by
 /// default so long that some of them starve while others are served again and again.
 pub const GLOBAL_QUEUE_INTERVAL: u32 = 8;
+
+/// How long everything else may take to end, beside the requests that are open.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// What ends the program.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +80,11 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     if config.store.is_none() {
         info!("nothing outlives this process: there is no store");
     }
-    run(listener, tls, &gateway, &config.server).await?;
-    gateway.stop(config.server.shutdown_grace).await;
+    let asked = run(listener, tls, &gateway, &config.server).await?;
+    // Who runs it waits for so long since it has asked, and then kills what is left.
+    let deadline = asked + config.server.shutdown_grace + ENDING;
+    let left = deadline.saturating_duration_since(Instant::now());
+    gateway.stop(left).await;
     Ok(())
 }
 
@@ -103,14 +110,21 @@ async fn run(
     tls: Option<Arc<Served>>,
     gateway: &Gateway,
     settings: &Server,
-) -> Result<(), AppError> {
+) -> Result<Instant, AppError> {
     let address = listener.local_addr().map_err(AppError::Serve)?;
     info!(server.listen = %address, server.tls = tls.is_some(), sources.count = gateway.inventory.current().sources().len(), "serving");
-    let state = gateway.state.clone();
+    let (state, recorder) = (gateway.state.clone(), gateway.recorder.clone());
+    let asked: Arc<OnceLock<Instant>> = Arc::default();
+    let known = Arc::clone(&asked);
     let shutdown = async move {
         asked_to_stop().await;
         info!("stopping");
+        known.get_or_init(Instant::now);
         state.drain();
+        // Others can read the sources while the last requests are answered.
+        if let Some(recorder) = recorder {
+            recorder.retire();
+        }
     };
     let limits = server::Limits {
         max_connections: settings.max_connections,
@@ -127,7 +141,8 @@ async fn run(
     });
     server::serve_with(listener, tls, gateway.router.clone(), limits, shutdown)
         .await
-        .map_err(AppError::Serve)
+        .map_err(AppError::Serve)?;
+    Ok(*asked.get_or_init(Instant::now))
 }
 
 /// Ends when the process is asked to stop, by a terminal, its end, or by who started it.

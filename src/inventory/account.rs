@@ -141,20 +141,10 @@ impl Account {
         report.details_pending = self.details_pending;
         report.restored = self.restored;
     }
-
-    /// The account of a source that nobody looked at for a while: what it says is what somebody left, and it is due.
-    pub(super) fn left(self, now: Timestamp) -> Self {
-        Self {
-            state: unlooked(self.state),
-            restored: true,
-            next_attempt_at: Some(now),
-            ..self
-        }
-    }
 }
 
 /// How far clusters can be trusted that nobody looked at.
-const fn unlooked(state: Freshness) -> Freshness {
+pub(super) const fn unlooked(state: Freshness) -> Freshness {
     match state {
         Freshness::Fresh | Freshness::Stale => Freshness::Stale,
         state => state,

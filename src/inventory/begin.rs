@@ -14,10 +14,10 @@ use super::batch::Batch;
 use super::change::{Cause, Change, ChangeKind, FieldChange};
 use super::diff::difference;
 use super::facts::Interner;
-use super::journal::{Delta, Publication, Restored};
+use super::journal::{Delta, Publication, Restored, RestoredSource};
 use super::shelf::Shelf;
 use super::source::SourceReport;
-use crate::domain::SourceName;
+use crate::domain::{Kind, SourceName};
 
 /// What a writer begins with.
 pub(super) struct Begin {
@@ -39,12 +39,7 @@ pub(super) fn begin(
     let (mut shelves, mut texts, mut deltas) = (Vec::new(), Vec::new(), Vec::new());
     let mut changes: BTreeMap<SourceName, Vec<Change>> = BTreeMap::new();
     for (name, provider, source) in restored.gone.drain(..) {
-        let nothing = Shelf::new(
-            SourceReport::new(name.clone(), provider, Duration::ZERO),
-            Duration::MAX,
-        );
-        let (was, ..) = source.shelve(&nothing);
-        let found = differences(Some(&was), None);
+        let found = gone(name.clone(), provider, source);
         changes.entry(name).or_default().extend(found);
     }
     for empty in empty {
@@ -94,8 +89,18 @@ pub(super) fn begin(
     }
 }
 
+/// What there is to tell of a source that was shown and is no more.
+pub(super) fn gone(name: SourceName, provider: Kind, source: RestoredSource) -> Vec<Change> {
+    let nothing = Shelf::new(
+        SourceReport::new(name, provider, Duration::ZERO),
+        Duration::MAX,
+    );
+    let (was, ..) = source.shelve(&nothing);
+    differences(Some(&was), None)
+}
+
 /// What is different from what was shown of a source, which may not have been there, or may be there no more.
-fn differences(before: Option<&Shelf>, after: Option<&Shelf>) -> Vec<Change> {
+pub(super) fn differences(before: Option<&Shelf>, after: Option<&Shelf>) -> Vec<Change> {
     match (before, after) {
         (None, None) => Vec::new(),
         (Some(before), Some(after)) => difference(before, after, Cause::Outage).changes,

@@ -215,6 +215,10 @@ pub trait Control: Send + Sync {
     fn own_vitals(&self, source: &SourceName) -> Option<Vitals> {
         self.vitals(source)
     }
+    /// Whether nothing is published any more, since of the tasks that do so one failed.
+    fn has_failed(&self) -> bool {
+        false
+    }
 }
 
 /// A refresh that was asked for.

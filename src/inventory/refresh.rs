@@ -2,15 +2,17 @@
 //! is the retry.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::facts::Interner;
 use super::keeper::{Activation, Event, Message, Source};
@@ -90,7 +92,7 @@ impl Task {
 
     async fn refresh_for_ever(self) {
         let Some(desk) = &self.desk else {
-            return self.refresh_while(None).await;
+            return self.refresh_soundly(None).await;
         };
         loop {
             let sitting = desk.sit().await;
@@ -98,11 +100,33 @@ impl Task {
                 biased;
                 // What is under way ends where it is: another gateway may be reading the source by now.
                 () = sitting.ended() => {}
-                () = self.refresh_while(Some(&sitting)) => {}
+                () = self.refresh_soundly(Some(&sitting)) => {}
             }
             // What was asked for meanwhile and not begun is for whoever reads the source next.
             if self.activation.pending.load(Ordering::Acquire) {
                 desk.want();
+            }
+        }
+    }
+
+    /// Refreshes for ever, or until the lease is to be given back; also where it fails in a way that nobody has thought of. A source
+    /// whose answers have it fail is not left to the other gateways, one after the other.
+    async fn refresh_soundly(&self, sitting: Option<&Sitting>) {
+        loop {
+            let refreshing = AssertUnwindSafe(self.refresh_while(sitting));
+            if refreshing.catch_unwind().await.is_ok() {
+                return;
+            }
+            error!(source.name = %self.source.name, "the task that reads a source failed; it begins anew");
+            let closing = async {
+                match sitting {
+                    None => std::future::pending().await,
+                    Some(sitting) => sitting.closing().await,
+                }
+            };
+            tokio::select! {
+                () = sleep(self.source.schedule.refresh_interval) => {}
+                () = closing => return,
             }
         }
     }

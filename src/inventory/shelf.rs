@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
+use super::account::unlooked;
 use super::columns::{Columns, Totals};
 use super::facts::Interner;
 use super::index::Index;
@@ -452,6 +453,21 @@ impl Shelf {
                 ..self.clone()
             }
         })
+    }
+
+    /// The shelf of a source that nobody looked at for a while: what it says is what somebody left, and it is due.
+    pub(super) fn left(&self, now: Timestamp) -> Self {
+        let report = SourceReport {
+            state: unlooked(self.report.state),
+            restored: true,
+            next_attempt_at: Some(now),
+            ..SourceReport::clone(&self.report)
+        };
+        let left = Self {
+            report: Arc::new(report),
+            ..self.clone()
+        };
+        left.aged(now).unwrap_or(left)
     }
 
     /// Clusters whose detail is wanted, the most urgent first: never described, changed since, then the oldest.

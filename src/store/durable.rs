@@ -252,6 +252,10 @@ impl Keeping for Durable {
                 return Ok(false);
             };
             let is_more = store.tidy(&self.settings, now).await?;
+            if self.settings.shared.is_some() {
+                let sources = store.tidy_gone(&self.settings, now).await?;
+                return Ok(is_more || sources);
+            }
             // Who never looked does not know what is configured.
             let Some(sources) = self.sources.get() else {
                 return Ok(is_more);

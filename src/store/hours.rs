@@ -31,6 +31,9 @@ const BETWEEN: &str = "SELECT h.source, h.hour, h.generation, h.account FROM hou
 
 impl Store {
     pub(super) async fn note_hours(&self, counts: &[Count]) -> Result<(), StoreError> {
+        // Gateways that note the same rows take them in the same order, so that none waits for another in a circle.
+        let mut counts: Vec<&Count> = counts.iter().collect();
+        counts.sort_by_key(|count| (&count.source, count.hour.0));
         let mut transaction = self.pool.begin().await?;
         for count in counts {
             let account = serde_json::to_vec(&count.account).unwrap_or_default();

@@ -68,18 +68,35 @@ const STEPS: &[(i64, &str, &str, &str)] = &[
         include_str!("sqlite/0007_audit_index.sql"),
         include_str!("postgres/0007_audit_index.sql"),
     ),
+    (
+        8,
+        "members",
+        include_str!("sqlite/0008_members.sql"),
+        include_str!("postgres/0008_members.sql"),
+    ),
 ];
 
 /// Connections of a gateway that shares its store: one for what is published, one for its leases, one to hear of the others.
 const SHARING: u32 = 3;
-/// What has the server end a session that holds up others: a gateway that was stopped, or cut off, while its turn lasts.
-const MANNERS: [(&str, &str); 6] = [
-    ("idle_in_transaction_session_timeout", "5s"),
-    ("lock_timeout", "7s"),
-    ("statement_timeout", "30s"),
+/// What has the server end a session whose gateway is not there any more, and let go of what that held.
+const ALIVE: [(&str, &str); 3] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
     ("tcp_keepalives_count", "3"),
+];
+/// The same for one that is there and does nothing: nobody needs as long as this between two statements.
+const WRITING: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", "60s")];
+/// Nobody waits as long as this for an answer.
+const READING: [(&str, &str); 3] = [
+    ("default_transaction_read_only", "on"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("statement_timeout", "60s"),
+];
+/// The same for a session that holds up others: a gateway that was stopped, or cut off, while its turn lasts.
+const MANNERS: [(&str, &str); 3] = [
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("lock_timeout", "7s"),
+    ("statement_timeout", "30s"),
 ];
 
 /// An open store.
@@ -123,18 +140,7 @@ impl Store {
                 Self::of(pool.clone(), pool, Some(held))
             }
             Address::Server(options) => {
-                let options = options.as_ref().clone().disable_statement_logging();
-                PgConnection::connect_with(&options).await?.close().await?;
-                let reading = options
-                    .clone()
-                    .options([("default_transaction_read_only", "on")]);
-                let pool = one(PgPoolOptions::new()).connect_with(options).await?;
-                let reads = some(PgPoolOptions::new()).connect_lazy_with(reading);
-                let store = Self::of(
-                    Pool::Postgres(pool, Hold::Alone),
-                    Pool::Postgres(reads, Hold::Alone),
-                    None,
-                );
+                let store = Self::over(options, Hold::Alone).await?;
                 // Says where a gateway has it.
                 store.pool.begin().await?.commit().await?;
                 store
@@ -219,36 +225,42 @@ impl Store {
     }
 
     async fn open_server(options: &PgConnectOptions, hold: Hold) -> Result<Self, StoreError> {
-        let options = options.clone().disable_statement_logging();
-        // Says at once that nobody answers, and why: a pool would ask again and again until its time is over.
-        PgConnection::connect_with(&options).await?.close().await?;
-        let reading = options
-            .clone()
-            .options([("default_transaction_read_only", "on")]);
-        let sharing = options.clone().options(MANNERS);
-        let pool = one(PgPoolOptions::new()).connect_with(options).await?;
-        let reads = some(PgPoolOptions::new()).connect_lazy_with(reading);
-        let mut store = Self::of(
-            Pool::Postgres(pool.clone(), hold),
-            Pool::Postgres(reads, hold),
-            None,
-        );
-        store.shared = (hold == Hold::Shared).then(|| {
-            let options = one(PgPoolOptions::new()).max_connections(SHARING);
-            options.connect_lazy_with(sharing)
-        });
+        let store = Self::over(options, hold).await?;
         // Says at once where another gateway has it, whose tables must stay as they are.
         store.pool.begin().await?.commit().await?;
         let steps = STEPS
             .iter()
             .map(|(number, name, _, text)| (*number, *name, *text));
-        migrator(steps).run(&pool).await?;
+        if let Pool::Postgres(pool, _) = &store.pool {
+            migrator(steps).run(pool).await?;
+        }
+        Ok(store)
+    }
+
+    /// The sessions of a database of a server, whatever there is in it.
+    async fn over(options: &PgConnectOptions, hold: Hold) -> Result<Self, StoreError> {
+        let options = options.clone().disable_statement_logging().options(ALIVE);
+        // Says at once that nobody answers, and why: a pool would ask again and again until its time is over.
+        PgConnection::connect_with(&options).await?.close().await?;
+        let [writing, reading] = [&WRITING[..], &READING[..]]
+            .map(|manners| options.clone().options(manners.iter().copied()));
+        let pool = one(PgPoolOptions::new()).connect_with(writing).await?;
+        let reads = some(PgPoolOptions::new()).connect_lazy_with(reading);
+        let mut store = Self::of(
+            Pool::Postgres(pool, hold),
+            Pool::Postgres(reads, hold),
+            None,
+        );
+        store.shared = (hold == Hold::Shared).then(|| {
+            let sharing = one(PgPoolOptions::new()).max_connections(SHARING);
+            sharing.connect_lazy_with(options.options(MANNERS))
+        });
         Ok(store)
     }
 
     /// Opens a store that is there, beside a gateway that may have it open; its tables stay as they are.
     pub(super) async fn beside(address: &Address) -> Result<Self, StoreError> {
-        let (pool, reads) = match address {
+        match address {
             Address::File(file) => {
                 let options = SqliteConnectOptions::new()
                     .filename(file)
@@ -257,18 +269,11 @@ impl Store {
                     .foreign_keys(false)
                     .disable_statement_logging();
                 let pool = one(SqlitePoolOptions::new()).connect_with(options).await?;
-                (Pool::Sqlite(pool.clone()), Pool::Sqlite(pool))
+                let pool = Pool::Sqlite(pool);
+                Ok(Self::of(pool.clone(), pool, None))
             }
-            Address::Server(options) => {
-                let options = options.as_ref().clone().disable_statement_logging();
-                let pool = one(PgPoolOptions::new()).connect_with(options).await?;
-                (
-                    Pool::Postgres(pool.clone(), Hold::Alone),
-                    Pool::Postgres(pool, Hold::Alone),
-                )
-            }
-        };
-        Ok(Self::of(pool, reads, None))
+            Address::Server(options) => Self::over(options, Hold::Alone).await,
+        }
     }
 
     /// Lets go of the store.

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
@@ -39,6 +39,8 @@ const JOINING: Duration = Duration::from_secs(30);
 const COMMIT: Duration = Duration::from_mins(1);
 /// How long after a failure the store is tried again, if no publication comes before.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
+/// How long the end of a store may take, however late it is.
+const CLOSING: Duration = Duration::from_millis(500);
 /// How often what is kept long enough is looked for.
 const TIDYING: Duration = Duration::from_mins(10);
 /// Between two small deletions.
@@ -228,21 +230,35 @@ impl Recorder {
         self.durable.as_ref()
     }
 
+    /// Has sources that other gateways can read be left to them, as soon as what is under way of them is done. What there is to be
+    /// written still is.
+    pub fn retire(&self) {
+        if let Some((replicas, _)) = &self.replicas {
+            replicas.retire();
+        }
+    }
+
+    /// Leaves what other gateways can read to them; waits for it at most so long.
+    pub async fn leave(&self, grace: Duration) {
+        if let Some((replicas, _)) = &self.replicas {
+            replicas.stop(grace).await;
+        }
+    }
+
     /// Lets what waits be written once more, and ends; waits for it at most so long.
     pub async fn stop(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
         self.stop.cancel();
-        if timeout(grace, self.tasks.wait()).await.is_err() {
+        let (ended, ()) = tokio::join!(timeout(grace, self.tasks.wait()), self.leave(grace));
+        if ended.is_err() {
             error!(
                 grace_ms = grace.as_millis(),
                 "the store did not end in time"
             );
-            return;
         }
-        if let Some((replicas, _)) = &self.replicas {
-            replicas.stop(grace).await;
-        }
+        let closing = deadline.max(Instant::now() + CLOSING);
         if let Some(durable) = &self.durable
-            && timeout(grace, durable.close()).await.is_err()
+            && timeout_at(closing, durable.close()).await.is_err()
         {
             error!(
                 grace_ms = grace.as_millis(),

@@ -1,6 +1,6 @@
 //! What a store gives back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -24,6 +24,7 @@ type Record = (String, Vec<u8>);
 const SOURCES: &str = "SELECT name, provider, account, clusters, print, generation FROM source";
 const RECORDS: &str =
     "SELECT id, record FROM cluster WHERE source = $1 AND id > $2 ORDER BY id LIMIT $3";
+const UNSEEN: &str = "SELECT source FROM unseen";
 const META: &str =
     "SELECT name, value FROM meta WHERE name IN ('generation', 'begun', 'changes_whole_from')";
 
@@ -38,6 +39,8 @@ impl Store {
         // What the last process did not write it did not show.
         let begun = meta.get("begun").copied().unwrap_or(0);
         let mut restored = Restored::new(known);
+        let unseen: Vec<(String,)> = self.pool.fetch(UNSEEN, vec![]).await?;
+        let unseen: HashSet<String> = unseen.into_iter().map(|row| row.0).collect();
         let rows = self.source_rows().await?;
         let mut rows: HashMap<String, SourceRow> =
             rows.into_iter().map(|row| (row.0.clone(), row)).collect();
@@ -52,7 +55,8 @@ impl Store {
                 }
                 continue;
             };
-            let (source, kind) = self.whole_source(name, &row, begun).await?;
+            let (mut source, kind) = self.whole_source(name, &row, begun).await?;
+            source.is_shown &= !unseen.contains(name.as_str());
             match kind {
                 Some(kind) if kind != *provider => {
                     if source.is_shown {
@@ -67,7 +71,7 @@ impl Store {
             let Ok(name) = SourceName::new(name) else {
                 continue;
             };
-            if row.5 >= begun {
+            if row.5 >= begun && !unseen.contains(name.as_str()) {
                 let (source, kind) = self.whole_source(&name, &row, begun).await?;
                 let kind = kind.unwrap_or_else(|| Kind::new("unknown"));
                 restored.add_gone(name, kind, source);

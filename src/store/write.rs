@@ -100,12 +100,15 @@ const NOT_WRITTEN: &str = "DELETE FROM cluster WHERE source = $1 AND generation 
 const SOURCE: &str = "INSERT INTO source (name, provider, account, clusters, generation, print) VALUES ($1, $2, $3, $4, $5, $6) \
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider, account = excluded.account, clusters = excluded.clusters, \
     generation = excluded.generation, print = excluded.print";
-const RESTART: &str =
+pub(super) const RESTART: &str =
     "INSERT INTO restart (first, after) VALUES ($1, $2) ON CONFLICT (first) DO NOTHING";
 const UNSEEN: &str = "INSERT INTO unseen (source, since) SELECT name, $1 FROM source WHERE generation < $2 \
     ON CONFLICT (source) DO NOTHING";
 pub(super) const SEEN: &str =
     "DELETE FROM unseen WHERE source IN (SELECT name FROM source WHERE generation >= $1)";
+const SHOWN: &str = "DELETE FROM unseen WHERE source IN (";
+const NOT_SHOWN: &str =
+    "INSERT INTO unseen (source, since) VALUES ($1, $2) ON CONFLICT (source) DO NOTHING";
 const META: &str = "INSERT INTO meta (name, value) VALUES ($1, $2) \
     ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > meta.value";
 
@@ -124,6 +127,7 @@ pub(super) async fn write_in(
     for written in &commit.sources {
         source(transaction, written, commit.generation).await?;
     }
+    seen(transaction, commit).await?;
     let mut changes = Rows::of(&CHANGES);
     for batch in &commit.batches {
         for (place, one) in batch.changes().enumerate() {
@@ -156,6 +160,53 @@ pub(super) async fn whole_from(
     meta(transaction, "changes_whole_from", generation).await?;
     let at = at.and_then(|at| u64::try_from(at).ok()).unwrap_or(0);
     meta(transaction, "changes_whole_at", at).await
+}
+
+/// What is written is shown, whatever it was before.
+async fn seen(transaction: &mut Transaction, commit: &Commit) -> Result<(), StoreError> {
+    let written = commit.sources.iter().filter(|one| !one.is_skipped());
+    let names: Vec<Value> = written
+        .map(|one| Value::text(one.delta.source().as_str()))
+        .collect();
+    in_parts(transaction, SHOWN, Vec::new(), names).await
+}
+
+/// Takes note of sources that are kept and not shown any more.
+pub(super) async fn unseen(
+    transaction: &mut Transaction,
+    sources: &[SourceName],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    for source in sources {
+        let values = vec![
+            Value::text(source.as_str()),
+            Value::Number(Some(at.as_microsecond())),
+        ];
+        transaction.execute(NOT_SHOWN, values).await?;
+    }
+    Ok(())
+}
+
+/// Carries out a statement that ends with a list of names, for a few names at a time.
+async fn in_parts(
+    transaction: &mut Transaction,
+    head: &str,
+    first: Vec<Value>,
+    names: Vec<Value>,
+) -> Result<(), StoreError> {
+    for part in names.chunks(ROWS) {
+        let mut sql = String::from(head);
+        let mut values = first.clone();
+        for (at, name) in part.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            values.push(name.clone());
+            // Writing to a string cannot fail.
+            let _ = write!(sql, "{comma}${}", values.len());
+        }
+        sql.push(')');
+        transaction.execute(sql, values).await?;
+    }
+    Ok(())
 }
 
 /// Takes note of who writes from now on, and of what is there and not shown by it.
@@ -232,18 +283,10 @@ async fn source(
             clusters.add(transaction, row).await?;
         }
         clusters.end(transaction).await?;
-        for gone in delta.removed().chunks(ROWS) {
-            let mut sql = String::from(GONE);
-            let mut values = vec![Value::text(name.as_str())];
-            for (at, id) in gone.iter().enumerate() {
-                let comma = if at == 0 { "" } else { "," };
-                // Writing to a string cannot fail.
-                let _ = write!(sql, "{comma}${}", at + 2);
-                values.push(Value::text(id.as_str()));
-            }
-            sql.push(')');
-            transaction.execute(sql, values).await?;
-        }
+        let of_source = vec![Value::text(name.as_str())];
+        let gone = delta.removed().iter();
+        let gone = gone.map(|id| Value::text(id.as_str())).collect();
+        in_parts(transaction, GONE, of_source, gone).await?;
     }
     let (provider, account) = (delta.report.provider.as_str(), delta.account());
     let clusters = delta.all().len();

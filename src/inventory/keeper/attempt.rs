@@ -1,14 +1,21 @@
 //! One attempt of a gateway to publish, on top of what others have published.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tracing::warn;
 
-use super::super::replicas::{Away, Begun, Newer, Turn};
+use super::super::replicas::{Away, Begun, Census, Newer, Turn};
+use super::super::shelf::Shelf;
 use super::hall::Hall;
 use super::{Event, Making, Ready, Writer};
 use crate::domain::SourceName;
+
+/// How often who has a turn says that it is still at it, while it works.
+const ALIVE: Duration = Duration::from_secs(1);
 
 /// What waits to be published.
 pub(super) struct Waiting {
@@ -31,6 +38,8 @@ pub(super) struct Attempt {
     pub(super) waiting: Vec<Waiting>,
     /// Sources whose age is to be looked at, and their leases.
     pub(super) ages: Vec<(usize, u64)>,
+    /// The shelves as they are shown, where that is not as they were published.
+    pub(super) local: Option<Vec<Arc<Shelf>>>,
 }
 
 impl Attempt {
@@ -45,7 +54,7 @@ impl Attempt {
                 Err(away) => return Ok((self, Err(away))),
             }
         }
-        if self.waiting.is_empty() && self.ages.is_empty() {
+        if self.waiting.is_empty() && self.ages.is_empty() && !commons.is_census_due() {
             return match commons.newer(self.writer.generation).await {
                 Ok(None) => Ok((self, Ok(()))),
                 Ok(Some(newer)) => {
@@ -67,7 +76,7 @@ impl Attempt {
     async fn take_over(&mut self, newer: Newer) -> Result<(), Broken> {
         let hall = Arc::clone(&self.hall);
         let shown = self.blocking(move |writer| hall.take_over(writer, newer));
-        shown.await?.show(&self.writer);
+        self.local = shown.await?.show(&self.writer);
         Ok(())
     }
 
@@ -91,9 +100,10 @@ impl Attempt {
             mut turn,
             newer,
             own,
+            census,
         } = begun;
         if let Some(newer) = newer {
-            self.take_over(newer).await?;
+            while_held(turn.as_mut(), self.take_over(newer)).await?;
         }
         // What seemed to fail may have been done.
         for one in self
@@ -101,6 +111,9 @@ impl Attempt {
             .extract_if(.., |one| one.tried.is_some_and(|tried| own >= tried))
         {
             one.tell();
+        }
+        if let Some(census) = census {
+            return self.count(turn, census).await;
         }
         if let Err(away) = self.refuse(turn.as_mut()).await {
             return Ok(Err(away));
@@ -111,26 +124,61 @@ impl Attempt {
             .collect();
         let ages: Vec<usize> = self.ages.iter().map(|(source, _)| *source).collect();
         let made = self.blocking(move |writer| writer.make_of(events, &ages));
-        let Some(ready) = made.await? else {
+        let Some(ready) = while_held(turn.as_mut(), made).await? else {
             return Ok(Ok(()));
         };
-        let Ready {
-            publication,
-            noise,
-            snapshot,
-        } = ready;
-        let (generation, batch) = (publication.generation, publication.batch.clone());
-        if let Err(away) = turn.commit(publication).await {
-            self.writer = before;
+        let generation = ready.publication.generation;
+        if let Err(away) = self.commit(turn, ready, before).await {
             for one in &mut self.waiting {
                 one.tried = Some(generation);
             }
             return Ok(Err(away));
         }
-        self.writer.inventory.feed().push(batch, noise);
-        self.writer.inventory.publish(snapshot);
         self.waiting.drain(..).for_each(Waiting::tell);
         Ok(Ok(()))
+    }
+
+    /// Publishes what nobody did; what waits is for the next turn.
+    async fn count(
+        &mut self,
+        mut turn: Box<dyn Turn>,
+        census: Census,
+    ) -> Result<Result<(), Away>, Broken> {
+        let before = self.writer.clone();
+        let hall = Arc::clone(&self.hall);
+        let is_whole = census.is_whole;
+        let made = self.blocking(move |writer| writer.make_census(census, &hall.places));
+        let ready = while_held(turn.as_mut(), made).await?;
+        let (generation, at) = (ready.publication.generation, ready.publication.at);
+        let committed = self.commit(turn, ready, before).await;
+        if committed.is_ok() && !is_whole {
+            // Nobody knows what was shown before, so nothing goes on from there.
+            self.writer.inventory.feed().begin(generation, at);
+        }
+        Ok(committed)
+    }
+
+    /// Has a generation be durable and shows it; where that fails the writer is what it was before.
+    async fn commit(
+        &mut self,
+        turn: Box<dyn Turn>,
+        ready: Ready,
+        before: Writer,
+    ) -> Result<(), Away> {
+        let Ready {
+            publication,
+            noise,
+            snapshot,
+        } = ready;
+        let batch = publication.batch.clone();
+        if let Err(away) = turn.commit(publication).await {
+            self.writer = before;
+            return Err(away);
+        }
+        self.writer.inventory.feed().push(batch, noise);
+        self.writer.inventory.publish(snapshot);
+        self.local = None;
+        Ok(())
     }
 
     /// Leaves out what came of leases that do not hold any more.
@@ -172,6 +220,21 @@ impl Attempt {
     }
 }
 
+/// Works while a turn lasts, in which the others wait: they go on without one that does not say that it is still there.
+async fn while_held<T>(turn: &mut dyn Turn, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = sleep(ALIVE) => if turn.stay().await.is_err() {
+                // What comes of it is refused.
+                return work.await;
+            },
+        }
+    }
+}
+
 impl Waiting {
     fn tell(self) {
         if let Some(published) = self.published {
@@ -182,13 +245,17 @@ impl Waiting {
 }
 
 impl Writer {
+    /// Has the next generation tell of its time: they count up no faster than milliseconds do.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
+        self.generation = self.generation.max(millis.saturating_sub(1));
+    }
+
     /// Makes one generation of what was found and of what became old; `None` where nothing is different.
     fn make_of(&mut self, events: Vec<(usize, Event)>, ages: &[usize]) -> Option<Ready> {
         let now = super::super::now();
-        let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
         let last = self.generation;
-        // Generations count up no faster than milliseconds do, so that a late one tells of its time.
-        self.generation = last.max(millis.saturating_sub(1));
+        self.hurry(now);
         let mut making = Making::default();
         for (source, event) in events {
             self.add(&mut making, source, event);

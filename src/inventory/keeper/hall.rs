@@ -12,6 +12,7 @@ use super::super::change::Change;
 use super::super::diff::difference;
 use super::super::past;
 use super::super::replicas::{Commons, Desk, Newer};
+use super::super::shelf::Shelf;
 use super::{Activation, Snapshot, Writer, texts};
 use crate::domain::{ClusterId, SourceName};
 
@@ -38,6 +39,8 @@ enum Noise {
 
 /// What was taken over, ready to be shown.
 pub(super) struct Shown {
+    /// The places of sources that are as somebody left them.
+    left: Vec<usize>,
     /// Where the memory begins, where it begins anew.
     floor: Option<(u64, Timestamp)>,
     told: Vec<Arc<Batch>>,
@@ -46,8 +49,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Whoever hears of the generation finds its changes.
-    pub(super) fn show(self, writer: &Writer) {
+    /// Whoever hears of the generation finds its changes. Answers with the shelves as they are shown, where that is not as they were
+    /// published: nobody has told yet that nothing of them is fresh.
+    pub(super) fn show(self, writer: &Writer) -> Option<Vec<Arc<Shelf>>> {
+        let local = self.local(writer);
         let (generation, at) = (writer.generation, writer.as_of);
         let feed = writer.inventory.feed();
         if let Some((floor, at)) = self.floor {
@@ -58,14 +63,38 @@ impl Shown {
                 feed.push(Some(batch), None);
             }
             feed.skip_noise(generation, at);
-            let shown = Snapshot::new(generation, at, writer.shelves.clone());
-            writer.inventory.publish(shown);
-            return;
+            writer.show(local.as_deref());
+            return local;
         };
         let mut told = self.told;
         feed.push(told.pop(), noise);
-        let shown = Snapshot::new(generation, at, writer.shelves.clone());
-        writer.inventory.publish(shown);
+        writer.show(local.as_deref());
+        local
+    }
+
+    fn local(&self, writer: &Writer) -> Option<Vec<Arc<Shelf>>> {
+        let now = super::super::now();
+        let mut shelves = (!self.left.is_empty()).then(|| writer.shelves.clone())?;
+        for &place in &self.left {
+            shelves[place] = Arc::new(shelves[place].left(now));
+        }
+        Some(shelves)
+    }
+}
+
+impl Writer {
+    /// Shows the last generation as it was published, or otherwise, as long as nobody can publish that.
+    pub(super) fn show(&self, local: Option<&[Arc<Shelf>]>) {
+        let shown = match local {
+            None => Snapshot::new(self.generation, self.as_of, self.shelves.clone()),
+            Some(shelves) => {
+                let now = super::super::now();
+                let mut shown = Snapshot::new(self.generation, now, shelves.to_vec());
+                shown.variant = u64::try_from(now.as_millisecond()).unwrap_or(1);
+                shown
+            }
+        };
+        self.inventory.publish(shown);
     }
 }
 
@@ -118,6 +147,14 @@ impl Hall {
         } else {
             Noise::Unknown
         };
-        Shown { floor, told, noise }
+        let left = newer.left.iter();
+        Shown {
+            left: left
+                .filter_map(|name| self.places.get(name).copied())
+                .collect(),
+            floor,
+            told,
+            noise,
+        }
     }
 }

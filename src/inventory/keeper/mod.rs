@@ -1,6 +1,7 @@
 //! The one writer: takes outcomes, publishes generations, owns the tasks and stops them in order.
 
 mod attempt;
+mod census;
 mod hall;
 mod making;
 mod together;
@@ -101,6 +102,25 @@ pub struct Keeper {
     tasks: TaskTracker,
     /// How long a call waits for what it has shown to be published; `None` where the journal decides.
     patience: Option<Duration>,
+    /// Whether the writer ended before it was asked to.
+    has_failed: Arc<AtomicBool>,
+}
+
+/// Says so when the writer ends before it was asked to.
+struct Ending {
+    has_failed: Arc<AtomicBool>,
+    stop: CancellationToken,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            error!(
+                "nothing is published any more; the gateway is not ready, and has to be started anew"
+            );
+            self.has_failed.store(true, Ordering::Release);
+        }
+    }
 }
 
 struct Known {
@@ -259,12 +279,21 @@ impl Keeper {
             stop,
             tasks,
             patience: None,
+            has_failed: Arc::default(),
         };
         (keeper, inbox)
     }
 
     /// Starts the writer.
     fn begin(&mut self, writer: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+        let ending = Ending {
+            has_failed: Arc::clone(&self.has_failed),
+            stop: self.stop.clone(),
+        };
+        let writer = async move {
+            let _ending = ending;
+            writer.await;
+        };
         self.tasks.spawn_on(writer, runtime);
         self.tasks.close();
     }
@@ -304,6 +333,12 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Hands a message to the writer, as a task does.
+    #[cfg(test)]
+    pub(super) async fn hand(&self, message: Message) {
+        assert!(self.mail.send(message).await.is_ok());
     }
 
     /// Asks every task to end and waits for it, at most so long.
@@ -355,6 +390,10 @@ impl super::Control for Keeper {
             Some(desk) if desk.lease().is_none() => desk.told(),
             _ => Some(source.stack.vitals()),
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     fn own_vitals(&self, source: &SourceName) -> Option<Vitals> {

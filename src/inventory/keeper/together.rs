@@ -17,7 +17,7 @@ use super::super::replicas::{Commons, Newer};
 use super::super::shelf::Shelf;
 use super::attempt::{Attempt, Broken, Waiting};
 use super::hall::{Hall, Seat};
-use super::{Message, Snapshot, Writer};
+use super::{Message, Writer};
 
 /// How often it is looked whether there is something newer, or whether what is shared is back, where nobody tells.
 const LOOK: Duration = Duration::from_secs(2);
@@ -53,8 +53,9 @@ impl Together {
             places,
         };
         let is_joined = first.is_some();
+        let mut local = None;
         if let Some(first) = first {
-            hall.take_over(&mut writer, first).show(&writer);
+            local = hall.take_over(&mut writer, first).show(&writer);
             hall.commons.note(writer.generation, 0);
         }
         Self {
@@ -63,12 +64,13 @@ impl Together {
             writer: Some(writer),
             is_joined,
             is_away: false,
-            local: None,
+            local,
             is_loss_told: false,
         }
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, stop: CancellationToken) {
+        let _leaving = Leaving(Arc::clone(&self.hall));
         let mut ages = every(Duration::from_secs(1));
         let mut looks = every(LOOK);
         let mut news = self.hall.commons.news();
@@ -186,6 +188,7 @@ impl Together {
             writer,
             waiting: std::mem::take(&mut self.waiting).into(),
             ages,
+            local: self.local.take(),
         };
         let making = attempt.run();
         tokio::pin!(making);
@@ -207,6 +210,7 @@ impl Together {
             writer,
             waiting,
             is_joined,
+            local,
             ..
         } = attempt;
         for one in waiting.into_iter().rev() {
@@ -216,11 +220,12 @@ impl Together {
         self.is_away = result.is_err();
         if result.is_ok() {
             self.is_loss_told = false;
-            if self.local.take().is_some() && writer.generation == generation {
-                let (at, shelves) = (writer.as_of, writer.shelves.clone());
-                let shown = Snapshot::new(writer.generation, at, shelves);
-                writer.inventory.publish(shown);
-            }
+        }
+        // What was shown otherwise while nobody could publish is published by now, or not so any more.
+        if result.is_ok() && writer.generation == generation && local.is_some() {
+            writer.show(None);
+        } else {
+            self.local = local;
         }
         self.hall
             .commons
@@ -250,11 +255,18 @@ impl Together {
             }
         }
         if is_other {
-            let mut shown = Snapshot::new(writer.generation, now, shelves.clone());
-            shown.variant = u64::try_from(now.as_millisecond()).unwrap_or(1);
-            writer.inventory.publish(shown);
+            writer.show(Some(&shelves));
             self.local = Some(shelves);
         }
+    }
+}
+
+/// Leaves the sources to others when the writer ends, in whatever way: nobody publishes what is found from then on.
+struct Leaving(Arc<Hall>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.seats.iter().for_each(|seat| seat.desk.abandon());
     }
 }
 

@@ -35,6 +35,8 @@ struct Place {
     lease: Option<Lease>,
     /// Whether somebody reads the source.
     is_taken: bool,
+    /// Whether nobody here will read it again.
+    is_abandoned: bool,
 }
 
 /// The place from which one source is read.
@@ -65,9 +67,25 @@ impl Desk {
         let _ = self.own.set((stack, activation));
     }
 
-    /// Gives the lease.
+    /// Gives the lease, unless nobody would use it.
     pub fn grant(&self, lease: Lease) {
-        self.place.send_modify(|place| place.lease = Some(lease));
+        self.place.send_modify(|place| {
+            place.lease = Some(lease).filter(|_| !place.is_abandoned);
+        });
+    }
+
+    /// Has nobody read the source from here any more: what was found could not be published.
+    pub(in super::super) fn abandon(&self) {
+        self.place.send_modify(|place| {
+            place.lease = None;
+            place.is_abandoned = true;
+        });
+        self.wanted.notify_one();
+    }
+
+    /// Whether nobody will read the source from here again.
+    pub fn is_abandoned(&self) -> bool {
+        self.place.borrow().is_abandoned
     }
 
     /// Lengthens a lease, unless it is another one.
@@ -107,7 +125,7 @@ impl Desk {
     }
 
     /// Whether the source is read from here, and goes on to be.
-    pub(in super::super) fn is_at_work(&self) -> bool {
+    pub fn is_at_work(&self) -> bool {
         self.lease().is_some_and(|lease| !lease.is_closing)
     }
 

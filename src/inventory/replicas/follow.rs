@@ -33,6 +33,7 @@ impl Shelf {
             records,
             gone,
             is_whole,
+            clusters,
             ..
         } = newer;
         let account = Account::read(&account);
@@ -95,6 +96,9 @@ impl Shelf {
             Arc::clone(&self.content)
         };
         report.clusters = content.entries.len();
+        refused += clusters.map_or(0, |clusters| {
+            clusters.saturating_sub(content.entries.len() + refused)
+        });
         report.omitted += refused;
         let outdated = aged_at.map(|at| content.older_than(self.staleness_limit, at));
         let shelf = Self {

@@ -4,6 +4,8 @@
 //!   and until it ends nobody else publishes. So there is one row of generations, and what a step is made on is what there is.
 //! - **A source is read by whoever has its [`Lease`].** What comes of a lease that does not hold any more is not published.
 //! - **What one publishes the others load**, as little of it as is different, and show it as it was published: the same bytes.
+//! - **What nobody did is published as well**: that sources came or went with the configuration, and that nobody looked at them
+//!   while no gateway was there. Whoever has a turn first tells it, by a [`Census`].
 //!
 //! Where the leases are and how others are told is left to who implements [`Commons`].
 
@@ -19,10 +21,9 @@ use tokio::sync::watch;
 pub(super) use desk::Sitting;
 pub use desk::{Desk, Lease};
 
-use super::account::Account;
-use super::journal::Publication;
+use super::journal::{Publication, RestoredSource};
 use super::past::Kept;
-use crate::domain::SourceName;
+use crate::domain::{Kind, SourceName};
 
 /// What replicas have in common.
 pub trait Commons: Send + Sync {
@@ -37,6 +38,9 @@ pub trait Commons: Send + Sync {
 
     /// All that is newer than what was applied; `None` where nothing is.
     fn newer(&self, applied: u64) -> BoxFuture<'_, Result<Option<Newer>, Away>>;
+
+    /// Whether the next turn may have a census to tell.
+    fn is_census_due(&self) -> bool;
 
     /// Begins a turn on top of what was applied. To drop it changes nothing.
     fn begin(&self, applied: u64) -> BoxFuture<'_, Result<Begun, Away>>;
@@ -67,6 +71,21 @@ pub struct Begun {
     pub newer: Option<Newer>,
     /// The last generation of this replica that is known to be durable; 0 where there is none.
     pub own: u64,
+    /// What is to be published before anything else, where there is such.
+    pub census: Option<Census>,
+}
+
+/// What nobody has told yet of the sources as such. As soon as the turn is committed somebody has.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// Sources that were shown, and that nobody looked at since.
+    pub left: Vec<SourceName>,
+    /// Sources that are shown for the first time, or again after they were gone.
+    pub come: Vec<SourceName>,
+    /// Sources that were shown, and that no gateway has any more.
+    pub gone: Vec<(SourceName, Kind, RestoredSource)>,
+    /// Whether it is known what was shown before: then changes go on from there.
+    pub is_whole: bool,
 }
 
 /// While it lasts nobody else publishes.
@@ -76,6 +95,9 @@ pub trait Turn: Send {
         &'a mut self,
         leases: &'a [(SourceName, u64)],
     ) -> BoxFuture<'a, Result<Vec<(SourceName, u64)>, Away>>;
+
+    /// Says that who has the turn is still at it: a turn in which nothing happens for a few seconds is given up.
+    fn stay(&mut self) -> BoxFuture<'_, Result<(), Away>>;
 
     /// Makes a publication durable and tells the others of it. After an error nobody knows whether it is.
     fn commit(self: Box<Self>, publication: Publication) -> BoxFuture<'static, Result<(), Away>>;
@@ -97,6 +119,8 @@ pub struct Newer {
     /// Where all that is known is given, and not only what is newer: all that changed after this generation is in `changes`, and
     /// when that was published.
     pub anew: Option<(u64, Timestamp)>,
+    /// Sources that are as somebody left them: what they say is not shown as it is before a census has told.
+    pub left: Vec<SourceName>,
 }
 
 /// What is newer of one source.
@@ -112,6 +136,22 @@ pub struct NewerSource {
     pub gone: Vec<(String, u64)>,
     /// Whether the records are all that there is of the source.
     pub is_whole: bool,
+    /// How many clusters it has, where that is known: records that are not found are lost like those that cannot be read.
+    pub clusters: Option<usize>,
+}
+
+impl NewerSource {
+    /// A source of which there is nothing.
+    pub const fn nothing(name: SourceName) -> Self {
+        Self {
+            name,
+            account: String::new(),
+            records: Vec::new(),
+            gone: Vec::new(),
+            is_whole: true,
+            clusters: None,
+        }
+    }
 }
 
 /// One cluster as it was written.
@@ -123,10 +163,4 @@ pub struct Record {
     pub generation: u64,
     /// The record.
     pub bytes: Vec<u8>,
-}
-
-/// A source's account of itself when nobody reads it any more: nothing that it says is fresh, and it is due. `None` where it
-/// cannot be read.
-pub fn left(account: &str, now: Timestamp) -> Option<String> {
-    Account::read(account).map(|account| account.left(now).write())
 }

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::super::StoreError;
 use super::super::error::within;
+use super::census;
 use super::load::number;
 use super::share::{Seen, decide};
 use super::turns::notify;
@@ -29,9 +31,9 @@ const TIDYING: Duration = Duration::from_mins(10);
 /// How long it is known what is no more, in milliseconds, as generations count.
 const KNOWN_GONE: i64 = 60 * 60 * 1_000;
 
-const BEAT: &str = "INSERT INTO replica (id, until) \
-    VALUES ($1, clock_timestamp() + $2 * interval '1 microsecond') \
-    ON CONFLICT (id) DO UPDATE SET until = excluded.until";
+const BEAT: &str = "INSERT INTO replica (id, until, sources) \
+    VALUES ($1, clock_timestamp() + $2 * interval '1 microsecond', $3) \
+    ON CONFLICT (id) DO UPDATE SET until = excluded.until, sources = excluded.sources";
 const RENEW: &str = "UPDATE lease SET until = clock_timestamp() + $2 * interval '1 microsecond', vitals = told.vitals \
     FROM unnest($3::text[], $4::bigint[], $5::text[]) AS told (source, token, vitals) \
     WHERE lease.source = told.source AND lease.token = told.token AND lease.holder = $1 \
@@ -43,14 +45,12 @@ const TAKE: &str = "INSERT INTO lease AS known (source, holder, token, until) \
     RETURNING token, (SELECT value FROM meta WHERE name = 'generation')";
 const GIVE: &str = "UPDATE lease SET until = '-infinity', vitals = NULL \
     WHERE source = $1 AND holder = $2 AND token = $3";
-const GIVE_ALL: &str = "UPDATE lease SET until = '-infinity', vitals = NULL WHERE holder = $1";
-const LEAVE: &str = "DELETE FROM replica WHERE id = $1";
 const ROWS: &str =
     "SELECT source, holder, until > clock_timestamp() AS holds, wanted, vitals FROM lease";
 const REPLICAS: &str = "SELECT id FROM replica WHERE until > clock_timestamp() AND id <> $1";
 const WANT: &str = "UPDATE lease SET wanted = TRUE WHERE source = ANY($1)";
 const SERVE: &str = "UPDATE lease SET wanted = FALSE \
-    WHERE holder = $1 AND source = ANY($2) AND wanted RETURNING source";
+    WHERE holder = $1 AND source = ANY($2) AND wanted AND until >= clock_timestamp() RETURNING source";
 const OLD_REPLICAS: &str = "DELETE FROM replica WHERE until < clock_timestamp() - interval '1 day'";
 const OLD_TURNS: &str = "DELETE FROM turn WHERE replica NOT IN (SELECT id FROM replica)";
 const OLD_GONE: &str = "WITH old AS (DELETE FROM gone WHERE generation < $1 RETURNING generation) \
@@ -66,33 +66,32 @@ struct Row {
     vitals: Option<String>,
 }
 
-/// Says that a replica takes part.
-pub(super) async fn beat(
-    connection: &mut PgConnection,
-    id: &str,
-    life: Duration,
-) -> Result<(), StoreError> {
-    let query = sqlx::query(BEAT).bind(id).bind(micros(life));
-    query.execute(connection).await?;
-    Ok(())
-}
-
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// What is remembered from round to round.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     /// Since when sources are seen that nobody reads.
     free: HashMap<SourceName, Instant>,
     tidied: Option<Instant>,
+    /// Whether it said that it takes no part any more.
+    pub(super) has_left: bool,
 }
 
 impl Replicas {
     /// How long a lease lasts.
     pub(super) fn life(&self) -> Duration {
         self.lease / LIFE
+    }
+
+    /// Says that this gateway takes part, and which sources it has.
+    pub(super) async fn beat(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let query = sqlx::query(BEAT).bind(&self.id).bind(micros(self.life()));
+        let query = query.bind(census::told(&self.sources));
+        query.execute(connection).await?;
+        Ok(())
     }
 
     fn round(&self) -> Duration {
@@ -141,7 +140,10 @@ impl Replicas {
         for generation in walks {
             notify(connection, &format!("{WALK}{generation}")).await?;
         }
-        beat(connection, &self.id, self.life()).await?;
+        if self.is_leaving() {
+            return self.finish(connection, memory).await;
+        }
+        self.beat(connection).await?;
         self.renew(connection).await?;
         self.pass_on_wishes(connection).await?;
         let rows: Vec<(String, String, bool, bool, Option<String>)> =
@@ -208,10 +210,14 @@ impl Replicas {
             self.close_one();
         }
         self.give_back(connection).await?;
+        if census::is_due(connection, &self.id, &self.sources).await? {
+            self.is_census_due.store(true, Ordering::Release);
+            self.stir();
+        }
         self.tidy(connection, memory).await
     }
 
-    async fn renew(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn renew(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let held: Vec<(&SourceName, &Arc<Desk>, u64)> = (self.desks.iter())
             .filter_map(|(name, desk)| Some((name, desk, desk.lease()?.token)))
             .collect();
@@ -243,7 +249,10 @@ impl Replicas {
     }
 
     /// Tells whoever reads a source that somebody here wants it read.
-    async fn pass_on_wishes(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn pass_on_wishes(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), StoreError> {
         let wanted: Vec<(&SourceName, &Arc<Desk>)> = (self.desks.iter())
             .filter(|(_, desk)| desk.take_wanted())
             .collect();
@@ -273,9 +282,15 @@ impl Replicas {
         connection: &mut PgConnection,
         rows: &[Row],
     ) -> Result<(), StoreError> {
+        // Who is about to give a source back leaves it to whoever reads it next.
+        let is_at_work = |row: &&Row| {
+            self.desk_of(&row.source)
+                .is_some_and(|desk| desk.is_at_work())
+        };
         let wanted = rows
             .iter()
-            .filter(|row| row.wanted && row.holder == self.id);
+            .filter(|row| row.wanted && row.holds && row.holder == self.id)
+            .filter(is_at_work);
         let names: Vec<&str> = wanted.map(|row| row.source.as_str()).collect();
         if names.is_empty() {
             return Ok(());
@@ -333,7 +348,7 @@ impl Replicas {
     }
 
     /// Gives back what is not read any more.
-    async fn give_back(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn give_back(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let mut is_any = false;
         for (name, desk) in &self.desks {
             let Some(lease) = desk.lease().filter(|lease| lease.is_closing) else {
@@ -356,26 +371,6 @@ impl Replicas {
             notify(connection, "lease").await?;
         }
         Ok(())
-    }
-
-    /// Leaves everything to the others.
-    pub(super) async fn leave(&self) {
-        for desk in self.desks.values() {
-            desk.revoke();
-        }
-        let leaving = async {
-            let store = self.durable.store()?;
-            let mut connection = super::pool(&store)?.acquire().await?;
-            for sql in [GIVE_ALL, LEAVE] {
-                let query = sqlx::query(sql).bind(&self.id);
-                query.execute(&mut *connection).await?;
-            }
-            notify(&mut connection, "lease").await
-        };
-        let left: Result<Result<(), StoreError>, _> = timeout(self.life(), leaving).await;
-        if !matches!(left, Ok(Ok(()))) {
-            debug!("the others were not told that this gateway ends");
-        }
     }
 
     async fn tidy(

@@ -17,9 +17,12 @@ const CHANGES: i64 = 10_000;
 /// Changes that a replica remembers when it begins.
 const REMEMBERED: i64 = 2_000;
 
+/// Sources of which nothing is newer than this generation nobody looked at since.
+pub(super) const LEFT: &str = "left";
+
 const META: &str = "SELECT name, value FROM meta";
-const SOURCES: &str =
-    "SELECT name, provider, account, clusters, print FROM source WHERE generation > $1";
+const SOURCES: &str = "SELECT name, provider, account, clusters, print, generation, \
+    EXISTS (SELECT 1 FROM unseen WHERE unseen.source = source.name) FROM source WHERE generation > $1";
 const GONE: &str = "SELECT id, generation FROM gone WHERE source = $1 AND generation > $2";
 const RECORDS: &str =
     "SELECT id, generation, record FROM cluster WHERE source = $1 AND generation > $2";
@@ -28,13 +31,24 @@ const NEWER_CHANGES: &str = "SELECT generation, number, at, body, document, was 
 const LAST_CHANGES: &str = "SELECT generation, number, at, body, document, was FROM change \
     ORDER BY generation DESC, number DESC LIMIT $1";
 
-type SourceRow = (String, String, String, i64, Vec<u8>);
+type SourceRow = (String, String, String, i64, Vec<u8>, i64, bool);
 
 /// What was read.
 pub(super) struct Loaded {
     pub(super) newer: Newer,
     /// Sources of which the database has what another provider or nobody wrote: all of them has to be written.
     pub(super) foreign: HashSet<SourceName>,
+    /// The generation up to which the past is the one that is known here, where it is another one since.
+    pub(super) lost: Option<u64>,
+}
+
+/// The last generation that a gateway has made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Own {
+    /// As it knows itself; 0 where it has made none.
+    pub(super) committed: u64,
+    /// As the database has it.
+    pub(super) kept: Option<u64>,
 }
 
 /// The numbers that belong to no source.
@@ -57,6 +71,11 @@ impl Numbers {
         self.number("generation")
     }
 
+    /// What there was when somebody began where nobody was.
+    pub(super) fn left(&self) -> u64 {
+        self.number(LEFT)
+    }
+
     /// Whether it is known from where on all changes are kept.
     pub(super) fn has_changes(&self) -> bool {
         self.0.contains_key("changes_whole_from")
@@ -64,8 +83,11 @@ impl Numbers {
 
     /// When it was published.
     pub(super) fn published_at(&self) -> Timestamp {
-        let at = self.0.get("published_at").copied().unwrap_or_default();
-        Timestamp::from_microsecond(at).unwrap_or_default()
+        self.time("published_at").unwrap_or_default()
+    }
+
+    fn time(&self, name: &str) -> Option<Timestamp> {
+        Timestamp::from_microsecond(self.0.get(name).copied()?).ok()
     }
 }
 
@@ -73,12 +95,14 @@ impl Numbers {
 pub(super) async fn newer(
     connection: &mut PgConnection,
     wanted: &[(SourceName, Kind)],
+    own: Own,
     applied: u64,
 ) -> Result<Loaded, StoreError> {
     let numbers = Numbers::read(connection).await?;
     let generation = numbers.generation();
-    // What was removed before is not known any more, or the database was begun anew.
-    let is_anew = applied == 0 || applied < numbers.number("gone_from") || applied > generation;
+    let lost = lost(&numbers, own, applied);
+    // What was removed before is not known any more, or the database has another past.
+    let is_anew = applied == 0 || applied < numbers.number("gone_from") || lost.is_some();
     let since = if is_anew { 0 } else { number(applied) };
     let rows: Vec<SourceRow> = sqlx::query_as(SOURCES)
         .bind(since)
@@ -86,9 +110,15 @@ pub(super) async fn newer(
         .await?;
     let mut rows: HashMap<String, SourceRow> =
         rows.into_iter().map(|row| (row.0.clone(), row)).collect();
-    let (mut sources, mut foreign) = (Vec::new(), HashSet::new());
+    let (mut sources, mut foreign, mut left) = (Vec::new(), HashSet::new(), Vec::new());
     for (name, provider) in wanted {
-        let Some((_, kind, account, count, expected)) = rows.remove(name.as_str()) else {
+        let Some((_, kind, account, count, expected, written, is_unseen)) =
+            rows.remove(name.as_str())
+        else {
+            if lost.is_some() {
+                left.push(name.clone());
+                sources.push(NewerSource::nothing(name.clone()));
+            }
             continue;
         };
         let count = u64::try_from(count).unwrap_or(0);
@@ -101,13 +131,20 @@ pub(super) async fn newer(
         if !is_written {
             foreign.insert(name.clone());
         }
-        sources.push(source(connection, name, account, since, is_anew).await?);
+        if is_unseen || u64::try_from(written).unwrap_or(0) <= numbers.left() {
+            left.push(name.clone());
+        }
+        let mut newer = source(connection, name, account, since, is_anew).await?;
+        newer.clusters = is_written.then(|| usize::try_from(count).unwrap_or(0));
+        sources.push(newer);
     }
     let (changes, floor) = if is_anew {
         last_changes(connection, &numbers).await?
     } else {
         newer_changes(connection, &numbers, since).await?
     };
+    // Who watches knows of what never was.
+    let floor = floor.map(|(floor, at)| (lost.map_or(floor, |_| floor.max(applied)), at));
     let newer = Newer {
         generation,
         previous: numbers.number("previous"),
@@ -115,8 +152,31 @@ pub(super) async fn newer(
         sources,
         changes,
         anew: floor,
+        left,
     };
-    Ok(Loaded { newer, foreign })
+    Ok(Loaded {
+        newer,
+        foreign,
+        lost,
+    })
+}
+
+/// The generation up to which the past of the database is that of a gateway, where it is another one since: what that gateway has
+/// applied was made durable once and is not there any more.
+fn lost(numbers: &Numbers, own: Own, applied: u64) -> Option<u64> {
+    let (generation, previous) = (numbers.generation(), numbers.number("previous"));
+    if applied == 0 {
+        return None;
+    }
+    if generation < applied {
+        return Some(generation);
+    }
+    // Generations follow each other without a gap.
+    if previous < applied && applied < generation {
+        return Some(previous);
+    }
+    own.kept
+        .filter(|kept| *kept < own.committed && own.committed <= applied)
 }
 
 async fn source(
@@ -155,6 +215,7 @@ async fn source(
             .map(|(id, generation)| (id, u64::try_from(generation).unwrap_or_default()))
             .collect(),
         is_whole,
+        clusters: None,
     })
 }
 
@@ -171,11 +232,19 @@ async fn newer_changes(
         .bind(CHANGES + 1)
         .fetch_all(connection)
         .await?;
+    let last = (numbers.generation(), numbers.published_at());
     if rows.len() > usize::try_from(CHANGES).unwrap_or(usize::MAX) {
-        let floor = (numbers.generation(), numbers.published_at());
-        return Ok((Vec::new(), Some(floor)));
+        return Ok((Vec::new(), Some(last)));
     }
-    Ok((rows.into_iter().map(kept).collect(), None))
+    let mut changes: Vec<Kept> = rows.into_iter().map(kept).collect();
+    // What was deleted since may be newer than what is known here: whoever watches begins behind it.
+    let whole = numbers.number("changes_whole_from").saturating_sub(1);
+    if whole <= u64::try_from(since).unwrap_or(0) {
+        return Ok((changes, None));
+    }
+    changes.retain(|one| one.generation > whole);
+    let at = numbers.time("changes_whole_at").unwrap_or(last.1);
+    Ok((changes, Some((whole.min(last.0), at.min(last.1)))))
 }
 
 async fn last_changes(

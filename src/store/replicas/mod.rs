@@ -6,14 +6,16 @@
 //!   that it stops before anybody else begins. What comes of a lease that was taken over is refused by its token.
 //! - **The others are told** by a notification, and look for themselves every now and then.
 
+mod census;
 mod leases;
+mod leaving;
 mod load;
 mod news;
 mod share;
 mod turns;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +56,14 @@ pub(super) struct Replicas {
     /// Stirred where there is something to be done about leases.
     rouse: Arc<Notify>,
     is_joined: AtomicBool,
+    /// The last generation that it has made.
+    committed: AtomicU64,
+    /// Whether its sources are left to the others.
+    is_retiring: AtomicBool,
+    /// Whether the others were told, or were tried to be told, that it ends.
+    has_left: AtomicBool,
+    /// Whether there may be something to tell of the sources as such.
+    is_census_due: AtomicBool,
     /// Sources of which the database has what another provider wrote.
     foreign: Mutex<HashSet<SourceName>>,
     told: Mutex<Told>,
@@ -101,6 +111,10 @@ impl Replicas {
             news: watch::Sender::new(0),
             rouse,
             is_joined: AtomicBool::new(false),
+            committed: AtomicU64::new(0),
+            is_retiring: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
+            is_census_due: AtomicBool::new(false),
             foreign: Mutex::default(),
             told: Mutex::new(Told {
                 behind: None,
@@ -121,13 +135,29 @@ impl Replicas {
         replicas
     }
 
+    /// Begins nothing any more, and leaves each source to the others as soon as what is under way of it is done.
+    pub(super) fn retire(&self) {
+        self.is_retiring.store(true, Ordering::Release);
+        self.desks.values().for_each(|desk| desk.close());
+        self.rouse.notify_one();
+    }
+
+    /// Whether it takes no part any more: it is about to end, or nothing of it could be published.
+    fn is_leaving(&self) -> bool {
+        let mut desks = self.desks.values();
+        let is_abandoned = !self.desks.is_empty() && desks.all(|desk| desk.is_abandoned());
+        is_abandoned || self.is_retiring.load(Ordering::Acquire)
+    }
+
     /// Leaves its sources to the others; waits for it at most so long.
     pub(super) async fn stop(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
         self.stop.cancel();
-        if timeout(grace, self.tasks.wait()).await.is_err() {
+        // What was written last may wait for somebody else; what is left of the time is for the others.
+        if timeout(grace / 2, self.tasks.wait()).await.is_err() {
             error!(grace_ms = grace.as_millis(), "leases did not end in time");
         }
-        self.leave().await;
+        self.leave(deadline).await;
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -239,6 +269,10 @@ impl Commons for Member {
 
     fn newer(&self, applied: u64) -> BoxFuture<'_, Result<Option<Newer>, Away>> {
         Box::pin(async move { self.0.here(self.0.look(applied).await) })
+    }
+
+    fn is_census_due(&self) -> bool {
+        self.0.is_census_due.load(Ordering::Acquire)
     }
 
     fn begin(&self, applied: u64) -> BoxFuture<'_, Result<Begun, Away>> {

@@ -1,23 +1,27 @@
 //! Turns: transactions that hold the row of the last generation, so that there is one of them at a time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::time::Instant;
+use tracing::error;
 
 use super::super::StoreError;
 use super::super::error::within;
 use super::super::open::Store;
 use super::super::pool::{Hold, Transaction};
-use super::super::write::{self, Commit, Written, print};
-use super::load::{self, Loaded, Numbers, number};
+use super::super::write::{self, Commit, Written};
+use super::census::{self, Counted};
+use super::load::{self, LEFT, Loaded, Numbers, number};
 use super::{CHANNEL, Replicas};
 use crate::domain::SourceName;
-use crate::inventory::journal::Publication;
-use crate::inventory::replicas::{Away, Begun, Newer, Turn, left};
+use crate::inventory::journal::{Delta, Publication};
+use crate::inventory::replicas::{Away, Begun, Newer, Turn};
 
 /// How long a turn may be waited for.
 const BEGIN: Duration = Duration::from_secs(10);
@@ -30,15 +34,13 @@ const ASK: Duration = Duration::from_secs(5);
 
 const FIRST: &str =
     "INSERT INTO meta (name, value) VALUES ('generation', 0) ON CONFLICT (name) DO NOTHING";
-const TURN: &str = "SELECT value FROM meta WHERE name = 'generation' FOR UPDATE";
+pub(super) const TURN: &str = "SELECT value FROM meta WHERE name = 'generation' FOR UPDATE";
 const LAST: &str = "SELECT value FROM meta WHERE name = 'generation'";
 const OWN: &str = "SELECT generation FROM turn WHERE replica = $1";
 const TAKEN: &str = "INSERT INTO turn (replica, generation) VALUES ($1, $2) \
     ON CONFLICT (replica) DO UPDATE SET generation = excluded.generation";
 const HOLDS: &str = "SELECT COUNT(*) FROM lease WHERE source = $1 AND holder = $2 AND token = $3";
 const OTHERS: &str = "SELECT COUNT(*) FROM replica WHERE id <> $1 AND until > clock_timestamp()";
-const ACCOUNTS: &str = "SELECT name, provider, account, clusters, print FROM source";
-const ACCOUNT: &str = "UPDATE source SET account = $2, print = $3, generation = $4 WHERE name = $1";
 /// The same state of the database for all that is read.
 const STEADY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
@@ -52,9 +54,14 @@ struct Taken {
     /// The generation that it is made on, and when that was published.
     last: u64,
     published_at: Timestamp,
+    /// What is told of the sources as such, where something is.
+    counted: Option<Counted>,
 }
 
-async fn last(connection: &mut PgConnection, sql: &'static str) -> Result<u64, StoreError> {
+pub(super) async fn last(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<u64, StoreError> {
     let row: Option<(i64,)> = sqlx::query_as(sql).fetch_optional(connection).await?;
     let value = row.map_or(0, |row| row.0);
     Ok(u64::try_from(value).unwrap_or_default())
@@ -81,44 +88,19 @@ impl Replicas {
             .bind(&self.id)
             .fetch_one(&mut *transaction)
             .await?;
-        super::leases::beat(&mut transaction, &self.id, self.life()).await?;
-        if others.0 > 0 && generation > 0 {
-            return Ok(transaction.commit().await?);
-        }
+        self.beat(&mut transaction).await?;
         let numbers = Numbers::read(&mut transaction).await?;
-        let now = super::now();
-        let next = (generation + 1).max(u64::try_from(now.as_millisecond()).unwrap_or_default());
-        let rows: Vec<(String, String, String, i64, Vec<u8>)> = sqlx::query_as(ACCOUNTS)
-            .fetch_all(&mut *transaction)
-            .await?;
-        for (name, provider, account, clusters, expected) in rows {
-            let Ok(source) = SourceName::new(&name) else {
-                continue;
-            };
-            let clusters = u64::try_from(clusters).unwrap_or_default();
-            if print(&source, &provider, &account, clusters)[..] != expected[..] {
-                continue;
-            }
-            let Some(account) = left(&account, now) else {
-                continue;
-            };
-            let print = print(&source, &provider, &account, clusters);
-            sqlx::query(ACCOUNT)
-                .bind(&name)
-                .bind(&account)
-                .bind(print.to_vec())
-                .bind(number(next))
-                .execute(&mut *transaction)
-                .await?;
-        }
+        self.is_census_due.store(true, Ordering::Release);
         let mut transaction = Transaction::Postgres(transaction);
-        let at = now.max(numbers.published_at());
-        if !numbers.has_changes() {
-            // All that changes from here on is kept.
-            write::whole_from(&mut transaction, next + 1, Some(at.as_microsecond())).await?;
+        if others.0 == 0 || generation == 0 {
+            // What there is nobody looked at since. Readers see that somebody does again by another generation.
+            let at = super::now().max(numbers.published_at());
+            let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
+            let next = millis.max(generation + 1);
+            write::meta(&mut transaction, LEFT, generation).await?;
+            self.end(&mut transaction, next, generation, at).await?;
+            write::meta(&mut transaction, "generation", next).await?;
         }
-        self.end(&mut transaction, next, generation, at).await?;
-        write::meta(&mut transaction, "generation", next).await?;
         transaction.commit().await
     }
 
@@ -146,9 +128,48 @@ impl Replicas {
 
     async fn load(&self, store: &Arc<Store>, applied: u64) -> Result<Loaded, StoreError> {
         let mut transaction = super::pool(store)?.begin_with(STEADY).await?;
-        let loaded = load::newer(&mut transaction, &self.sources, applied).await?;
+        let own = self.own(&mut transaction).await?;
+        let loaded = load::newer(&mut transaction, &self.sources, own, applied).await?;
         transaction.commit().await?;
+        self.say_lost(store, applied, &loaded).await?;
         Ok(loaded)
+    }
+
+    async fn own(&self, connection: &mut PgConnection) -> Result<load::Own, StoreError> {
+        let kept: Option<(i64,)> = sqlx::query_as(OWN)
+            .bind(&self.id)
+            .fetch_optional(connection)
+            .await?;
+        Ok(load::Own {
+            committed: self.committed.load(Ordering::Acquire),
+            kept: kept.map(|row| u64::try_from(row.0).unwrap_or_default()),
+        })
+    }
+
+    /// Says that the database has another past than the one that was shown here, also to those who follow the changes: nobody goes on
+    /// from what never was.
+    async fn say_lost(
+        &self,
+        store: &Arc<Store>,
+        applied: u64,
+        loaded: &Loaded,
+    ) -> Result<(), StoreError> {
+        let Some(known) = loaded.lost else {
+            return Ok(());
+        };
+        error!(
+            inventory.generation = applied,
+            store.generation = loaded.newer.generation,
+            "the shared database was put back, or what was durable in it is lost; everything is taken over from it anew"
+        );
+        self.committed.store(0, Ordering::Release);
+        let mut connection = super::pool(store)?.acquire().await?;
+        sqlx::query(write::RESTART)
+            .bind(number(applied + 1))
+            .bind(number(known))
+            .execute(&mut *connection)
+            .await?;
+        Ok(())
     }
 
     /// What is newer, if anything.
@@ -174,41 +195,53 @@ impl Replicas {
             let mut transaction = super::pool(&store)?.begin().await?;
             Hold::Shared.take(&mut transaction).await?;
             let generation = last(&mut transaction, TURN).await?;
-            let own: Option<(i64,)> = sqlx::query_as(OWN)
-                .bind(&self.id)
-                .fetch_optional(&mut *transaction)
-                .await?;
-            Ok((transaction, generation, own.map_or(0, |own| own.0)))
+            let own = self.own(&mut transaction).await?;
+            Ok((transaction, generation, own))
         };
         let begun = within(BEGIN, beginning).await;
         let (mut transaction, last, own) = self.checked(&store, begun)?;
+        let is_due = self.is_census_due.swap(false, Ordering::AcqRel);
         let reading = async {
             let numbers = Numbers::read(&mut transaction).await?;
-            if last == applied {
-                return Ok((numbers, None));
-            }
-            let loaded = load::newer(&mut transaction, &self.sources, applied).await?;
-            Ok((numbers, Some(loaded)))
+            let loaded = if last == applied {
+                None
+            } else {
+                let loaded = load::newer(&mut transaction, &self.sources, own, applied).await?;
+                self.say_lost(&store, applied, &loaded).await?;
+                Some(loaded)
+            };
+            let counted = if is_due {
+                census::take(&mut transaction, &self.id, &self.sources, &numbers).await?
+            } else {
+                None
+            };
+            Ok((numbers, loaded, counted))
         };
         let read = within(LOAD, reading).await;
-        let (numbers, loaded) = self.checked(&store, read)?;
+        if read.is_err() {
+            self.is_census_due.fetch_or(is_due, Ordering::AcqRel);
+        }
+        let (numbers, loaded, counted) = self.checked(&store, read)?;
         let newer = loaded.map(|loaded| self.told(loaded));
+        let (counted, census) = counted.unzip();
         let turn = Taken {
             replicas: Arc::clone(self),
             store,
             transaction,
             last,
             published_at: numbers.published_at(),
+            counted,
         };
         Ok(Begun {
             turn: Box::new(turn),
             newer,
-            own: u64::try_from(own).unwrap_or_default(),
+            census,
+            own: own.kept.unwrap_or_default(),
         })
     }
 
     fn told(&self, loaded: Loaded) -> Newer {
-        let Loaded { newer, foreign } = loaded;
+        let Loaded { newer, foreign, .. } = loaded;
         let mut known = super::lock(&self.foreign);
         for source in &newer.sources {
             known.remove(&source.name);
@@ -253,6 +286,9 @@ impl Taken {
         write::write_in(&mut transaction, commit).await?;
         write::tombstones(&mut transaction, commit).await?;
         let at = at.max(self.published_at);
+        if let Some(counted) = &self.counted {
+            counted.write(&mut transaction, at).await?;
+        }
         let replicas = &self.replicas;
         replicas
             .end(&mut transaction, commit.generation, self.last, at)
@@ -276,7 +312,8 @@ impl Turn for Taken {
     fn commit(self: Box<Self>, publication: Publication) -> BoxFuture<'static, Result<(), Away>> {
         Box::pin(async move {
             let (replicas, store) = (Arc::clone(&self.replicas), Arc::clone(&self.store));
-            let commit = replicas.commit_of(&publication);
+            let commit = replicas.commit_of(&publication, self.counted.as_ref());
+            let is_census = self.counted.is_some();
             let begun = Instant::now();
             let written = within(COMMIT, self.write(&commit, publication.at)).await;
             match replicas.checked(&store, written) {
@@ -284,20 +321,45 @@ impl Turn for Taken {
                     replicas.committed(&commit, begun.elapsed());
                     Ok(())
                 }
-                Err(error) => Err(replicas.away(&error)),
+                Err(error) => {
+                    replicas.is_census_due.fetch_or(is_census, Ordering::AcqRel);
+                    Err(replicas.away(&error))
+                }
             }
+        })
+    }
+
+    fn stay(&mut self) -> BoxFuture<'_, Result<(), Away>> {
+        Box::pin(async move {
+            let asked = async {
+                sqlx::query("SELECT 1")
+                    .execute(&mut *self.transaction)
+                    .await?;
+                Ok(())
+            };
+            let stayed = within(ASK, asked).await;
+            let stayed = self.replicas.checked(&self.store, stayed);
+            stayed.map_err(|error| self.replicas.away(&error))
         })
     }
 }
 
 impl Replicas {
-    fn commit_of(&self, publication: &Publication) -> Commit {
-        let foreign = super::lock(&self.foreign);
+    fn commit_of(&self, publication: &Publication, counted: Option<&Counted>) -> Commit {
+        let mut whole: HashSet<SourceName> = super::lock(&self.foreign).clone();
         let deltas = publication.deltas.iter();
+        // Of these the database has nothing, whatever there is here.
+        let absent = counted.iter().flat_map(|counted| &counted.absent);
+        let known = deltas
+            .clone()
+            .filter(|delta| delta.report.fetched_at.is_some() && delta.all().len() > 0);
+        let known: HashSet<&SourceName> = known.map(Delta::source).collect();
+        whole.extend(absent.filter(|name| known.contains(name)).cloned());
         let sources = deltas.clone().map(|delta| Written {
-            is_whole: foreign.contains(delta.source()),
+            is_whole: whole.contains(delta.source()),
             delta: delta.clone(),
         });
+        let is_unknown = counted.is_some_and(|counted| !counted.is_whole);
         let attempts =
             deltas.filter_map(|delta| Some((delta.source().clone(), delta.attempt.clone()?)));
         Commit {
@@ -305,8 +367,9 @@ impl Replicas {
             sources: sources.collect(),
             batches: publication.batch.iter().cloned().collect(),
             attempts: attempts.collect(),
-            whole_from: None,
-            whole_at: None,
+            // All that changes from here on is kept.
+            whole_from: is_unknown.then_some(publication.generation + 1),
+            whole_at: is_unknown.then_some(publication.at),
             begun: None,
         }
     }
@@ -317,6 +380,7 @@ impl Replicas {
             foreign.remove(written.delta.source());
         }
         drop(foreign);
+        self.committed.store(commit.generation, Ordering::Release);
         self.tell(|told| told.commits.add(took));
     }
 }

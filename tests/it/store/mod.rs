@@ -1,5 +1,6 @@
 //! What outlives the process: gateways over one store, one after the other.
 
+mod configured;
 mod copied;
 mod damage;
 mod hours;

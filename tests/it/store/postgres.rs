@@ -6,6 +6,7 @@ use std::path::Path;
 use clustergate::store::{Address, Settings};
 use sqlx::{Connection as _, PgConnection};
 
+use super::configured::{comes_and_goes, is_rolled_out};
 use super::restart::survives;
 use super::resumed::follows;
 
@@ -62,10 +63,39 @@ async fn a_restart_over_a_server_of_one_gateway_alone_shows_all_there_was() {
 #[tokio::test]
 async fn a_restart_over_a_server_is_no_reason_to_list_anew() {
     if let Some(address) = database("clustergate_resumed").await {
+        let shared = Settings::at(Address::parse(&address, Path::new("")).unwrap());
+        assert!(shared.shared.is_some());
+        follows(&shared).await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_over_a_server_of_one_gateway_alone_is_no_reason_to_list_anew() {
+    if let Some(address) = database("clustergate_resumed_alone").await {
         let alone = Settings {
             shared: None,
             ..Settings::at(Address::parse(&address, Path::new("")).unwrap())
         };
         follows(&alone).await;
+    }
+}
+
+#[tokio::test]
+async fn sources_come_and_go_with_the_configuration_over_a_server() {
+    if let Some(address) = database("clustergate_configured").await {
+        comes_and_goes(&Settings::at(
+            Address::parse(&address, Path::new("")).unwrap(),
+        ))
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_gone_when_no_gateway_has_it_any_more() {
+    if let Some(address) = database("clustergate_rolled_out").await {
+        is_rolled_out(&Settings::at(
+            Address::parse(&address, Path::new("")).unwrap(),
+        ))
+        .await;
     }
 }

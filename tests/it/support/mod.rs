@@ -149,7 +149,16 @@ impl Rig {
         plan: &Plan,
         store: &store::Settings,
     ) -> Self {
-        let sources = sources(&plan.configs(sandbox)).unwrap();
+        Self::remembering_of(sandbox, &plan.configs(sandbox), store).await
+    }
+
+    /// The same with some of the vendors.
+    pub(crate) async fn remembering_of(
+        sandbox: &Arc<Sandbox>,
+        configs: &[SourceConfig],
+        store: &store::Settings,
+    ) -> Self {
+        let sources = sources(configs).unwrap();
         let runtime = Handle::current();
         let memory = Memory::open(store.clone(), &sources, &runtime).await;
         let settings = api::Settings::default();

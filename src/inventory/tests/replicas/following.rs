@@ -173,3 +173,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn records_that_are_not_found_are_lost_like_those_that_cannot_be_read() {
+    let mut texts = Interner::default();
+    let empty = Bench::new("s", "test").shelf;
+    let missing = NewerSource {
+        clusters: Some(2),
+        ..NewerSource::nothing(source("s"))
+    };
+    let followed = empty.followed(missing, &mut texts);
+    assert_eq!((followed.refused, followed.shelf.report.omitted), (2, 2));
+}

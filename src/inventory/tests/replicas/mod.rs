@@ -14,7 +14,7 @@ use super::*;
 use crate::inventory::journal::Publication;
 use crate::inventory::past::Kept;
 use crate::inventory::replicas::{
-    Away, Begun, Commons, Desk, Lease, Newer, NewerSource, Record, Turn,
+    Away, Begun, Census, Commons, Desk, Lease, Newer, NewerSource, Record, Turn,
 };
 
 /// What is kept of one source.
@@ -49,6 +49,8 @@ struct Tables {
     ends: VecDeque<End>,
     commits: usize,
     fenced: usize,
+    /// Sources that nobody has looked at since somebody was there, until a turn has said so.
+    left: Vec<SourceName>,
     is_away: bool,
 }
 
@@ -109,6 +111,7 @@ impl Tables {
                 .map(|(id, generation)| (id.clone(), *generation))
                 .collect(),
             is_whole: is_anew,
+            clusters: Some(rows.records.len()),
         });
         let changes = self.changes.iter();
         Newer {
@@ -121,6 +124,7 @@ impl Tables {
                 .cloned()
                 .collect(),
             anew: is_anew.then_some((self.generation, self.at)),
+            left: self.left.clone(),
         }
     }
 }
@@ -213,8 +217,17 @@ impl Commons for Member {
                 }),
                 newer: (tables.generation > applied).then(|| tables.newer(applied)),
                 own: tables.own.get(&self.id).copied().unwrap_or_default(),
+                census: (!tables.left.is_empty()).then(|| Census {
+                    left: tables.left.clone(),
+                    is_whole: true,
+                    ..Census::default()
+                }),
             })
         })
+    }
+
+    fn is_census_due(&self) -> bool {
+        !self.shared.tables.lock().unwrap().left.is_empty()
     }
 
     fn note(&self, _: u64, _: usize) {}
@@ -231,6 +244,10 @@ impl Commons for Member {
 }
 
 impl Turn for Taken {
+    fn stay(&mut self) -> BoxFuture<'_, Result<(), Away>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn lost<'a>(
         &'a mut self,
         leases: &'a [(SourceName, u64)],
@@ -256,6 +273,7 @@ impl Turn for Taken {
                 return Err(Away);
             }
             tables.write(&publication);
+            tables.left.clear();
             let generation = tables.generation;
             tables.own.insert(self.member, generation);
             drop(tables);

@@ -8,7 +8,11 @@ use tokio::time::{sleep, timeout};
 
 use super::super::tasks::{Script, answer, page, schedule, stack};
 use super::*;
-use crate::inventory::{Control as _, Inventory, Keeper, Mark, Schedule, Source};
+use crate::inventory::keeper::{Event, Message};
+use crate::inventory::{
+    Cause, Change, ChangeKind, Control as _, Freshness, Inventory, Keeper, Mark, Moment, Schedule,
+    Source,
+};
 use crate::provider::Provider;
 
 /// Gateways over one vendor.
@@ -351,4 +355,87 @@ async fn what_gets_too_old_while_nobody_can_publish_is_shown_as_stale() {
     until(&|| stage.inventory(0).current().generation > generation).await;
     soon().await;
     stage.is_same();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_looked_at_is_shown_as_it_was_left_at_once_and_told_as_soon_as_it_can_be() {
+    let mut stage = Stage::of(1, Script::new(|_| answer(page(2)))).await;
+    stage.members[0].lend("s", 600);
+    soon().await;
+    let last = stage.is_same();
+    let state = |inventory: &Inventory| inventory.current().sources()[0].state;
+    assert_eq!(state(stage.inventory(0)), Freshness::Fresh);
+    // All gateways end, and one begins over what they left; it can read what there is, and publish nothing yet.
+    stage.gateways.clear();
+    stage.tables(|tables| {
+        tables.left = vec![source("s")];
+        tables.ends.extend([End::Refused; 3]);
+    });
+    stage.add().await;
+    soon().await;
+    let shown = stage.gateways[0].0.current();
+    assert_eq!(
+        (shown.generation, shown.sources()[0].state),
+        (last, Freshness::Stale)
+    );
+    assert_ne!(shown.variant(), 0, "it is not what that generation says");
+    sleep(Duration::from_secs(30)).await;
+    let inventory = stage.inventory(0);
+    let shown = inventory.current();
+    assert!(shown.generation > last);
+    assert_eq!((state(inventory), shown.variant()), (Freshness::Stale, 0));
+    let moments = inventory
+        .feed()
+        .since(Mark::after(last), shown.generation, 10, false);
+    let moments = moments.unwrap();
+    let told: Vec<&Change> = moments.iter().flat_map(Moment::changes).collect();
+    let [change] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (change.kind, change.cause),
+        (ChangeKind::SourceState, Cause::Outage)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_whose_writer_failed_says_so_and_keeps_no_lease() {
+    let stage = Stage::of(1, Script::new(|_| answer(page(2)))).await;
+    let (member, keeper) = (&stage.members[0], &stage.gateways[0].1);
+    member.lend("s", 600);
+    soon().await;
+    let desk = member.desk(&source("s")).unwrap();
+    assert!(desk.lease().is_some() && !desk.is_abandoned());
+    assert!(!keeper.has_failed());
+    // Nothing is ready for a source that is not there.
+    let (published, _) = tokio::sync::oneshot::channel();
+    let message = Message {
+        source: 7,
+        event: Event::Detailed(Vec::new()),
+        fence: None,
+        published,
+    };
+    keeper.hand(message).await;
+    soon().await;
+    assert!(keeper.has_failed());
+    assert!(desk.is_abandoned() && desk.lease().is_none());
+    member.lend("s", 600);
+    assert!(desk.lease().is_none(), "nobody would use it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_failed_reads_its_source_again() {
+    let stage = Stage::of(
+        1,
+        Script::new(|call| {
+            assert!(call != 0, "nobody has thought of this");
+            answer(page(2))
+        }),
+    )
+    .await;
+    stage.members[0].lend("s", 600);
+    soon().await;
+    assert_eq!(stage.inventory(0).current().len(), 0);
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(stage.inventory(0).current().len(), 2);
 }

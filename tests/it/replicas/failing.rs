@@ -47,7 +47,7 @@ impl Rhythm {
 
 /// Requests of one listing of each vendor.
 async fn listing(name: &str) -> Option<BTreeMap<&'static str, u64>> {
-    let fleet = Fleet::start(name, 1, "1h").await?;
+    let fleet = Fleet::start(name, 1, "1h", LEASE).await?;
     Some(fleet.requests())
 }
 
@@ -87,7 +87,7 @@ async fn a_gateway_that_is_killed_or_stopped_is_followed_by_another_within_a_lea
     let Some(listing) = listing("clustergate_killing_one").await else {
         return;
     };
-    let Some(mut fleet) = Fleet::start("clustergate_killing", 3, "1s").await else {
+    let Some(mut fleet) = Fleet::start("clustergate_killing", 3, "1s", LEASE).await else {
         return;
     };
     let rhythm = Rhythm::of(&fleet, listing).await;
@@ -138,7 +138,7 @@ async fn while_the_database_is_away_all_serve_and_nobody_reads() {
     let Some(listing) = listing("clustergate_away_one").await else {
         return;
     };
-    let Some(fleet) = Fleet::start("clustergate_away", 3, "1s").await else {
+    let Some(fleet) = Fleet::start("clustergate_away", 3, "1s", LEASE).await else {
         return;
     };
     let rhythm = Rhythm::of(&fleet, listing).await;
@@ -190,7 +190,7 @@ async fn a_gateway_that_is_cut_off_or_slow_follows_when_it_can() {
     let Some(listing) = listing("clustergate_cut_off_one").await else {
         return;
     };
-    let Some(fleet) = Fleet::start("clustergate_cut_off", 3, "1s").await else {
+    let Some(fleet) = Fleet::start("clustergate_cut_off", 3, "1s", LEASE).await else {
         return;
     };
     let rhythm = Rhythm::of(&fleet, listing).await;
@@ -229,7 +229,7 @@ async fn a_gateway_that_is_cut_off_or_slow_follows_when_it_can() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_begins_without_its_database_waits_for_it() {
-    let Some(mut fleet) = Fleet::prepare("clustergate_waiting", 1, "1h").await else {
+    let Some(mut fleet) = Fleet::prepare("clustergate_waiting", 1, "1h", LEASE).await else {
         return;
     };
     fleet.close_ways(Way::Closed);

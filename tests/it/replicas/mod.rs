@@ -25,6 +25,9 @@ use crate::support::{PATIENCE, Plan};
 /// How long a source may be read by nobody.
 const LEASE: Duration = Duration::from_secs(2);
 
+/// The same where nobody fails, and a gateway that waits for a processor must not look as if it had.
+const LONG_LEASE: Duration = Duration::from_secs(9);
+
 /// Vendors, and gateways over one database.
 struct Fleet {
     sandbox: Arc<Sandbox>,
@@ -37,7 +40,12 @@ struct Fleet {
 
 impl Fleet {
     /// Prepares so many gateways and starts none; nothing where there is no database to test with.
-    async fn prepare(name: &str, count: usize, refresh_interval: &str) -> Option<Self> {
+    async fn prepare(
+        name: &str,
+        count: usize,
+        refresh_interval: &str,
+        lease: Duration,
+    ) -> Option<Self> {
         let address = database(name).await?;
         let plan = Plan {
             clusters: 12,
@@ -55,7 +63,7 @@ impl Fleet {
             through.set_port(Some(way.address.port())).unwrap();
             let head = format!(
                 "[store]\nurl = \"{through}\"\nlease = \"{}s\"\n\n",
-                LEASE.as_secs()
+                lease.as_secs()
             );
             let file = file(&home, place);
             tokens = configure(&sandbox, &file, &head, refresh_interval);
@@ -71,8 +79,13 @@ impl Fleet {
     }
 
     /// Starts so many gateways, and waits until they have read everything and divided the sources among them.
-    async fn start(name: &str, count: usize, refresh_interval: &str) -> Option<Self> {
-        let mut fleet = Self::prepare(name, count, refresh_interval).await?;
+    async fn start(
+        name: &str,
+        count: usize,
+        refresh_interval: &str,
+        lease: Duration,
+    ) -> Option<Self> {
+        let mut fleet = Self::prepare(name, count, refresh_interval, lease).await?;
         fleet.launch_all(0..count).await;
         Some(fleet)
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use super::{Fleet, until};
+use super::{Fleet, LONG_LEASE, until};
 use crate::support::PATIENCE;
 use crate::support::process::Process;
 
@@ -39,7 +39,7 @@ async fn event(process: &Process, target: &str, headers: &str, kind: &str) -> (S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_source_is_read_by_one_and_shown_the_same_by_all() {
-    let Some(mut fleet) = Fleet::prepare("clustergate_sharing", 3, "1h").await else {
+    let Some(mut fleet) = Fleet::prepare("clustergate_sharing", 3, "1h", LONG_LEASE).await else {
         return;
     };
     fleet.launch_all(0..2).await;
@@ -94,7 +94,7 @@ async fn each_source_is_read_by_one_and_shown_the_same_by_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_and_a_watch_go_on_at_another_gateway_and_writes_are_read_there() {
-    let Some(fleet) = Fleet::start("clustergate_walking", 3, "1h").await else {
+    let Some(fleet) = Fleet::start("clustergate_walking", 3, "1h", LONG_LEASE).await else {
         return;
     };
     // Page after page, each at another gateway.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
-use super::{Fleet, until};
+use super::{Fleet, LEASE, LONG_LEASE, until};
 use crate::support::PATIENCE;
 
 type Answered = (String, Value);
@@ -71,7 +71,7 @@ fn address(name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_key_at_two_gateways_is_one_write() {
-    let Some(fleet) = Fleet::start("clustergate_keys", 2, "1h").await else {
+    let Some(fleet) = Fleet::start("clustergate_keys", 2, "1h", LONG_LEASE).await else {
         return;
     };
     let before = fleet.writes();
@@ -124,7 +124,7 @@ async fn one_key_at_two_gateways_is_one_write() {
 /// Kills a gateway that waits for the answer to a write, which the vendor carries out or not; gives the answer of another gateway
 /// under the same key, and what is listed.
 async fn killed_at_work(name: &str, is_done: bool) -> Option<(Answered, Value)> {
-    let mut fleet = Fleet::start(name, 2, "1h").await?;
+    let mut fleet = Fleet::start(name, 2, "1h", LEASE).await?;
     fleet.lakesail().set_pace(None);
     let provision = fleet.made().await;
     fleet.lakesail().set_fault_aim(Aim {

@@ -21,6 +21,9 @@ const SOUND: [u32; 3] = [3, 51, 3];
 /// Bytes of SQLite's log that stay on disk when it is done.
 const LOG: &str = "67108864";
 
+/// Rows that SQLite's thread reads ahead of who takes them: to wait for each other costs both more than the reading does.
+const ROWS: usize = 512;
+
 /// Connections that only read, at most.
 const READERS: u32 = 4;
 
@@ -198,6 +201,7 @@ impl Store {
             .filename(file)
             .busy_timeout(TURN)
             .foreign_keys(false)
+            .row_buffer_size(ROWS)
             .disable_statement_logging()
     }
 
@@ -262,12 +266,7 @@ impl Store {
     pub(super) async fn beside(address: &Address) -> Result<Self, StoreError> {
         match address {
             Address::File(file) => {
-                let options = SqliteConnectOptions::new()
-                    .filename(file)
-                    .busy_timeout(TURN)
-                    .synchronous(SqliteSynchronous::Full)
-                    .foreign_keys(false)
-                    .disable_statement_logging();
+                let options = Self::file(file).synchronous(SqliteSynchronous::Full);
                 let pool = one(SqlitePoolOptions::new()).connect_with(options).await?;
                 let pool = Pool::Sqlite(pool);
                 Ok(Self::of(pool.clone(), pool, None))

@@ -1,8 +1,8 @@
 //! What a store gives back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::StoreError;
 use super::open::Store;
@@ -130,7 +130,8 @@ impl Store {
         account: String,
     ) -> Result<RestoredSource, StoreError> {
         let mut source = RestoredSource::read(account, std::iter::empty());
-        let mut reading: JoinSet<RestoredSource> = JoinSet::new();
+        // Taken in the order in which they were read, so that there is little left to sort.
+        let mut reading: VecDeque<JoinHandle<RestoredSource>> = VecDeque::new();
         let mut last = String::new();
         loop {
             let values = vec![
@@ -145,27 +146,27 @@ impl Store {
                 .map(|record| record.0.clone())
                 .unwrap_or_default();
             if reading.len() >= THREADS
-                && let Some(part) = reading.join_next().await
+                && let Some(part) = reading.pop_front()
             {
-                join(&mut source, part);
+                join(&mut source, part.await);
             }
-            reading.spawn_blocking(move || {
+            reading.push_back(spawn_blocking(move || {
                 let records = records.iter();
                 let records = records.map(|(id, bytes)| (id.as_str(), bytes.as_slice()));
                 RestoredSource::read(String::new(), records)
-            });
+            }));
             if is_end {
                 break;
             }
         }
-        while let Some(part) = reading.join_next().await {
-            join(&mut source, part);
+        for part in reading {
+            join(&mut source, part.await);
         }
         Ok(source)
     }
 }
 
-fn join(source: &mut RestoredSource, part: Result<RestoredSource, tokio::task::JoinError>) {
+fn join(source: &mut RestoredSource, part: Result<RestoredSource, JoinError>) {
     match part {
         Ok(part) => source.join(part),
         // What made a thread fail can be read by nobody.

@@ -16,8 +16,10 @@ use crate::provider::Locator;
 const VERSION: u8 = 2;
 /// The first byte of records without the facts of their clusters, which are made anew from the clusters then.
 pub(super) const FACTLESS: u8 = 1;
-/// Bytes of the print that follows it.
-const PRINT: usize = 16;
+/// Bytes of the print that follows it: as many as tell what was written from what a disk or a hand has made of it.
+const PRINT: usize = 4;
+/// The same of records without facts.
+const LONG_PRINT: usize = 16;
 
 /// Writes a cluster down.
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
@@ -27,7 +29,8 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
 /// Writes it as an earlier program did, or this one.
 pub(super) fn encode_as(version: u8, entry: &Entry) -> Vec<u8> {
     let mut writer = Writer(vec![version]);
-    writer.0.extend_from_slice(&[0; PRINT]);
+    let begin = 1 + length(version);
+    writer.0.resize(begin, 0);
     let Entry {
         row,
         presence,
@@ -44,16 +47,19 @@ pub(super) fn encode_as(version: u8, entry: &Entry) -> Vec<u8> {
     row.write_to(version != FACTLESS, &mut writer);
     writer.option(detail.as_deref(), Detail::write_to);
     writer.option(base.as_deref(), Base::write_to);
-    let print = print(&writer.0[1 + PRINT..]);
-    writer.0[1..=PRINT].copy_from_slice(&print);
+    let print = print(version, &writer.0[begin..]);
+    writer.0[1..begin].copy_from_slice(&print[..begin - 1]);
     writer.0
 }
 
 /// Reads a cluster back; `None` where the bytes are not what was written.
 pub(super) fn decode(id: &str, bytes: &[u8], texts: &mut Interner) -> Option<Entry> {
     let (version, rest) = bytes.split_first()?;
-    let (expected, body) = rest.split_at_checked(PRINT)?;
-    if ![VERSION, FACTLESS].contains(version) || print(body) != expected {
+    if ![VERSION, FACTLESS].contains(version) {
+        return None;
+    }
+    let (expected, body) = rest.split_at_checked(length(*version))?;
+    if print(*version, body)[..expected.len()] != *expected {
         return None;
     }
     let mut reader = Reader(body);
@@ -75,12 +81,25 @@ pub(super) fn decode(id: &str, bytes: &[u8], texts: &mut Interner) -> Option<Ent
     })
 }
 
-fn print(body: &[u8]) -> [u8; PRINT] {
-    let mut print = [0; PRINT];
-    blake3::Hasher::new()
-        .update(body)
-        .finalize_xof()
-        .fill(&mut print);
+const fn length(version: u8) -> usize {
+    if version == FACTLESS {
+        LONG_PRINT
+    } else {
+        PRINT
+    }
+}
+
+/// The print, and nothing behind it.
+fn print(version: u8, body: &[u8]) -> [u8; LONG_PRINT] {
+    let mut print = [0; LONG_PRINT];
+    if version == FACTLESS {
+        blake3::Hasher::new()
+            .update(body)
+            .finalize_xof()
+            .fill(&mut print);
+    } else {
+        print[..PRINT].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+    }
     print
 }
 

@@ -221,7 +221,7 @@ async fn whoever_stops_takes_no_longer_than_it_may() {
     let sent = tokio::spawn(async move { live.once("me", None, write, recall).await.is_ok() });
     sleep(Duration::from_secs(1)).await;
     assert_eq!(first.live.standing().unwrap().unkept, 1);
-    *first.process.slow.lock().unwrap() = Duration::from_secs(60);
+    *first.process.slow.lock().unwrap() = Duration::from_mins(1);
     let began = Instant::now();
     first.live.stop(Duration::from_secs(5)).await;
     assert!(began.elapsed() < Duration::from_secs(7));

@@ -20,6 +20,11 @@ use crate::store::settings::{Address, Settings};
 
 const SAME: [u8; 32] = [1; 32];
 const OTHER: [u8; 32] = [2; 32];
+const TAKE_OVER: &str = "UPDATE claim SET owner = $1 WHERE key = $2";
+const TAKEN: &str = "UPDATE operation SET owner = $1 WHERE id = 's:c'";
+const INTENT: &str = "INSERT INTO operation (id, source, created, at, done, shown, owner, body) \
+    VALUES ('s:gw-1', 's', 0, 0, 0, 0, 'me', '{}')";
+const LEFT: &str = "SELECT COUNT(*) FROM operation";
 
 /// A way to the store that fails as told.
 struct Way {
@@ -275,7 +280,6 @@ async fn a_key_that_was_taken_over_unheard_is_not_freed_of_what_was_sent_under_i
             second.owned.take(mark(&key(name)), Taken { print, hold });
             let is_away = name == "away for longer";
             second.cut_off(is_away);
-            const TAKE_OVER: &str = "UPDATE claim SET owner = $1 WHERE key = $2";
             let owner = Value::text(second.owned.owner.clone());
             let values = vec![owner, Value::Bytes(Some(mark(&key(name)).to_vec()))];
             first.execute_with(TAKE_OVER, values).await;
@@ -355,7 +359,6 @@ async fn what_is_taken_over_unheard_is_taken_over_again() {
         second.fails_after(2);
         assert_eq!(second.adopted().await, ["a"]);
         // It was taken over all the same.
-        const TAKEN: &str = "UPDATE operation SET owner = $1 WHERE id = 's:c'";
         let owner = Value::text(second.owned.owner.clone());
         first.execute_with(TAKEN, vec![owner]).await;
         second.owned.rested().await;
@@ -381,8 +384,6 @@ async fn what_is_withdrawn_is_not_kept_afterwards() {
         let gateway = Gateway::over(&durable).await;
         let store = hanging.connect().await.unwrap();
         let mut intent = store.pool.begin_shared().await.unwrap();
-        const INTENT: &str = "INSERT INTO operation (id, source, created, at, done, shown, owner, body) \
-            VALUES ('s:gw-1', 's', 0, 0, 0, 0, 'me', '{}')";
         intent.execute(INTENT, Vec::new()).await.unwrap();
         let is_over = AtomicBool::new(false);
         let withdrawn = async {
@@ -403,7 +404,6 @@ async fn what_is_withdrawn_is_not_kept_afterwards() {
         };
         let (withdrawn, ()) = join(withdrawn, committed).await;
         assert_eq!(withdrawn, Ok(()));
-        const LEFT: &str = "SELECT COUNT(*) FROM operation";
         let left: Vec<(i64,)> = store.reads.fetch(LEFT, Vec::new()).await.unwrap();
         assert_eq!(left, [(0,)]);
         durable.close().await;

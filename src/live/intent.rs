@@ -89,13 +89,17 @@ impl Live {
         let may_be_kept = match self.0.keep.intend(&record, key).await {
             Intended::Kept => self.0.keep.standing().is_some(),
             Intended::Away { may_be_kept } => may_be_kept,
-            Intended::Unsafe => {
-                // Whether it is kept is not known; that nothing was sent is.
+            refused @ (Intended::Unsafe | Intended::Taken | Intended::Busy) => {
+                // Whether it is kept is not known: what was not heard of may hold itself up. That nothing was sent is.
                 self.tell(&record.known.id, Word::Withdrawn).await;
-                return Err(WriteFailure::Unkept);
+                return Err(match refused {
+                    Intended::Taken => WriteFailure::Taken,
+                    Intended::Busy => WriteFailure::Busy,
+                    Intended::Unsafe | Intended::Kept | Intended::Away { .. } => {
+                        WriteFailure::Unkept
+                    }
+                });
             }
-            Intended::Taken => return Err(WriteFailure::Taken),
-            Intended::Busy => return Err(WriteFailure::Busy),
         };
         Ok(Some(Intent {
             native_id,

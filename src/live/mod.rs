@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -57,6 +57,9 @@ pub use write::{Done, Write, WriteFailure};
 use book::Book;
 use flight::Flights;
 use owed::Owed;
+
+/// How long what goes on may be left to others where calls took all the time that there was.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// One source whose vendor can be asked.
 #[derive(Clone)]
@@ -318,7 +321,8 @@ impl Live {
         Some(connected.provider.as_ref())
     }
 
-    /// Gives reads up, takes no new write, and waits for those under way, at most so long.
+    /// Gives reads up, takes no new write, and waits for those under way, and until what goes on is left to others, at most so long
+    /// together; for the latter a moment in any case.
     pub async fn stop(&self, grace: Duration) {
         self.0.stop.cancel();
         self.0.reads.close();
@@ -327,7 +331,8 @@ impl Live {
             self.0.writes.wait().await;
             self.0.reads.wait().await;
         };
-        if tokio::time::timeout(grace, ended).await.is_err() {
+        let deadline = Instant::now() + grace;
+        if timeout_at(deadline, ended).await.is_err() {
             error!(
                 grace_ms = grace.as_millis(),
                 writes.count = self.0.writes.len(),
@@ -337,10 +342,8 @@ impl Live {
         }
         self.0.ended.cancel();
         self.0.tending.close();
-        if tokio::time::timeout(grace, self.0.tending.wait())
-            .await
-            .is_err()
-        {
+        let deadline = deadline.max(Instant::now() + PARTING);
+        if timeout_at(deadline, self.0.tending.wait()).await.is_err() {
             error!(
                 grace_ms = grace.as_millis(),
                 "operations were not left to others in time"

@@ -49,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) refuses: Arc<Mutex<usize>>,
     /// How long it takes to keep what is new of an operation.
     pub(crate) slow: Arc<Mutex<Duration>>,
+    /// What is told of the next intent, though it is kept.
+    pub(crate) mistaken: Arc<Mutex<Option<Intended>>>,
     /// How often it said that it is alive.
     pub(crate) beats: Arc<Mutex<usize>>,
     /// Keys that were begun while everything failed, and what they came to.
@@ -65,6 +67,7 @@ impl Process {
             is_away: Arc::default(),
             refuses: Arc::default(),
             slow: Arc::default(),
+            mistaken: Arc::default(),
             beats: Arc::default(),
             unasked: Arc::default(),
         }
@@ -181,7 +184,8 @@ impl Keep for Process {
         self.put_into(&mut table, intent, false);
         let row = table.rows.get_mut(&intent.known.id).unwrap();
         row.key = key.cloned();
-        now(Intended::Kept)
+        let mistaken = self.mistaken.lock().unwrap().take();
+        now(mistaken.unwrap_or(Intended::Kept))
     }
 
     fn put<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<(), Away>> {

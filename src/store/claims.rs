@@ -18,7 +18,9 @@
 //! | after the answer is kept | the answer | gives it |
 //! | after a refusal is withdrawn | a claim, not asked | takes the claim over, and sends: nothing was carried out |
 //!
-//! A gateway that is not dead but slow has lost its claim by the time its intent would be kept, and sends nothing.
+//! A gateway that is not dead but slow has lost its claim by the time its intent would be kept, and sends nothing. Whoever frees a
+//! key frees none under which something is asked: it may have taken one over without hearing so. What was asked and not carried out
+//! is withdrawn first.
 //!
 //! A store that does not answer is asked twice, with a rest between. Where it is away for longer, two things differ:
 //!
@@ -64,7 +66,8 @@ const TAKE_OVER: &str =
 /// Keeps an answer, also one to what was sent while the key could not be taken.
 const ANSWER: &str = "INSERT INTO claim (key, print, since, owner, asked, answer) SELECT $1, $2, ms, $3, 1, $4 FROM live_clock WHERE true \
     ON CONFLICT (key) DO UPDATE SET answer = excluded.answer WHERE claim.owner = excluded.owner AND claim.answer IS NULL";
-const FREE: &str = "DELETE FROM claim WHERE key = $1 AND owner = $2 AND answer IS NULL";
+const FREE: &str =
+    "DELETE FROM claim WHERE key = $1 AND owner = $2 AND asked = 0 AND answer IS NULL";
 
 type Row = (Vec<u8>, String, i64, Option<String>, i64);
 
@@ -157,7 +160,8 @@ async fn begin(
     if let Some(outcome) = answer.as_deref().and_then(read) {
         return Ok(Begun::Ended(outcome));
     }
-    if answer.is_some() || holder == owner || alive > 0 {
+    // What this process has under way itself its memory knows: what is its own here was taken over, and not heard of.
+    if answer.is_some() || (holder != owner && alive > 0) {
         return Ok(Begun::Running);
     }
     let left = if asked == 0 {
@@ -202,6 +206,17 @@ impl Owned {
         self.with(|store| Box::pin(async move { store.pool.execute_shared(sql, values).await }))
             .await
             .map(|_| ())
+    }
+
+    /// Frees a key under which nothing is asked any longer, where who had it here has ended: it could not be freed then.
+    pub(super) async fn free_late(&self, key: Mark) {
+        let word = Word {
+            print: Print::default(),
+            answer: None,
+        };
+        if self.wait_where_idle(key, word) {
+            self.tell(&key).await;
+        }
     }
 
     /// Takes a key in the store, or says what it is taken for there; `None` where it cannot be asked.

@@ -38,16 +38,22 @@ const SETTLED: &str = "INSERT INTO operation (id, source, cluster, created, at, 
     ON CONFLICT (id) DO UPDATE SET cluster = excluded.cluster, at = excluded.at, done = excluded.done, shown = excluded.shown, \
     owner = excluded.owner, body = excluded.body";
 const BECAME: &str = "UPDATE operation SET became = $2, done = 1, shown = 0 WHERE id = $1";
+/// Whoever commits an intent of that id meanwhile is waited for, so that it is not kept after it was withdrawn.
+const HOLD_BACK: &str = "INSERT INTO operation (id, source, created, at, done, shown, owner, body) \
+    VALUES ($1, '', 0, 0, 0, 0, '', '') ON CONFLICT (id) DO NOTHING";
+const ITS_KEY: &str =
+    "SELECT claim FROM operation WHERE id = $1 AND done = 0 AND claim IS NOT NULL";
 const WITHDRAWN: &str = "DELETE FROM operation WHERE id = $1 AND done = 0";
 const FIND: &str = "SELECT body, created, shown, became FROM operation WHERE id = $1";
 const LIST: &str = "SELECT body, created, id FROM operation WHERE shown = 1 \
     AND (CAST($1 AS TEXT) IS NULL OR source = $1) AND (CAST($2 AS TEXT) IS NULL OR cluster = $2) \
     AND (created < $3 OR (created = $3 AND id < $4)) ORDER BY created DESC, id DESC LIMIT $5";
-const LEFT: &str = "SELECT id, source, owner FROM operation WHERE done = 0 AND owner <> $1 AND NOT EXISTS \
+const LEFT: &str = "SELECT id, source, owner, body FROM operation WHERE done = 0 AND owner <> $1 AND NOT EXISTS \
     (SELECT 1 FROM live_owner, live_clock WHERE live_owner.id = operation.owner AND live_owner.until > live_clock.ms) \
     ORDER BY created LIMIT $2";
-const TAKE: &str =
-    "UPDATE operation SET owner = $1, shown = 1 WHERE id = $2 AND owner = $3 AND done = 0";
+const TAKE: &str = "UPDATE operation SET owner = $1, shown = 1 WHERE id = $2 AND owner = $3 AND done = 0 RETURNING body, created";
+/// Leaves what may have been taken; also where that is being kept just now, which is waited for.
+const LEAVE_AGAIN: &str = "UPDATE operation SET owner = CASE owner WHEN $2 THEN '' ELSE owner END WHERE id = $1 AND done = 0";
 const ABANDON: &str = "UPDATE operation SET owner = '' WHERE id = $1 AND owner = $2 AND done = 0";
 
 type Row = (String, i64, i64, Option<String>);
@@ -175,32 +181,56 @@ impl Intending {
 
 impl Owned {
     async fn take_over(&self, sources: &[SourceName], most: usize) -> Option<Vec<Record>> {
-        let owner = self.owner.clone();
-        let sources = sources.to_vec();
-        self.with(move |store| {
-            Box::pin(async move {
-                let values = vec![Value::text(owner.clone()), Value::count(LOOKED_THROUGH)];
-                let left: Vec<(String, String, String)> = store.reads.fetch(LEFT, values).await?;
-                let mut taken = Vec::new();
-                for (id, source, other) in left {
-                    let is_ours = sources.iter().any(|name| name.as_str() == source);
-                    if !is_ours || taken.len() == most {
-                        continue;
-                    }
-                    let values = vec![
-                        Value::text(owner.clone()),
-                        Value::text(id.clone()),
-                        Value::text(other),
-                    ];
-                    if store.pool.execute_shared(TAKE, values).await? == 1 {
-                        taken.extend(find(store, &id).await?);
-                    }
-                }
-                Ok(taken)
-            })
-        })
-        .await
+        for id in self.untended() {
+            let values = vec![Value::text(id.clone()), Value::text(self.owner.clone())];
+            self.with(|store| Box::pin(store.pool.execute_shared(LEAVE_AGAIN, values)))
+                .await?;
+            self.is_tended(&id);
+        }
+        let values = vec![
+            Value::text(self.owner.clone()),
+            Value::count(LOOKED_THROUGH),
+        ];
+        let left: Vec<(String, String, String, String)> = self
+            .with(|store| Box::pin(store.reads.fetch(LEFT, values)))
+            .await?;
+        // What another version wrote is left to who can read it.
+        let is_ours = |source: &str, body: &str| {
+            sources.iter().any(|name| name.as_str() == source)
+                && serde_json::from_str::<Record>(body).is_ok()
+        };
+        let left = left
+            .into_iter()
+            .filter(|(_, source, _, body)| is_ours(source, body));
+        let mut taken = Vec::new();
+        for (id, _, other, _) in left.take(most) {
+            // It may be taken though that is not heard of.
+            self.is_untended(id.clone());
+            let values = vec![
+                Value::text(self.owner.clone()),
+                Value::text(id.clone()),
+                Value::text(other),
+            ];
+            let rows = self
+                .with(|store| Box::pin(async move { take(store, values).await }))
+                .await;
+            // What was taken so far is looked after; the rest is there the next time.
+            let Some(rows) = rows else { break };
+            let record = rows.first().and_then(|row| read(&row.0, row.1, true));
+            if rows.is_empty() || record.is_some() {
+                self.is_tended(&id);
+            }
+            taken.extend(record);
+        }
+        Some(taken)
     }
+}
+
+async fn take(store: &Store, values: Vec<Value>) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut transaction = store.pool.begin_shared().await?;
+    let rows = transaction.fetch(TAKE, values).await?;
+    transaction.commit().await?;
+    Ok(rows)
 }
 
 impl Keep for Owned {
@@ -291,18 +321,27 @@ impl Keep for Owned {
 
     fn withdraw<'a>(&'a self, intent: &'a OperationId) -> BoxFuture<'a, Result<(), Away>> {
         Box::pin(async move {
-            let id = intent.as_str().to_owned();
-            self.with(|store| {
-                Box::pin(async move {
-                    let mut transaction = store.pool.begin_shared().await?;
-                    let values = vec![Value::text(id)];
-                    transaction.execute(NOT_ASKED, values.clone()).await?;
-                    transaction.execute(WITHDRAWN, values).await?;
-                    transaction.commit().await
+            let id = vec![Value::text(intent.as_str())];
+            let keys: Vec<(Vec<u8>,)> = self
+                .with(|store| {
+                    Box::pin(async move {
+                        let mut transaction = store.pool.begin_shared().await?;
+                        transaction.execute(HOLD_BACK, id.clone()).await?;
+                        let keys = transaction.fetch(ITS_KEY, id.clone()).await?;
+                        transaction.execute(NOT_ASKED, id.clone()).await?;
+                        transaction.execute(WITHDRAWN, id).await?;
+                        transaction.commit().await?;
+                        Ok(keys)
+                    })
                 })
-            })
-            .await
-            .ok_or(Away)
+                .await
+                .ok_or(Away)?;
+            for (key,) in keys {
+                if let Ok(key) = Mark::try_from(key) {
+                    self.free_late(key).await;
+                }
+            }
+            Ok(())
         })
     }
 

@@ -7,7 +7,7 @@
 //! One call that fails does not make a store that is away. What decides whether a write is sent waits out the rest after it, and
 //! asks once more; and a key that the store has, or may have, for this process is never used from memory: see the claims.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +83,8 @@ struct State {
     taken: HashMap<Mark, Taken>,
     /// What became of keys, as far as it is not kept yet.
     waiting: HashMap<Mark, Word>,
+    /// Operations that the store may have as this process's, though it was not heard that they were taken over.
+    untended: HashSet<String>,
 }
 
 /// A key under which this process has begun something.
@@ -241,6 +243,32 @@ impl Owned {
             state.waiting.insert(key, word);
         }
         has_room
+    }
+
+    /// The same where nothing is under way under the key, and nothing waits yet.
+    pub(super) fn wait_where_idle(&self, key: Mark, word: Word) -> bool {
+        let mut state = self.state();
+        let is_idle = !state.taken.contains_key(&key) && !state.waiting.contains_key(&key);
+        let waits = is_idle && state.waiting.len() < MOST_WAITING;
+        if waits {
+            state.waiting.insert(key, word);
+        }
+        waits
+    }
+
+    /// Operations that may be this process's without its following them.
+    pub(super) fn untended(&self) -> Vec<String> {
+        self.state().untended.iter().cloned().collect()
+    }
+
+    /// Takes note that an operation may be this process's without its following it.
+    pub(super) fn is_untended(&self, id: String) {
+        self.state().untended.insert(id);
+    }
+
+    /// Takes note that an operation is followed here, or is not this process's.
+    pub(super) fn is_tended(&self, id: &str) {
+        self.state().untended.remove(id);
     }
 
     /// Waits until the store may be asked again.

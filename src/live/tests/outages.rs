@@ -2,7 +2,7 @@
 
 use OperationState::{Running, Succeeded};
 
-use super::restarts::{Shared, beat, key, operation, shared, silent};
+use super::restarts::{Shared, beat, key, operation, shared, silent, told};
 use super::writes::destroy;
 use super::*;
 use crate::live::tend::{BEAT, PART, PARTS};
@@ -190,6 +190,42 @@ async fn whoever_has_much_to_keep_says_in_time_that_it_is_alive() {
     sleep(BEAT * 10).await;
     let beats = *first.process.beats.lock().unwrap() - before;
     assert!(beats >= 10, "{beats}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_holds_itself_up_is_withdrawn() {
+    for mistaken in [Intended::Busy, Intended::Taken, Intended::Unsafe] {
+        let script = accepted();
+        let (first, second) = two(&script);
+        // Its intent is kept after all, and that was not heard of.
+        *first.process.mistaken.lock().unwrap() = Some(mistaken);
+        assert!(first.live.write(destroy()).await.is_err());
+        assert_eq!(script.count("write"), 0);
+        assert!(second.live.write(destroy()).await.is_ok(), "{mistaken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_stops_takes_no_longer_than_it_may() {
+    let script = Arc::new(Script {
+        describe: Box::new(|_| pending().boxed()),
+        ..Arc::into_inner(accepted()).unwrap()
+    });
+    let (first, _second) = two(&script);
+    // That the vendor has said yes is not kept, and takes long to keep later.
+    *first.process.refuses.lock().unwrap() = 1;
+    let live = first.live.clone();
+    let write = async move { told(&live.write(destroy()).await) };
+    let live = first.live.clone();
+    let recall = |outcome: Result<Done, WriteFailure>, _: &SourceName, _: &Kind| told(&outcome);
+    let sent = tokio::spawn(async move { live.once("me", None, write, recall).await.is_ok() });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(first.live.standing().unwrap().unkept, 1);
+    *first.process.slow.lock().unwrap() = Duration::from_mins(1);
+    let began = Instant::now();
+    first.live.stop(Duration::from_secs(5)).await;
+    assert!(began.elapsed() < Duration::from_secs(7));
+    sent.abort();
 }
 
 /// Puts so many operations into what is kept, the last the newest.

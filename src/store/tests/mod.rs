@@ -11,6 +11,7 @@ mod owned;
 mod past;
 mod recorder;
 mod scripted;
+mod sharing;
 mod steps;
 
 use crate::domain::SourceName;

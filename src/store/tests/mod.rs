@@ -13,6 +13,7 @@ mod recorder;
 mod scripted;
 mod sharing;
 mod steps;
+mod upgrades;
 
 use crate::domain::SourceName;
 pub(super) use files::{Place, places};

@@ -14,7 +14,7 @@ use crate::store::pool::Hold;
 use crate::store::{Address, Recorder, Settings, Sharing, Store};
 
 const GRACE: Duration = Duration::from_secs(20);
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// A database, where there is one to test with.
 async fn shared(name: &str) -> Option<(Place, Settings, PgConnection)> {

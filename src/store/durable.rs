@@ -9,7 +9,9 @@ use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
-use tracing::{error, info};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, error, info};
 
 use super::StoreError;
 use super::error::within;
@@ -21,8 +23,12 @@ use super::write::{self, Commit};
 use crate::domain::{Kind, SourceName};
 use crate::inventory::journal::Restored;
 
-/// How long it may take to open a store.
+/// How long it may take to reach a store.
 const OPENING: Duration = Duration::from_secs(5);
+/// How long it may take to bring its tables up to date.
+const MIGRATING: Duration = Duration::from_hours(6);
+/// How long whoever needs it waits for both: longer than to reach it may take, so that it is known why it could not be.
+const WAITING: Duration = Duration::from_secs(6);
 /// How long it may take to read everything back.
 const RESTORING: Duration = Duration::from_secs(30);
 
@@ -43,6 +49,8 @@ pub(super) struct Durable {
     store: Mutex<Option<Arc<Store>>>,
     /// The same, for who must not wait for a commit.
     open: ArcSwapOption<Store>,
+    /// One that is being opened. It goes on while nobody waits for it: what was begun anew each time might never end.
+    opening: Mutex<JoinSet<Result<Store, StoreError>>>,
     is_closed: AtomicBool,
 }
 
@@ -72,6 +80,7 @@ impl Durable {
             sources: OnceLock::new(),
             store: Mutex::new(None),
             open: ArcSwapOption::empty(),
+            opening: Mutex::default(),
             is_closed: AtomicBool::new(false),
         }
     }
@@ -174,7 +183,24 @@ impl Durable {
             None => Hold::Alone,
             Some(_) => Hold::Shared,
         };
-        within(OPENING, Store::open_for(&self.settings.address, hold)).await
+        let mut opening = self.opening.lock().await;
+        if opening.is_empty() {
+            let address = self.settings.address.clone();
+            opening.spawn(async move {
+                let store = within(OPENING, Store::connect(&address, hold)).await?;
+                within(MIGRATING, store.bring_up()).await?;
+                Ok(store)
+            });
+        }
+        match timeout(WAITING, opening.join_next()).await {
+            Ok(Some(Ok(opened))) => opened,
+            // Its runtime is shutting down.
+            Ok(_) => Err(StoreError::Late),
+            Err(_) => {
+                debug!("the tables of the store are still being brought up to date");
+                Err(StoreError::Late)
+            }
+        }
     }
 
     /// Moves damaged files away and begins anew; a damaged database of a server is left to who runs it.
@@ -237,6 +263,7 @@ impl Durable {
         if let Some(store) = self.take(&mut place) {
             store.close().await;
         }
+        self.opening.lock().await.shutdown().await;
     }
 }
 

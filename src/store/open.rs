@@ -7,6 +7,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Database, PgConnection, PgPool, SqlStr};
+use tracing::{debug, info};
 
 use super::StoreError;
 use super::files::{self, Held};
@@ -89,6 +90,8 @@ const ALIVE: [(&str, &str); 3] = [
 ];
 /// The same for one that is there and does nothing: nobody needs as long as this between two statements.
 const WRITING: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", "60s")];
+/// Has a server that can do so look whether a session is still there while it works for it.
+const NOTICE: &str = "SELECT set_config(name, '2s', FALSE) FROM pg_settings WHERE name = 'client_connection_check_interval'";
 /// Nobody waits as long as this for an answer.
 const READING: [(&str, &str); 3] = [
     ("default_transaction_read_only", "on"),
@@ -123,10 +126,62 @@ impl Store {
 
     /// Does so for one gateway, or for several.
     pub(super) async fn open_for(address: &Address, hold: Hold) -> Result<Self, StoreError> {
+        let store = Self::connect(address, hold).await?;
+        store.bring_up().await?;
+        Ok(store)
+    }
+
+    /// Opens a store whose tables may be those of an earlier version, or not there yet.
+    pub(super) async fn connect(address: &Address, hold: Hold) -> Result<Self, StoreError> {
         match address {
             Address::File(file) => Self::open_file(file).await,
-            Address::Server(options) => Self::open_server(options, hold).await,
+            Address::Server(options) => {
+                let store = Self::over(options, hold).await?;
+                // Says at once where another gateway has it, whose tables must stay as they are.
+                store.pool.begin().await?.commit().await?;
+                Ok(store)
+            }
         }
+    }
+
+    /// Brings the tables up to date, which takes long where there is much in them.
+    pub(super) async fn bring_up(&self) -> Result<(), StoreError> {
+        let version = self.version().await?;
+        let is_older = (1..newest()).contains(&version);
+        if is_older {
+            info!(
+                store.version = version,
+                "the tables of the store are brought up to date, which may take long where there is much in them"
+            );
+        }
+        match &self.pool {
+            Pool::Sqlite(pool) => {
+                let steps = STEPS.iter();
+                let steps = steps.map(|(number, name, text, _)| (*number, *name, *text));
+                migrator(steps).run(pool).await?;
+            }
+            Pool::Postgres(pool, _) => {
+                let steps = STEPS.iter();
+                let steps = steps.map(|(number, name, _, text)| (*number, *name, *text));
+                // A pool would wait for what nobody wants any more.
+                let mut session = PgConnection::connect_with(&pool.connect_options()).await?;
+                // Without it a step goes on to its end.
+                if let Err(error) = sqlx::query(NOTICE).execute(&mut session).await {
+                    debug!(error = %error, "the server does not look whether a session is still there");
+                }
+                migrator(steps)
+                    .run_direct(None, &mut session, false)
+                    .await?;
+                session.close().await?;
+            }
+        }
+        if is_older {
+            info!(
+                store.version = newest(),
+                "the tables of the store are up to date"
+            );
+        }
+        Ok(())
     }
 
     /// Opens a store that is there, to look at it: its tables stay as they are. `None` where there is none.
@@ -220,23 +275,6 @@ impl Store {
         let version = version.into_iter().next().map(|row| row.0);
         if !version.as_deref().is_some_and(is_sound) {
             return Err(StoreError::Unsound(version.unwrap_or_default()));
-        }
-        let steps = STEPS
-            .iter()
-            .map(|(number, name, text, _)| (*number, *name, *text));
-        migrator(steps).run(&pool).await?;
-        Ok(store)
-    }
-
-    async fn open_server(options: &PgConnectOptions, hold: Hold) -> Result<Self, StoreError> {
-        let store = Self::over(options, hold).await?;
-        // Says at once where another gateway has it, whose tables must stay as they are.
-        store.pool.begin().await?.commit().await?;
-        let steps = STEPS
-            .iter()
-            .map(|(number, name, _, text)| (*number, *name, *text));
-        if let Pool::Postgres(pool, _) = &store.pool {
-            migrator(steps).run(pool).await?;
         }
         Ok(store)
     }

@@ -112,6 +112,10 @@ impl Attempt {
         {
             one.tell();
         }
+        // What was not done by now never is: the turn waits for what was under way. A later generation may be of something else.
+        for one in &mut self.waiting {
+            one.tried = None;
+        }
         if let Some(census) = census {
             return self.count(turn, census).await;
         }

@@ -12,13 +12,17 @@ const FREE: &str = "UPDATE delivery SET claimed_by = NULL, claimed_until = 0 \
     WHERE state = 'pending' AND claimed_until > 0 AND claimed_by <> $1";
 /// Whether nothing is to be sent to it.
 pub(super) const GONE: &str = "SELECT name FROM hook WHERE name = $1 AND gone_at IS NOT NULL";
-/// Those that became due first, of which one that waits for an earlier one about the same goes later: one that is due, or under
-/// way; not one that waits to be tried again. Only so many are looked at, so that a cluster of which much is to be told costs little.
-pub(super) const DUE: &str = "SELECT one.number FROM (SELECT number, subject, next_at FROM delivery \
-    WHERE hook = $1 AND state = 'pending' AND next_at <= $2 AND claimed_until <= $2 ORDER BY next_at, number LIMIT $4) AS one \
-    WHERE NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.hook = $1 AND other.subject = one.subject \
-    AND other.state = 'pending' AND other.number < one.number AND (other.next_at <= $2 OR other.claimed_until > $2)) \
-    ORDER BY one.next_at, one.number LIMIT $3";
+/// Of each subject of those that became due first the earliest that is due, unless it is under way: those about the same wait for it,
+/// and not for one that waits to be tried again. It is found whenever one that waits for it is, so that however many do they do not
+/// hide it. Only so many are looked at, so that a cluster of which much is to be told costs little.
+pub(super) const DUE: &str = "SELECT head.number FROM (SELECT COALESCE((SELECT earliest.number FROM delivery AS earliest \
+    WHERE earliest.hook = $1 AND earliest.subject = about.subject AND earliest.state = 'pending' \
+    AND (earliest.next_at <= $2 OR earliest.claimed_until > $2) ORDER BY earliest.number LIMIT 1), about.number) AS number, \
+    about.next_at FROM (SELECT one.subject, MIN(one.number) AS number, MIN(one.next_at) AS next_at FROM \
+    (SELECT number, subject, next_at FROM delivery WHERE hook = $1 AND state = 'pending' AND next_at <= $2 AND claimed_until <= $2 \
+    ORDER BY next_at, number LIMIT $4) AS one GROUP BY one.subject, CASE WHEN one.subject IS NULL THEN one.number END) AS about) AS head \
+    JOIN delivery AS free ON free.hook = $1 AND free.number = head.number AND free.claimed_until <= $2 \
+    ORDER BY head.next_at, head.number LIMIT $3";
 pub(super) const CLAIM: &str = "UPDATE delivery SET claimed_by = $1, claimed_until = $2 \
     WHERE hook = $5 AND number = $3 AND state = 'pending' AND next_at <= $4 AND claimed_until <= $4 \
     RETURNING id, attempts, created_at, give_up_at, body";

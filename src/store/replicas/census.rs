@@ -4,6 +4,7 @@
 //! A source that any gateway has is not gone, also where the others have another configuration by now.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -11,9 +12,11 @@ use tracing::info;
 
 use super::super::StoreError;
 use super::super::open::Store;
-use super::super::pool::{Hold, Transaction};
-use super::super::settings::Settings;
+use super::super::pool::{Hold, Transaction, Value};
+use super::super::settings::{Settings, Sharing};
 use super::super::write::{self, print};
+use super::Replicas;
+use super::leases::micros;
 use super::load::Numbers;
 use super::turns::TURN;
 use crate::domain::{Kind, SourceName};
@@ -30,8 +33,9 @@ const CLUSTERS: &str = "DELETE FROM cluster WHERE (source, id) IN \
     (SELECT source, id FROM cluster WHERE source = $1 LIMIT $2)";
 const SOURCE: &str = "DELETE FROM source WHERE name = $1";
 const FORGOTTEN: &str = "DELETE FROM unseen WHERE source = $1";
-const OTHERS: &str =
-    "SELECT sources FROM replica WHERE until > clock_timestamp() AND id <> $1 ORDER BY id";
+/// Also those that could not say lately that they take part, while the database was away.
+const OTHERS: &str = "SELECT sources FROM replica \
+    WHERE until > clock_timestamp() - $2 * interval '1 microsecond' AND id <> $1 ORDER BY id";
 const RECORDS: &str =
     "SELECT id, record FROM cluster WHERE source = $1 AND id > $2 ORDER BY id LIMIT $3";
 
@@ -160,9 +164,11 @@ pub(super) fn told(sources: &[(SourceName, Kind)]) -> String {
 async fn others(
     connection: &mut PgConnection,
     id: &str,
+    lease: Duration,
 ) -> Result<Option<HashSet<Pair>>, StoreError> {
     let others: Vec<(Option<String>,)> = sqlx::query_as(OTHERS)
         .bind(id)
+        .bind(micros(lease))
         .fetch_all(connection)
         .await?;
     let others: Option<Vec<Vec<Pair>>> = others
@@ -180,8 +186,18 @@ impl Store {
         settings: &Settings,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let Some(Sharing { lease }) = settings.shared else {
+            return Ok(false);
+        };
         let first = now.checked_sub(settings.keep_changes);
         let first = first.unwrap_or(Timestamp::MIN).as_microsecond();
+        // Mostly there is nothing, and nobody has to wait for that.
+        let old: Vec<(String,)> = (self.reads)
+            .fetch(OLD, vec![Value::Number(Some(first))])
+            .await?;
+        if old.is_empty() {
+            return Ok(false);
+        }
         let mut transaction = super::pool(self)?.begin().await?;
         Hold::Shared.take(&mut transaction).await?;
         // Nobody takes part or publishes meanwhile.
@@ -190,7 +206,7 @@ impl Store {
             .bind(first)
             .fetch_all(&mut *transaction)
             .await?;
-        let Some(all) = others(&mut transaction, "").await? else {
+        let Some(all) = others(&mut transaction, "", lease).await? else {
             return Ok(false);
         };
         let is_had = |name: &String| all.iter().any(|(source, _)| source == name);
@@ -217,14 +233,13 @@ impl Store {
 
 async fn count(
     connection: &mut PgConnection,
-    id: &str,
-    own: &[(SourceName, Kind)],
+    replica: &Replicas,
     numbers: &Numbers,
 ) -> Result<(Counted, Vec<Row>), StoreError> {
     let rows: Vec<SourceRow> = sqlx::query_as(SOURCES).fetch_all(&mut *connection).await?;
     let rows: Vec<Row> = rows.into_iter().filter_map(Row::read).collect();
-    let others = others(connection, id).await?;
-    let mut counted = Counted::of(own, others.as_ref(), &rows, numbers.left());
+    let others = others(connection, &replica.id, replica.lease).await?;
+    let mut counted = Counted::of(&replica.sources, others.as_ref(), &rows, numbers.left());
     counted.is_whole = numbers.has_changes();
     Ok((counted, rows))
 }
@@ -232,22 +247,20 @@ async fn count(
 /// Whether there is something to be told.
 pub(super) async fn is_due(
     connection: &mut PgConnection,
-    id: &str,
-    own: &[(SourceName, Kind)],
+    replica: &Replicas,
 ) -> Result<bool, StoreError> {
     let numbers = Numbers::read(connection).await?;
-    let (counted, _) = count(connection, id, own, &numbers).await?;
+    let (counted, _) = count(connection, replica, &numbers).await?;
     Ok(!counted.is_nothing())
 }
 
 /// What there is to be told, where there is something. To be asked in a turn.
 pub(super) async fn take(
     connection: &mut PgConnection,
-    id: &str,
-    own: &[(SourceName, Kind)],
+    replica: &Replicas,
     numbers: &Numbers,
 ) -> Result<Option<(Counted, Census)>, StoreError> {
-    let (mut counted, rows) = count(connection, id, own, numbers).await?;
+    let (mut counted, rows) = count(connection, replica, numbers).await?;
     if counted.is_nothing() {
         return Ok(None);
     }

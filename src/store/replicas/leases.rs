@@ -66,7 +66,7 @@ struct Row {
     vitals: Option<String>,
 }
 
-fn micros(time: Duration) -> i64 {
+pub(super) fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -210,7 +210,7 @@ impl Replicas {
             self.close_one();
         }
         self.give_back(connection).await?;
-        if census::is_due(connection, &self.id, &self.sources).await? {
+        if census::is_due(connection, self).await? {
             self.is_census_due.store(true, Ordering::Release);
             self.stir();
         }

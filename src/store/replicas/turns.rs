@@ -17,6 +17,7 @@ use super::super::open::Store;
 use super::super::pool::{Hold, Transaction};
 use super::super::write::{self, Commit, Written};
 use super::census::{self, Counted};
+use super::leases::micros;
 use super::load::{self, LEFT, Loaded, Numbers, number};
 use super::{CHANNEL, Replicas};
 use crate::domain::SourceName;
@@ -40,7 +41,9 @@ const OWN: &str = "SELECT generation FROM turn WHERE replica = $1";
 const TAKEN: &str = "INSERT INTO turn (replica, generation) VALUES ($1, $2) \
     ON CONFLICT (replica) DO UPDATE SET generation = excluded.generation";
 const HOLDS: &str = "SELECT COUNT(*) FROM lease WHERE source = $1 AND holder = $2 AND token = $3";
-const OTHERS: &str = "SELECT COUNT(*) FROM replica WHERE id <> $1 AND until > clock_timestamp()";
+/// Also those that could not say lately that they take part: after the database was away whoever asks first would find nobody.
+const OTHERS: &str = "SELECT COUNT(*) FROM replica WHERE id <> $1 \
+    AND until > clock_timestamp() - $2 * interval '1 microsecond'";
 /// The same state of the database for all that is read.
 const STEADY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
@@ -86,6 +89,7 @@ impl Replicas {
         let generation = last(&mut transaction, TURN).await?;
         let others: (i64,) = sqlx::query_as(OTHERS)
             .bind(&self.id)
+            .bind(micros(self.lease))
             .fetch_one(&mut *transaction)
             .await?;
         self.beat(&mut transaction).await?;
@@ -93,7 +97,8 @@ impl Replicas {
         self.is_census_due.store(true, Ordering::Release);
         let mut transaction = Transaction::Postgres(transaction);
         if others.0 == 0 || generation == 0 {
-            // What there is nobody looked at since. Readers see that somebody does again by another generation.
+            // What there is nobody looked at since. Where all the others died less than a lease before, their sources are taken over
+            // as those of one that died, and are stale only if they cannot be read in time. Readers see that somebody does again by another generation.
             let at = super::now().max(numbers.published_at());
             let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
             let next = millis.max(generation + 1);
@@ -211,7 +216,7 @@ impl Replicas {
                 Some(loaded)
             };
             let counted = if is_due {
-                census::take(&mut transaction, &self.id, &self.sources, &numbers).await?
+                census::take(&mut transaction, self, &numbers).await?
             } else {
                 None
             };

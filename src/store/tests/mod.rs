@@ -11,7 +11,9 @@ mod owned;
 mod past;
 mod recorder;
 mod scripted;
+mod sharing;
 mod steps;
+mod upgrades;
 
 use crate::domain::SourceName;
 pub(super) use files::{Place, places};

@@ -221,6 +221,26 @@ async fn a_commit_that_seemed_to_fail_is_not_made_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_published_is_not_forgotten_for_a_census() {
+    let script = Script::new(|call| answer(page(if call == 0 { 3 } else { 5 })));
+    let stage = Stage::of(1, script).await;
+    stage.members[0].lend("s", 600);
+    soon().await;
+    assert_eq!(stage.inventory(0).current().len(), 3);
+    stage.tables(|tables| tables.ends.push_back(End::Refused));
+    while stage.tables(|tables| !tables.ends.is_empty()) {
+        soon().await;
+    }
+    // The next turn has something else to tell first.
+    stage.tables(|tables| tables.left = vec![source("s")]);
+    sleep(Duration::from_secs(10)).await;
+    assert!(stage.tables(|tables| tables.left.is_empty()));
+    assert_eq!(stage.script.count(), 2);
+    assert_eq!(stage.inventory(0).current().len(), 5);
+    stage.is_same();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_any_gateway_has_shown_is_made_on_top_of_what_there_is() {
     let slow = Script::new(|_| {
         async {

@@ -32,6 +32,8 @@ struct Rows {
 enum End {
     /// Not durable, and said so.
     Refused,
+    /// The same, and by the next time it is to be told that the source `s` was left.
+    RefusedAndLeft,
     /// Durable, though it seems not to be.
     Unsure,
 }
@@ -269,7 +271,10 @@ impl Turn for Taken {
             let mut tables = self.shared.tables.lock().unwrap();
             tables.commits += 1;
             let end = tables.ends.pop_front();
-            if tables.is_away || end == Some(End::Refused) {
+            if end == Some(End::RefusedAndLeft) {
+                tables.left = vec![source("s")];
+            }
+            if tables.is_away || matches!(end, Some(End::Refused | End::RefusedAndLeft)) {
                 return Err(Away);
             }
             tables.write(&publication);

@@ -73,6 +73,7 @@ pub enum AppError {
 
 /// Runs the gateway until it is asked to stop.
 pub async fn serve(config: Config) -> Result<(), AppError> {
+    outlive_limits();
     let background = Background::start()?;
     let tls = certificate(&config.server)?;
     let listener = bind(config.server.listen).await?;
@@ -162,6 +163,18 @@ async fn asked_to_stop() {
     #[cfg(not(unix))]
     {
         let _ = interrupt.await;
+    }
+}
+
+/// Has a write beyond the size that files may have here fail, as on a disk that is full, and not end the process.
+fn outlive_limits() {
+    #[cfg(unix)]
+    {
+        let too_large = rustix::process::Signal::XFSZ.as_raw();
+        // From the first time that it is listened for on nothing else is done about it, also when nobody listens any more.
+        if let Err(error) = tokio::signal::unix::signal(too_large.into()) {
+            tracing::debug!(%error, "a limit of the size of files ends this process");
+        }
     }
 }
 

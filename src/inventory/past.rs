@@ -99,6 +99,14 @@ struct ToldOnce {
     fields: Vec<FieldChange>,
 }
 
+impl Kept {
+    /// Whether it can be read back.
+    pub fn is_whole(&self) -> bool {
+        serde_json::from_slice::<ToldOnce>(&self.body)
+            .is_ok_and(|told| told.kind == ChangeKind::SourceState || self.document.is_some())
+    }
+}
+
 /// The changes as they were told once, joined by generation. Of what cannot be read back nobody learns.
 pub fn moments(kept: Vec<Kept>) -> Vec<Moment> {
     let mut moments: Vec<Moment> = Vec::new();

@@ -4,13 +4,13 @@
 //! long and a process that was killed take changes away, and nobody is told of what is left as if it were all.
 
 use std::io::Read as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::StoreError;
 use super::durable::Durable;
@@ -45,6 +45,8 @@ pub(super) struct Changes {
     durable: Arc<Durable>,
     /// Changes before this generation are not all kept, and the store does not know it yet.
     unsaid: Box<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// The last generation of which a change was found that is not what was written, and when it was published.
+    damage: Mutex<Option<(u64, Timestamp)>>,
 }
 
 /// How far a store can be relied on.
@@ -65,6 +67,21 @@ impl Changes {
         Self {
             durable,
             unsaid: Box::new(unsaid),
+            damage: Mutex::default(),
+        }
+    }
+
+    /// What is left of changes is not told as if it were all: of those up to one that cannot be read, nothing is known any more.
+    fn note(&self, damaged: &Kept) {
+        let found = (damaged.generation, damaged.at);
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        if damage.is_none_or(|known| known < found) {
+            error!(
+                change.generation = damaged.generation,
+                change.place = damaged.place,
+                "a change of the store is not what was written; of what changed up to it nothing is told any more"
+            );
+            *damage = Some(found);
         }
     }
 
@@ -76,11 +93,18 @@ impl Changes {
         let of = |name: &str| rows.iter().find(|row| row.0 == name).map(|row| row.1);
         let number = |name: &str| of(name).and_then(|value| u64::try_from(value).ok());
         let from = number("changes_whole_from").max(unsaid);
-        let standing = Standing {
+        let mut standing = Standing {
             generation: number("generation").unwrap_or(0),
             floor: from.map(|from| from.saturating_sub(1)),
             floor_at: of("changes_whole_at").unwrap_or(i64::MAX),
         };
+        let damage = *self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some((generation, at)), Some(floor)) = (damage, standing.floor)
+            && generation > floor
+        {
+            standing.floor = Some(generation);
+            standing.floor_at = standing.floor_at.max(at.as_microsecond());
+        }
         Ok((transaction, standing))
     }
 
@@ -107,6 +131,10 @@ impl Changes {
             let mut values = place(from);
             values.extend([Value::count(until), Value::count(rows)]);
             read.take(transaction.fetch(CHANGES, values).await?, rows);
+            if let Some(damaged) = read.damaged.take() {
+                self.note(&damaged);
+                return Err(Failure(PastError::Unknown));
+            }
             if let Some(last) = read.kept.last() {
                 (from.generation, from.place) = (last.generation, last.place + 1);
             }
@@ -131,6 +159,10 @@ impl Changes {
                 Value::count(rows),
             ];
             read.take(transaction.fetch(OF_CLUSTER, values).await?, rows);
+            if let Some(damaged) = read.damaged.take() {
+                self.note(&damaged);
+                read.is_done = true;
+            }
             if let Some(last) = read.kept.last() {
                 (before.generation, before.place) = (last.generation, last.place);
             }
@@ -199,6 +231,8 @@ struct Reading {
     most: usize,
     weight: usize,
     is_done: bool,
+    /// The first of the rows that is not what was written; nothing behind it was taken.
+    damaged: Option<Kept>,
 }
 
 impl Reading {
@@ -208,6 +242,7 @@ impl Reading {
             most,
             weight: 0,
             is_done: false,
+            damaged: None,
         }
     }
 
@@ -224,6 +259,10 @@ impl Reading {
                 return;
             }
             let kept = kept(row);
+            if !kept.is_whole() {
+                self.damaged = Some(kept);
+                return;
+            }
             self.weight += kept.body.len() + kept.document.as_ref().map_or(0, |text| text.len());
             self.kept.push(kept);
         }

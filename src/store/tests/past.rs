@@ -41,6 +41,41 @@ async fn what_is_lost_and_not_yet_said_is_not_told_as_if_it_were_there() {
     }
 }
 
+#[tokio::test]
+async fn what_is_left_of_damaged_changes_is_not_told_as_if_it_were_all() {
+    for place in places("past_damaged").await {
+        let process = Process::start(&place).await;
+        process.publish_nothing(10, second(0)).await;
+        let mut author = Author::new("s");
+        for (generation, names) in [(11, &["a"][..]), (12, &["a", "b"]), (13, &["a", "b", "c"])] {
+            process
+                .publish(&author.list(generation, &clusters(names)))
+                .await;
+        }
+        let id = ClusterId::new(&source("s"), "b");
+        process.stop().await;
+        let durable = Arc::new(Durable::new(place.settings()));
+        assert!(durable.restore(&[]).await.error.is_none());
+        let past = Changes::new(Arc::clone(&durable), || None);
+        assert_eq!(past.floor().await, Ok(10));
+        assert!(past.changes(Mark::after(10), 13, 100).await.is_ok());
+        let sql = "UPDATE change SET body = 'garbage' WHERE generation = 12";
+        let store = durable.store().unwrap();
+        assert!(store.pool.execute(sql, Vec::new()).await.unwrap() > 0);
+        let changes = past.changes(Mark::after(10), 13, 100).await;
+        assert!(matches!(changes, Err(PastError::Unknown)), "{changes:?}");
+        // It says from where on it knows of everything, and that it tells.
+        assert_eq!(past.floor().await, Ok(12));
+        assert_eq!(past.reaches(Mark::after(11)).await, Ok(false));
+        assert_eq!(past.generation_at(second(0)).await, Ok(None));
+        let later = past.changes(Mark::after(12), 13, 100).await.unwrap();
+        assert!(!later.is_empty() && later.iter().all(|one| one.generation == 13));
+        let history = past.of_cluster(&id, Mark::after(13), 100).await;
+        assert!(history.unwrap().is_empty());
+        durable.close().await;
+    }
+}
+
 /// A process that writes a store.
 struct Process {
     recorder: Arc<Recorder>,

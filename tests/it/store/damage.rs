@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clustergate::sandbox::{Fault, Sandbox};
 use clustergate::store::{Address, Settings};
@@ -11,10 +12,12 @@ use http::StatusCode;
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use super::{caught_up, everything, set_faults, standing, store_in, unmarked, whole};
 use crate::secrets::logged;
-use crate::support::{Plan, Rig};
+use crate::support::process::{Process, configure};
+use crate::support::{PATIENCE, Plan, Rig};
 
 /// A file that a gateway left, and what it had shown.
 struct Left {
@@ -308,4 +311,29 @@ fn without_the_server_that_others_may_share_nothing_is_read() {
         !log.contains("hunter2") && !log.contains("somebody"),
         "{log}"
     );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn files_that_may_not_grow_keep_nobody_from_reading() {
+    let home = tempfile::tempdir().unwrap();
+    let sandbox = Plan::default().sandbox().await;
+    let file = home.path().join("clustergate.toml");
+    let tokens = configure(&sandbox, &file, "", "1h");
+    let process = Process::limited(200, &file, home.path(), &tokens);
+    // What was listed does not fit.
+    let shown = async {
+        loop {
+            let list = process.ask("GET", "/clusters?limit=1").await;
+            let ready = process.send("GET", "/readyz?verbose", "").await.json();
+            let parts = ready["parts"].as_array();
+            let mut parts = parts.into_iter().flatten();
+            let is_behind = parts.any(|part| part["part"] == "store" && part["status"] == "behind");
+            if list["complete"] == true && is_behind {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, shown).await.is_ok());
 }

@@ -60,7 +60,29 @@ impl Answer {
 
 impl Process {
     pub(crate) fn start(config: &Path, home: &Path, tokens: &[(String, String)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clustergate"));
+        let program = Command::new(env!("CARGO_BIN_EXE_clustergate"));
+        Self::begin(program, config, home, tokens)
+    }
+
+    /// Starts one whose files may grow to so many blocks of 512 or 1,024 bytes, as its shell counts.
+    pub(crate) fn limited(
+        blocks: u32,
+        config: &Path,
+        home: &Path,
+        tokens: &[(String, String)],
+    ) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        let limit = format!("ulimit -f {blocks} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &limit, env!("CARGO_BIN_EXE_clustergate")]);
+        Self::begin(shell, config, home, tokens)
+    }
+
+    fn begin(
+        mut command: Command,
+        config: &Path,
+        home: &Path,
+        tokens: &[(String, String)],
+    ) -> Self {
         command
             .args([
                 "serve",

@@ -22,7 +22,9 @@ use crate::hooks::{
 use crate::inventory::Mark;
 use futures_util::future::BoxFuture;
 
-const KNOWN: &str = "SELECT value FROM meta WHERE name = 'generation'";
+/// The last generation, once it is known from where on changes are all kept: gateways that begin a database count before that.
+const KNOWN: &str = "SELECT value FROM meta WHERE name = 'generation' \
+    AND EXISTS (SELECT 1 FROM meta WHERE name = 'changes_whole_from')";
 const PLACE: &str = "SELECT place FROM hook WHERE name = $1";
 const FIRST: &str =
     "INSERT INTO hook (name, place, seen_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";

@@ -24,6 +24,37 @@ async fn a_store_that_says_nothing_is_not_waited_for() {
     assert_eq!(answer.unwrap(), Err(OutboxError("STORE_LATE")));
 }
 
+#[tokio::test]
+async fn nobody_begins_to_be_told_before_changes_are_kept() {
+    for place in places("hooks_early").await {
+        let durable = Arc::new(Durable::new(place.settings()));
+        assert!(durable.restore(&[]).await.error.is_none());
+        let outbox = Deliveries(Arc::clone(&durable));
+        let store = durable.store().unwrap();
+        // As who is first in a database that several share.
+        for (name, known) in [("generation", 0), ("changes_whole_from", 7)] {
+            let set = "INSERT INTO meta (name, value) VALUES ($1, 7) ON CONFLICT (name) DO UPDATE SET value = 7";
+            store
+                .pool
+                .execute("DELETE FROM meta WHERE name = 'changes_whole_from'", vec![])
+                .await
+                .unwrap();
+            store
+                .pool
+                .execute(set, vec![Value::text("generation")])
+                .await
+                .unwrap();
+            store
+                .pool
+                .execute(set, vec![Value::text(name)])
+                .await
+                .unwrap();
+            assert_eq!(outbox.known().await, Ok(known), "{name}");
+        }
+        durable.close().await;
+    }
+}
+
 const BACKLOG: &str = "INSERT INTO delivery (hook, number, id, kind, subject, generation, state, attempts, created_at, give_up_at, \
     next_at, claimed_until, ended_at, body) WITH RECURSIVE counted(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < $1) \
     SELECT 'ops', i * 2 + $2, 'evt_' || (i * 2 + $2), 'cluster.updated', 's:' || i, i, $3, 0, 0, 1000000 + i, i, 0, $4, $5 \

@@ -37,7 +37,7 @@ pub(in crate::store) struct Place {
 
 impl Place {
     /// Of one gateway alone.
-    pub(super) fn settings(&self) -> Settings {
+    pub(in crate::store) fn settings(&self) -> Settings {
         Settings {
             shared: None,
             ..Settings::at(self.address.clone())

@@ -13,7 +13,7 @@ use super::change::Cause;
 use super::facts::Interner;
 use super::record;
 use super::row::Entry;
-use super::shelf::{Content, Shelf};
+use super::shelf::{self, Content, Shelf};
 use super::{Attempt, Freshness, SourceReport};
 use crate::domain::{ClusterId, Kind, SourceName};
 
@@ -286,10 +286,7 @@ impl RestoredSource {
             report: Arc::new(report),
             content,
             fetched_at,
-            fetched_text: fetched_at
-                .map(|at| at.to_string())
-                .unwrap_or_default()
-                .into(),
+            fetched_text: shelf::text_of(fetched_at),
             ..shelf.clone()
         };
         let places = outdated.iter().filter_map(|id| {

@@ -85,6 +85,14 @@ pub struct Detailed {
     pub based_on: u64,
 }
 
+/// [`Shelf::fetched_text`].
+pub(super) fn text_of(fetched_at: Option<Timestamp>) -> Arc<str> {
+    fetched_at
+        .map(|at| at.to_string())
+        .unwrap_or_default()
+        .into()
+}
+
 impl Content {
     pub(super) fn new(mut entries: Vec<Entry>) -> Arc<Self> {
         entries.sort_by(|a, b| a.row.id.cmp(&b.row.id));
@@ -364,7 +372,7 @@ impl Shelf {
             aged_at: Some(now),
             content,
             fetched_at: Some(now),
-            fetched_text: now.to_string().into(),
+            fetched_text: text_of(Some(now)),
             overdue: false,
             ..self.clone()
         }

@@ -9,7 +9,7 @@ use super::super::change::Cause;
 use super::super::facts::Interner;
 use super::super::record;
 use super::super::row::Entry;
-use super::super::shelf::{Content, Shelf};
+use super::super::shelf::{self, Content, Shelf};
 use super::NewerSource;
 use crate::domain::ClusterId;
 
@@ -105,10 +105,7 @@ impl Shelf {
             report: Arc::new(report),
             content,
             fetched_at,
-            fetched_text: fetched_at
-                .map(|at| at.to_string())
-                .unwrap_or_default()
-                .into(),
+            fetched_text: shelf::text_of(fetched_at),
             overdue,
             outdated: outdated.unwrap_or_default(),
             aged_at,
